@@ -1,0 +1,226 @@
+"""What a step is: a pure function of one of three kinds on tables, or of two at the edges.
+
+- *measure*: `(rows, config) -> DataFrame` with `row_id`, the columns that it `adds`, and an optional
+  `error`. Every row of the input has exactly one row in the result.
+- *select*: `(rows, config) -> DataFrame` with `row_id`, `part`, and optional `reason` and `evidence`.
+  Every row gets exactly one part; the part `dropped` needs a reason.
+- *produce*: `(rows, config) -> Produced`. New rows name their parents; an input row that became
+  nothing is in `failed` (with an error) or in `dropped` (with a reason).
+- *train*: `(rows, config, *, out, ...) -> dict` of metrics; a model lies in `out/best` afterwards.
+- *deliver*: `(rows, config, *, out, ...) -> dict` of facts; the files that leave lie in `out`.
+
+A step sees one `row` batch at a time, one `group` at a time, the whole `table`, or it is a `source`,
+which reads splits of files. The first parameter is the primary input; further DataFrame parameters
+are named inputs (`from: {rows: a, other: b}`), optional where they default to None. Keyword-only
+parameters are resources, injected by name: see `RESOURCES`.
+
+Example:
+    >>> from databuild.recipe.options import StepConfig
+    >>> class LengthConfig(StepConfig):
+    ...     column: str = "text"
+    >>> @step("measure.length", kind="measure", sees="row", version=1, adds=("n_chars",))
+    ... def measure_length(rows: pl.DataFrame, config: LengthConfig) -> pl.DataFrame:
+    ...     return rows.select("row_id", n_chars=pl.col(config.column).str.len_chars())
+    >>> measure_length.name, measure_length.inputs, measure_length.config.__name__
+    ('measure.length', ('rows',), 'LengthConfig')
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import polars as pl
+
+from databuild.errors import RecipeError
+from databuild.recipe.options import StepConfig, marked
+
+Kind = Literal["measure", "select", "produce", "train", "deliver"]
+Sees = Literal["source", "row", "group", "table"]
+Names = tuple[str, ...] | Callable[[Any], Iterable[str]]
+
+RESOURCES: Mapping[str, str] = {
+    "seed": "int: derived from the recipe's data seed and the step's name",
+    "generator": "Asks the model that the option `model` names; every answer is journalled",
+    "model": "ModelFolder: the Hugging Face folder of the model that the option `model` names",
+    "models": "the identities of all models that the options name, by option",
+    "scratch": "Path: a folder that survives a kill until the step is complete",
+    "out": "Path: the folder that leaves with a train or deliver step",
+    "progress": "Progress: total and ticks for the person who waits",
+    "device": "cpu or cuda, as the run was told",
+}
+RESERVED = frozenset({"row_id", "content_id", "parent_ids", "error", "part", "reason", "evidence"})
+DROPPED = "dropped"
+
+
+@dataclass(frozen=True)
+class Produced:
+    """What a produce step made.
+
+    `rows` has `parent_ids: list[str]` and the step's columns; `failed` has `parent_ids`, `error` and
+    optionally `retry: bool` (worth another try on the next run) and columns that help to find the
+    record; `dropped` has `row_id` and `reason`.
+    """
+
+    rows: pl.DataFrame
+    failed: pl.DataFrame | None = None
+    dropped: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A registered step: its function and everything the engine must know about it."""
+
+    name: str
+    kind: Kind
+    sees: Sees
+    version: int
+    run: Callable[..., Any]
+    config: type[StepConfig]
+    inputs: tuple[str, ...]
+    optional: frozenset[str]
+    needs: tuple[str, ...]
+    reads: Names = ()
+    adds: Names | None = None
+    parts: Names = ("kept",)
+    group: Names = ()
+    attributes: tuple[str, ...] = ()
+    carries: bool = False
+    splits: Callable[..., list[dict[str, Any]]] | None = None
+    peeks: Callable[..., tuple[str, ...] | None] | None = None
+    plugin: Path | None = None
+    module: str = field(default="", repr=False)
+
+    def __call__(self, *args: Any, **resources: Any) -> Any:
+        """Run the step's function, as in a test or a notebook."""
+        return self.run(*args, **resources)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A step travels to a worker as the place where it is defined."""
+        return load_step, (self.module, self.run.__name__, self.plugin)
+
+    def columns_read(self, config: StepConfig) -> tuple[str, ...]:
+        """The columns that the step needs: those that it states and those that options name."""
+        stated = _names(self.reads, config)
+        return tuple(dict.fromkeys([*stated, *(text for _, text in marked(config, "column"))]))
+
+    def columns_added(self, config: StepConfig) -> tuple[str, ...] | None:
+        """The columns that the step makes, or None when only the data can tell."""
+        return None if self.adds is None else _names(self.adds, config)
+
+    def parts_kept(self, config: StepConfig) -> tuple[str, ...]:
+        """The names of the kept parts of a select."""
+        return _names(self.parts, config)
+
+    def grouped_by(self, config: StepConfig) -> tuple[str, ...]:
+        """The columns whose equal values make a group."""
+        return _names(self.group, config)
+
+
+def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everything about it
+    name: str,
+    *,
+    kind: Kind,
+    sees: Sees,
+    version: int,
+    reads: Names = (),
+    adds: Names | None = (),
+    parts: Names = ("kept",),
+    group: Names = (),
+    attributes: tuple[str, ...] = (),
+    carries: bool = False,
+    splits: Callable[..., list[dict[str, Any]]] | None = None,
+    peeks: Callable[..., tuple[str, ...] | None] | None = None,
+) -> Callable[[Callable[..., Any]], Step]:
+    """Declare the function below as a step.
+
+    Args:
+        name: `<stage>.<method>`, as a recipe's `use` names it.
+        kind: What it does to rows; see the module's text.
+        sees: What it must see at once.
+        version: Raised whenever the same input gives another output.
+        reads: Columns that it needs from every input, or a function of the config. `"*"` is all.
+        adds: Columns that it makes, or a function of the config; None when only the data can tell.
+        parts: The kept parts of a select, or a function of the config.
+        group: The columns whose equal values make a group, or a function of the config.
+        attributes: Columns of a produced row that say how it was made; they do not bear its identity.
+        carries: The children of a one-parent produce keep the parent's other columns.
+        splits: For a source: `(config, files, shard_bytes) -> list` of JSON-able splits to read.
+        peeks: For a source: `(config, files) -> columns`, read from the heads of the files.
+    """
+
+    def declare(function: Callable[..., Any]) -> Step:
+        hints = get_type_hints(function)
+        parameters = inspect.signature(function).parameters.values()
+        positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        needs = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        tables = [p for p in positional if p.name not in {"config", "split"}]
+        unknown = set(needs) - RESOURCES.keys()
+        if unknown:
+            raise RecipeError(
+                f"step {name}",
+                f"unknown resource {sorted(unknown)}; the engine has {sorted(RESOURCES)}",
+                fix="name keyword-only parameters after a resource",
+            )
+        return Step(
+            name=name, kind=kind, sees=sees, version=version, run=function, config=hints["config"],
+            inputs=tuple(p.name for p in tables),
+            optional=frozenset(p.name for p in tables if p.default is not p.empty),
+            needs=needs, reads=reads, adds=adds, parts=parts, group=group, attributes=attributes,
+            carries=carries, splits=splits, peeks=peeks,
+            plugin=_plugin_of(function.__module__), module=function.__module__,
+        )  # fmt: skip
+
+    return declare
+
+
+_PLUGIN_PREFIX = "databuild_plugin_"
+
+
+def load_plugin(path: Path) -> list[Step]:
+    """Load a user's Python file and return the steps that it declares, in its order.
+
+    Raises:
+        RecipeError: The file is missing, or cannot be imported.
+    """
+    if not path.is_file():
+        raise RecipeError(str(path), "this plugin file does not exist", fix="correct its path")
+    name = _PLUGIN_PREFIX + path.resolve().as_posix().encode().hex()
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise RecipeError(str(path), "this is not a Python file", fix="name a .py file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            what = f"the plugin cannot be imported: {type(error).__name__}: {error}"
+            raise RecipeError(str(path), what, fix="make `python <file>` run") from error
+    return [value for value in vars(sys.modules[name]).values() if isinstance(value, Step)]
+
+
+def load_step(module: str, function: str, plugin: Path | None) -> Step:
+    """Find a step again in another process."""
+    if plugin is not None:
+        return next(s for s in load_plugin(plugin) if s.run.__name__ == function)
+    found = getattr(importlib.import_module(module), function)
+    assert isinstance(found, Step)
+    return found
+
+
+def _plugin_of(module: str) -> Path | None:
+    if not module.startswith(_PLUGIN_PREFIX):
+        return None
+    return Path(bytes.fromhex(module.removeprefix(_PLUGIN_PREFIX)).decode())
+
+
+def _names(names: Names, config: StepConfig) -> tuple[str, ...]:
+    return tuple(names(config)) if callable(names) else names
