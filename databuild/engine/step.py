@@ -34,7 +34,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
 import polars as pl
 
@@ -156,7 +156,6 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
     """
 
     def declare(function: Callable[..., Any]) -> Step:
-        hints = get_type_hints(function)
         parameters = inspect.signature(function).parameters.values()
         positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         needs = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
@@ -169,7 +168,7 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
                 fix="name keyword-only parameters after a resource",
             )
         return Step(
-            name=name, kind=kind, sees=sees, version=version, run=function, config=hints["config"],
+            name=name, kind=kind, sees=sees, version=version, run=function, config=_config_of(name, function),
             inputs=tuple(p.name for p in tables),
             optional=frozenset(p.name for p in tables if p.default is not p.empty),
             needs=needs, reads=reads, adds=adds, parts=parts, group=group, attributes=attributes,
@@ -220,6 +219,18 @@ def _plugin_of(module: str) -> Path | None:
     if not module.startswith(_PLUGIN_PREFIX):
         return None
     return Path(bytes.fromhex(module.removeprefix(_PLUGIN_PREFIX)).decode())
+
+
+def _config_of(name: str, function: Callable[..., Any]) -> type[StepConfig]:
+    annotation = inspect.get_annotations(function).get("config")
+    found = function.__globals__.get(annotation) if isinstance(annotation, str) else annotation
+    if not (isinstance(found, type) and issubclass(found, StepConfig)):
+        raise RecipeError(
+            f"step {name}",
+            f"the parameter `config` is annotated {annotation!r}, which is no StepConfig",
+            fix="annotate it with a subclass of databuild.StepConfig, imported at run time",
+        )
+    return found
 
 
 def _names(names: Names, config: StepConfig) -> tuple[str, ...]:
