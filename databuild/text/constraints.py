@@ -274,19 +274,26 @@ class Verdict:
         return self.is_obedient and all(floors)
 
 
+def _mentions(stem: str, text: str) -> bool:
+    bare = stem.casefold()
+    end = r"\w*" if bare.endswith("*") else r"(?:s|es)?"
+    return bool(re.search(rf"(?<!\w){re.escape(bare.rstrip('*'))}{end}(?!\w)", text.casefold()))
+
+
 def judge(
     text: str, constraints: Sequence[Mapping[str, str]], about: Sequence[str], *, finished: bool
 ) -> Verdict:
     """Check a text against its constraints and the floors that make a pass worth having.
 
-    Without the floors a model learns to answer "See you soon." to everything. They are: a word that
-    begins with one of the stems in `about` occurs (no stem: nothing to check), at least 6 words, the
-    answer ended by itself, and less than 20 % of its word 3-grams repeat an earlier one.
+    Without the floors a model learns to answer "See you soon." to everything. They are: a word of
+    `about` occurs (none given: nothing to check), at least 6 words, the answer ended by itself, and
+    less than 20 % of its word 3-grams repeat an earlier one. A word of `about` is met by itself, with
+    "s" or "es" after it, and, when it ends in "*", by any word that begins so; case is ignored.
 
     Args:
         text: The answer.
         constraints: Mappings with `kind` and `value`.
-        about: Stems of words of which one must occur, case ignored.
+        about: Words of which one must occur.
         finished: The finish reason was "stop".
 
     Raises:
@@ -301,9 +308,7 @@ def judge(
     """
     credits = tuple(credit(rule["kind"], rule["value"], text) for rule in constraints)
     n_words, repetition = len(words(text)), repetition_ratio(text)
-    is_on_topic = not about or any(
-        re.search(rf"(?<!\w){re.escape(stem.casefold())}", text.casefold()) for stem in about
-    )
+    is_on_topic = not about or any(_mentions(stem, text) for stem in about)
     score = sum(credits) / len(credits) if credits else 1.0
     score *= 1.0 if is_on_topic else 0.3
     score *= min(1.0, n_words / MIN_WORDS)
