@@ -48,7 +48,7 @@ def marked(config: StepConfig, refers_to: str) -> Iterator[tuple[str, str]]:
         metadata = [*field.metadata, *_nested_marks(field.annotation)]
         if not any(isinstance(mark, Mark) and mark.refers_to == refers_to for mark in metadata):
             continue
-        value = getattr(config, option)
+        value = getattr(config, option, None)
         for text in value if isinstance(value, tuple) else (value,):
             if text is not None:
                 yield option, text

@@ -1,0 +1,154 @@
+"""Run a step on one batch of rows and turn what it returns into lawful, accounted frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from databuild.engine.laws import check_measure, check_produce, check_select
+from databuild.engine.step import DROPPED, Produced, Step
+from databuild.engine.store import Counts
+from databuild.errors import LawError
+from databuild.recipe.options import StepConfig
+from databuild.schema.identity import content_ids, occurrences, row_ids
+
+NOT_A_NUMBER = "not a number"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step made of one batch: `rows` is new rows, measured columns or kept verdicts.
+
+    `content` names the columns of new rows that `content_id` covers already.
+    """
+
+    rows: pl.DataFrame
+    dropped: pl.DataFrame
+    failed: pl.DataFrame
+    counts: Counts
+    content: tuple[str, ...] = ()
+
+
+def run_batch(
+    step: Step,
+    config: StepConfig,
+    inputs: Sequence[pl.DataFrame],
+    resources: Mapping[str, Any],
+    split: Mapping[str, Any] | None = None,
+) -> Batch:
+    """Call the step's function on its inputs (or, for a source, on a split) and check its laws.
+
+    Raises:
+        LawError: The step returned something that its kind forbids.
+    """
+    if split is not None:
+        out = step.run(split, config, **resources)
+    else:
+        out = step.run(inputs[0], config, *inputs[1:], **resources)
+    expected = Produced if step.kind == "produce" else pl.DataFrame
+    if not isinstance(out, expected):
+        what = f"a {step.kind} step returns {expected.__name__}, this one {type(out).__name__}"
+        raise LawError(step.name, what, fix="return what its kind promises")
+    if step.kind == "measure":
+        return _measured(step, config, inputs[0], out)
+    if step.kind == "select":
+        return _selected(step, config, inputs[0], out)
+    return _produced(step, inputs, out)
+
+
+def _measured(step: Step, config: StepConfig, rows: pl.DataFrame, out: pl.DataFrame) -> Batch:
+    added = step.columns_added(config) or tuple(c for c in out.columns if c not in {"row_id", "error"})
+    check_measure(step, rows, out, added)
+    if "error" not in out.columns:
+        out = out.with_columns(error=pl.lit(None, dtype=pl.String))
+    floats = [c for c in added if out.schema[c].is_float()]
+    if floats:
+        nan = pl.any_horizontal([pl.col(c).is_nan().fill_null(value=False) for c in floats])
+        error = pl.coalesce("error", pl.when(nan).then(pl.lit(NOT_A_NUMBER)))
+        out = out.with_columns(error=error).with_columns(pl.col(floats).fill_nan(None))
+    failed = out.filter(pl.col("error").is_not_null()).select("row_id", "error")
+    counts = Counts(
+        rows_in=rows.height, rows_out=out.height, failed=failed.height,
+        by_reason=_reasons(failed, "error"),
+    )  # fmt: skip
+    return Batch(out.select("row_id", *added).sort("row_id"), _nothing(), failed, counts)
+
+
+def _selected(step: Step, config: StepConfig, rows: pl.DataFrame, out: pl.DataFrame) -> Batch:
+    check_select(step, rows, out, step.parts_kept(config))
+    for column in ("reason", "evidence"):
+        if column not in out.columns:
+            out = out.with_columns(pl.lit(None, dtype=pl.String).alias(column))
+    kept = out.filter(pl.col("part") != DROPPED).select("row_id", "part").sort("row_id")
+    dropped = out.filter(pl.col("part") == DROPPED).select("row_id", "reason", "evidence")
+    counts = Counts(
+        rows_in=rows.height, rows_out=kept.height, dropped=dropped.height,
+        by_reason=_reasons(dropped, "reason"),
+        by_part=dict(kept.group_by("part").len().sort("part").iter_rows()),
+    )  # fmt: skip
+    return Batch(kept, dropped, _nothing(), counts)
+
+
+def _produced(step: Step, inputs: Sequence[pl.DataFrame], out: Produced) -> Batch:
+    check_produce(step, inputs, out)
+    failed = out.failed if out.failed is not None else _nothing()
+    dropped = out.dropped if out.dropped is not None else _nothing()
+    rows = out.rows
+    own = [c for c in rows.columns if c not in {"parent_ids", "key", *step.attributes}]
+    if step.carries:
+        rows = _carry(step, rows, inputs)
+    if "content_id" not in rows.columns:
+        rows = rows.with_columns(content_ids(rows, own))
+    rows = rows.with_columns(row_ids(rows, occurrences(rows)))
+    order = ["row_id", "content_id", "parent_ids"]
+    rows = rows.select(*order, pl.exclude(order)).sort("row_id")
+    retry = int(failed["retry"].sum()) if "retry" in failed.columns else 0
+    counts = Counts(
+        rows_in=sum(table.height for table in inputs), rows_out=rows.height,
+        dropped=dropped.height, failed=failed.height, retry=retry,
+        by_reason=_reasons(dropped, "reason") | _reasons(failed, "error"),
+        **_tokens(step, rows),
+    )  # fmt: skip
+    return Batch(rows, dropped, failed, counts, tuple(own))
+
+
+def _carry(step: Step, rows: pl.DataFrame, inputs: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Give each child its only parent's other columns; its content too when it adds nothing."""
+    if rows.filter(pl.col("parent_ids").list.len() != 1).height:
+        what = "it carries its parents' columns, and made rows that have not exactly one parent"
+        raise LawError(step.name, what, fix="give each row one parent, or do not carry")
+    own = set(rows.columns) - {"parent_ids", *step.attributes}
+    inherits_content = not own
+    parents = pl.concat(inputs, how="diagonal_relaxed").unique("row_id", keep="first")
+    keep = [
+        c for c in parents.columns
+        if c not in {"row_id", "parent_ids", *rows.columns} and (c != "content_id" or inherits_content)
+    ]  # fmt: skip
+    return (
+        rows.with_columns(_parent=pl.col("parent_ids").list.first())
+        .join(parents.select(_parent=pl.col("row_id"), *keep), on="_parent", how="left")
+        .drop("_parent")
+    )
+
+
+def _tokens(step: Step, rows: pl.DataFrame) -> dict[str, int]:
+    if "generator" not in step.needs:
+        return {}
+    return {
+        "tokens_in": int(rows["prompt_tokens"].sum()),
+        "tokens_out": int(rows["completion_tokens"].sum()),
+    }
+
+
+def _reasons(rows: pl.DataFrame, column: str) -> dict[str, int]:
+    if rows.is_empty():
+        return {}
+    short = pl.col(column).str.split(":").list.first().str.slice(0, 80)
+    return dict(rows.group_by(short).len().sort("len", descending=True).iter_rows())
+
+
+def _nothing() -> pl.DataFrame:
+    return pl.DataFrame()

@@ -1,0 +1,302 @@
+"""Run one step, in the way that its scope asks for, and write its manifest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from databuild.engine.batch import Batch, run_batch
+from databuild.engine.local import run_jobs
+from databuild.engine.resources import Ask, Progress, Services
+from databuild.engine.shards import (
+    Seen,
+    Shard,
+    commit,
+    committed,
+    content_hashes,
+    run_shard,
+    settle_split,
+    stage_split,
+)
+from databuild.engine.step import Step
+from databuild.engine.store import Counts, Manifest, ModelTarget, Part, part_path, staged, write_json
+from databuild.engine.table import View
+from databuild.errors import StepError
+from databuild.recipe.bind import Node
+from databuild.schema.identity import add_digests, digest_text
+
+SCRATCH = ".scratch"
+GROUP_ROWS = 200_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is carried out. None of it is part of any key."""
+
+    workers: int = 1
+    shard_rows: int = 65_536
+    shard_bytes: int = 64 << 20
+    device: str = "cpu"
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One step that is to be run now."""
+
+    node: Node
+    step: Step
+    folder: Path
+    views: Mapping[str, View]
+    targets: Mapping[str, ModelTarget]
+    seed: int
+    settings: Settings
+    services: Services
+    progress: Progress
+
+    def resources(self) -> dict[str, Any]:
+        """The resources that the step declares, by name."""
+        return {name: self.resource(name) for name in self.step.needs}
+
+    def resource(self, name: str) -> Any:
+        """One resource, from the run itself or from the services."""
+        if name == "seed":
+            return self.seed
+        if name == "progress":
+            return self.progress
+        if name == "device":
+            return self.settings.device
+        if name == "models":
+            return {option: target.identity for option, target in self.targets.items()}
+        if name == "scratch":
+            scratch = self.folder / SCRATCH
+            scratch.mkdir(parents=True, exist_ok=True)
+            return scratch
+        ask = Ask(name, self.node.name, self.targets, self.folder, self.seed, self.progress)
+        return self.services.provide(ask)
+
+
+def execute(task: Task, manifest: Manifest) -> Manifest:
+    """Run the step to the end and return its complete manifest.
+
+    Raises:
+        StepError: Too many requests failed, or an input part is empty where a step cannot do without.
+    """
+    if task.step.kind in {"train", "deliver"}:
+        _deliver(task, manifest)
+    else:
+        parts = list(_parts(task, manifest))
+        _finish_table(task, manifest, parts)
+        _check_failures(task, manifest)
+    shutil.rmtree(task.folder / SCRATCH, ignore_errors=True)
+    manifest.status = "complete"
+    return manifest
+
+
+def _parts(task: Task, manifest: Manifest) -> Iterator[Part]:
+    if task.step.sees == "source":
+        return _run_source(task, manifest)
+    if task.step.sees == "row":
+        return _run_rows(task)
+    if task.step.sees == "group" and task.step.kind == "produce":
+        return _run_groups(task)
+    return _run_table(task)
+
+
+def _run_source(task: Task, manifest: Manifest) -> Iterator[Part]:
+    if manifest.splits is None:
+        assert task.step.splits is not None
+        manifest.splits = task.step.splits(task.node.config, task.node.paths, task.settings.shard_bytes)
+        write_json(task.folder / "manifest.json", manifest.model_dump(mode="json"))
+    resources = task.resources()
+    shards = [
+        Shard(task.step, task.node.config, task.folder, index, split=split, resources=resources)
+        for index, split in enumerate(manifest.splits)
+    ]
+    seen = Seen()
+    done = {s.index: part for s in shards if (part := committed(task.folder, s.index))}
+    waiting = [s for s in shards if s.index not in done]
+    task.progress.total(len(shards), "shards")
+    staged_splits = run_jobs(stage_split, waiting, _workers(task, waiting), task.node.name)
+    for shard in shards:
+        if shard.index in done:
+            rows = pl.read_parquet(part_path(task.folder, shard.index), columns=["content_id"])
+            seen.count_and_add(content_hashes(rows))
+            part = done[shard.index]
+        else:
+            part, hashes = next(staged_splits)
+            part = settle_split(shard, part, seen.count_and_add(hashes))
+        task.progress.tick(1, f"{part.counts.rows_out:,} rows")
+        yield part
+    shutil.rmtree(task.folder / "staged", ignore_errors=True)
+
+
+def _run_rows(task: Task) -> Iterator[Part]:
+    view = task.views[task.step.inputs[0]]
+    resources = task.resources()
+    done = {i: part for i in range(view.n_parts) if (part := committed(task.folder, i))}
+    waiting = [
+        Shard(task.step, task.node.config, task.folder, i, view=view, resources=resources)
+        for i in range(view.n_parts)
+        if i not in done
+    ]
+    alone = bool({"generator", "model", "progress"} & set(task.step.needs))
+    if not alone:
+        task.progress.total(view.n_parts, "shards")
+    fresh = run_jobs(run_shard, waiting, 1 if alone else _workers(task, waiting), task.node.name)
+    for index in range(view.n_parts):
+        part = done[index] if index in done else next(fresh)
+        if not alone:
+            task.progress.tick(1, f"{part.counts.rows_out:,} rows")
+        yield part
+
+
+def _run_table(task: Task) -> Iterator[Part]:
+    """Run a step that sees everything at once; its result is cut into parts again."""
+    step, config = task.step, task.node.config
+    columns = None if step.carries else step.columns_read(config)
+    columns = columns if step.sees == "table" else (*(columns or ()), *step.grouped_by(config))
+    tables = [task.views[slot].read(columns) for slot in step.inputs if slot in task.views]
+    batch = run_batch(step, config, tables, task.resources())
+    if step.kind == "produce":
+        pieces = max(1, -(-batch.rows.height // task.settings.shard_rows))
+        return (
+            commit(task.folder, i, step, piece) for i, piece in enumerate(_cut(batch, pieces))
+        )
+    return _aligned(task, batch)
+
+
+def _run_groups(task: Task) -> Iterator[Part]:
+    """Run a produce step over groups: one partition of whole groups at a time."""
+    step, config = task.step, task.node.config
+    view = task.views[step.inputs[0]]
+    resources = task.resources()
+    pieces = max(1, -(-view.rows // GROUP_ROWS))
+    columns = None if step.carries else (*step.columns_read(config), *step.grouped_by(config))
+    task.progress.total(pieces, "partitions")
+    for index in range(pieces):
+        rows = _partition(view, columns, step.grouped_by(config), index, pieces)
+        yield commit(task.folder, index, step, run_batch(step, config, [rows], resources))
+        task.progress.tick()
+
+
+def _partition(
+    view: View, columns: tuple[str, ...] | None, by: tuple[str, ...], index: int, pieces: int
+) -> pl.DataFrame:
+    """The rows whose group falls into partition `index`. Polars' hash is used and not stored."""
+    if pieces == 1:
+        return view.read(columns)
+    mine = pl.struct(by).hash(seed=0) % pieces == index
+    parts = (view.part(number, columns).filter(mine) for number in range(view.n_parts))
+    return pl.concat(parts, how="diagonal_relaxed")
+
+
+def _aligned(task: Task, batch: Batch) -> Iterator[Part]:
+    """Cut columns or verdicts so that part i covers part i of the rows that they belong to."""
+    view = task.views[task.step.inputs[0]]
+    for index in range(view.n_parts):
+        ids = view.part(index, ("row_id",)).select("row_id")
+        pieces = [
+            frame.join(ids, on="row_id", how="semi") if frame.width else frame
+            for frame in (batch.rows, batch.dropped, batch.failed)
+        ]
+        counts = _recount(task.step, ids.height, *pieces)
+        yield commit(task.folder, index, task.step, Batch(*pieces, counts))
+
+
+def _recount(
+    step: Step, rows_in: int, rows: pl.DataFrame, dropped: pl.DataFrame, failed: pl.DataFrame
+) -> Counts:
+    def tally(frame: pl.DataFrame, column: str) -> dict[str, int]:
+        return dict(frame.group_by(column).len().iter_rows()) if frame.height else {}
+
+    return Counts(
+        rows_in=rows_in, rows_out=rows.height, dropped=dropped.height, failed=failed.height,
+        by_reason=tally(dropped, "reason") | tally(failed, "error"),
+        by_part=tally(rows, "part") if step.kind == "select" else {},
+    )  # fmt: skip
+
+
+def _cut(batch: Batch, pieces: int) -> Iterator[Batch]:
+    """Cut what a table step made into parts; counts, dropped and failed rows go with the first."""
+    size = -(-batch.rows.height // pieces)
+    for index in range(pieces):
+        rows = batch.rows.slice(index * size, size)
+        if index == 0:
+            counts = batch.counts.model_copy(update={"rows_out": rows.height})
+            yield Batch(rows, batch.dropped, batch.failed, counts, batch.content)
+        else:
+            counts = Counts(rows_out=rows.height)
+            yield Batch(rows, pl.DataFrame(), pl.DataFrame(), counts, batch.content)
+
+
+def _deliver(task: Task, manifest: Manifest) -> None:
+    """Run a train or deliver step: what it leaves in `out` becomes the step's folder."""
+    config = task.node.config
+    columns = task.step.columns_read(config)
+    tables = [task.views[slot].read(columns) for slot in task.step.inputs if slot in task.views]
+    with staged(task.folder) as out:
+        given = {"out": out} if "out" in task.step.needs else {}
+        others = {name: task.resource(name) for name in task.step.needs if name != "out"}
+        slots = [slot for slot in task.step.inputs if slot in task.views]
+        facts = task.step.run(config=config, **dict(zip(slots, tables, strict=True)), **given, **others)
+    manifest.metrics = dict(facts)
+    rows = sum(table.height for table in tables)
+    counts = manifest.metrics.pop("rows", {"rows_in": rows, "rows_out": rows})
+    manifest.rows = Counts.model_validate(counts)
+    manifest.digest = manifest.key
+    if task.step.kind == "train":
+        chosen = manifest.metrics.get("model")
+        if chosen in task.targets:
+            manifest.model = task.targets[chosen]
+        else:
+            where = f"{task.folder.parent.name}/{task.folder.name}/best"
+            identity = f"{task.node.origin}:{manifest.key}"
+            manifest.model = ModelTarget(identity=identity, kind="folder", location=where)
+
+
+def _finish_table(task: Task, manifest: Manifest, parts: list[Part]) -> None:
+    manifest.n_parts = len(parts)
+    manifest.rows = Counts.total(part.counts for part in parts)
+    manifest.digest = _sum(part.digest for part in parts)
+    names = dict.fromkeys(task.step.parts_kept(task.node.config)) if task.step.kind == "select" else {}
+    manifest.part_digests = {
+        name: _sum(part.part_digests[name] for part in parts if name in part.part_digests)
+        for name in names
+    }
+    if task.step.kind == "produce":
+        manifest.layout = digest_text(*(part.digest for part in parts))
+    else:
+        manifest.layout = task.views[task.step.inputs[0]].layout
+    columns: dict[str, str] = {}
+    for index in range(len(parts)):
+        schema = pl.read_parquet_schema(part_path(task.folder, index))
+        columns |= {name: str(dtype) for name, dtype in schema.items()}
+    manifest.columns = columns
+
+
+def _check_failures(task: Task, manifest: Manifest) -> None:
+    rows = manifest.rows
+    requests = rows.rows_out if task.step.kind == "measure" else rows.rows_out + rows.failed
+    if requests and rows.failed / requests > task.node.max_failure_ratio:
+        reasons = ", ".join(f"{n} × {reason}" for reason, n in list(rows.by_reason.items())[:3])
+        what = (
+            f"{rows.failed:,} of {requests:,} rows failed, more than max_failure_ratio "
+            f"{task.node.max_failure_ratio} allows: {reasons}"
+        )
+        fix = f"look at {task.folder / 'failed'}, then mend the input or raise max_failure_ratio"
+        raise StepError(task.node.name, what, fix=fix)
+
+
+def _workers(task: Task, jobs: Iterable[Shard]) -> int:
+    """Starting a worker costs about a second: not worth it for a shard or two."""
+    return min(task.settings.workers, len(list(jobs)) // 2)
+
+
+def _sum(digests: Iterable[str]) -> str:
+    return f"{add_digests(int(digest, 16) for digest in digests):032x}"

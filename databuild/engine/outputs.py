@@ -1,0 +1,84 @@
+"""What the steps of a run have yielded so far: views of tables, and models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from databuild.engine.keys import FileDigests, key_of, key_parts, step_seed
+from databuild.engine.step import Step
+from databuild.engine.store import Manifest, ModelTarget, Store
+from databuild.engine.table import View, base_view
+from databuild.recipe.bind import Node, Ref
+
+
+@dataclass(frozen=True)
+class Output:
+    """A finished step."""
+
+    node: Node
+    folder: Path
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A step's key, and what it was made of."""
+
+    key: str
+    parts: Mapping[str, object]
+    seed: int
+
+
+@dataclass
+class Outputs:
+    """Finished steps by name, and the questions that later steps ask of them."""
+
+    store: Store
+    steps: Mapping[str, Step]
+    models: Mapping[str, ModelTarget]
+    digests: FileDigests
+    seed: int
+    limit: int | None = None
+    done: dict[str, Output] = field(default_factory=dict)
+
+    def waits_for(self, node: Node) -> list[str]:
+        """The steps that must finish before the node's key can be known."""
+        return sorted(name for name in node.after if name not in self.done and name not in self.models)
+
+    def identity(self, node: Node) -> Identity:
+        """The key of a node whose inputs are all finished."""
+        seed = step_seed(self.seed, node)
+        parts = key_parts(
+            node,
+            self.steps[node.use],
+            inputs={slot: self.view(ref).digest for slot, ref in node.inputs.items()},
+            models=self.targets(node),
+            files=tuple(self.digests.of(path) for path in node.paths),
+            seed=seed,
+            limit=self.limit,
+        )
+        return Identity(key_of(parts), parts, seed)
+
+    def targets(self, node: Node) -> dict[str, ModelTarget]:
+        """The models that the node's options name, by option."""
+        return {option: self._target(name) for option, name in node.models.items()}
+
+    def view(self, ref: Ref) -> View:
+        """The table that a reference means."""
+        output = self.done[ref.step]
+        step = self.steps[output.node.use]
+        if step.kind == "produce":
+            return base_view(output.folder, output.manifest)
+        before = self.view(output.node.inputs[step.inputs[0]])
+        if step.kind == "measure":
+            return before.measured(output.folder, output.manifest)
+        return before.selecting(output.folder, output.manifest, ref.part)
+
+    def _target(self, name: str) -> ModelTarget:
+        if name in self.models:
+            return self.models[name]
+        target = self.done[name].manifest.model
+        assert target is not None
+        return target

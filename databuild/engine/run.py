@@ -1,0 +1,213 @@
+"""Carry out a recipe: each step in turn, from the cache where its key is known, run where it is not."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from databuild.engine.execute import Settings, Task, execute
+from databuild.engine.local import cores
+from databuild.engine.outputs import Identity, Output, Outputs
+from databuild.engine.plan import standing
+from databuild.engine.resources import Services, Watcher
+from databuild.engine.shards import committed
+from databuild.engine.store import Manifest, write_json
+from databuild.errors import StepError
+from databuild.recipe.bind import Node
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One step of a finished run."""
+
+    name: str
+    use: str
+    cached: bool
+    manifest: Manifest
+    folder: str
+
+
+@dataclass
+class RunResult:
+    """What a run did: every step with its row counts, in order."""
+
+    run: str
+    recipe: str
+    folder: str
+    seconds: float = 0.0
+    steps: list[Ran] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> Ran:
+        """The step of that name."""
+        return next(step for step in self.steps if step.name == name)
+
+
+def run_nodes(
+    nodes: Sequence[Node],
+    outputs: Outputs,
+    services: Services,
+    watcher: Watcher,
+    settings: Settings,
+    *,
+    again_from: str | None = None,
+) -> RunResult:
+    """Run every node that is not cached, in order.
+
+    Args:
+        nodes: The graph, each node after what it needs.
+        outputs: Where finished steps are noted; `outputs.store` must be open and locked.
+        services: Models and trainers.
+        watcher: Told of every step.
+        settings: How to run.
+        again_from: Run this step and all that depend on it again, even where they are cached.
+
+    Raises:
+        DatabuildError: The first step that cannot go on. Everything committed before stays.
+    """
+    started = time.monotonic()
+    result = RunResult(_run_id(), outputs.store.recipe, str(outputs.store.root))
+    again = _downstream(nodes, again_from)
+    try:
+        for node in nodes:
+            result.steps.append(_run_node(node, outputs, services, watcher, settings, node.name in again))
+            _point(outputs, result, "running")
+    except BaseException:
+        _point(outputs, result, "interrupted")
+        raise
+    finally:
+        outputs.digests.save()
+    result.seconds = time.monotonic() - started
+    _point(outputs, result, "complete")
+    return result
+
+
+def _run_node(  # noqa: PLR0913, PLR0917 -- the run's own loop body
+    node: Node,
+    outputs: Outputs,
+    services: Services,
+    watcher: Watcher,
+    settings: Settings,
+    again: bool,  # noqa: FBT001
+) -> Ran:
+    identity, manifest, status = standing(node, outputs)
+    folder = outputs.store.folder(node.name, identity.key)
+    if manifest and status == "cached" and not again:
+        outputs.done[node.name] = Output(node, folder, manifest)
+        watcher.step_ends(node.name, "cached", summary(manifest))
+        return Ran(node.name, node.use, True, manifest, str(folder))
+    step = outputs.steps[node.use]
+    if manifest is None or again:
+        shutil.rmtree(folder, ignore_errors=True)
+        manifest = _new_manifest(node, step.kind, identity, outputs)
+    _forget_failures(folder, manifest)
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest.status = "unfinished"
+    _save(outputs, node, identity, manifest)
+    progress = watcher.step_starts(node.name, node.use, "resumed" if status == "resume" else "")
+    started = time.monotonic()
+    task = Task(
+        node, step, folder,
+        views={slot: outputs.view(ref) for slot, ref in node.inputs.items()},
+        targets=outputs.targets(node), seed=identity.seed, settings=settings,
+        services=services, progress=progress,
+    )  # fmt: skip
+    try:
+        manifest = execute(task, manifest)
+    except BaseException:
+        watcher.step_ends(node.name, "failed", "")
+        raise
+    manifest.seconds += time.monotonic() - started
+    _save(outputs, node, identity, manifest)
+    outputs.done[node.name] = Output(node, folder, manifest)
+    watcher.step_ends(node.name, "done", summary(manifest))
+    return Ran(node.name, node.use, False, manifest, str(folder))
+
+
+def summary(manifest: Manifest) -> str:
+    """The row accounting of a step in one line."""
+    rows = manifest.rows
+    if manifest.kind in {"train", "deliver"}:
+        return f"{rows.rows_in:,} rows in"
+    words = {"measure": "measured", "select": "kept", "produce": "made"}
+    pieces = [f"{rows.rows_in:,} in"] if rows.rows_in else []
+    pieces.append(f"{rows.rows_out:,} {words[manifest.kind]}")
+    if len(rows.by_part) > 1:
+        pieces[-1] += f" ({', '.join(f'{part} {n:,}' for part, n in rows.by_part.items())})"
+    for name, n in (("dropped", rows.dropped), ("failed", rows.failed)):
+        if n:
+            pieces.append(f"{n:,} {name}")
+    if rows.tokens_out:
+        pieces.append(f"{rows.tokens_out:,} tokens")
+    return ", ".join(pieces)
+
+
+def check_accounts(manifest: Manifest) -> None:
+    """Raise StepError unless the rows of a step add up, and its parts say the same as its manifest."""
+    rows = manifest.rows
+    balanced = {
+        "measure": rows.rows_in == rows.rows_out,
+        "select": rows.rows_in == rows.rows_out + rows.dropped == sum(rows.by_part.values()) + rows.dropped,
+    }.get(manifest.kind, True)
+    if not balanced:
+        what = f"rows do not add up: {rows.model_dump(exclude_defaults=True)}"
+        raise StepError(manifest.step, what, fix="report this as a bug, with the manifest")
+
+
+def _save(outputs: Outputs, node: Node, identity: Identity, manifest: Manifest) -> None:
+    check_accounts(manifest)
+    folder = outputs.store.folder(node.name, identity.key)
+    write_json(folder / "manifest.json", manifest.model_dump(mode="json"))
+
+
+def _new_manifest(node: Node, kind: str, identity: Identity, outputs: Outputs) -> Manifest:
+    return Manifest(
+        databuild=version("databuild"),
+        step=node.name,
+        use=node.use,
+        kind=kind,
+        key=identity.key,
+        key_parts=dict(identity.parts),
+        config=node.config.model_dump(mode="json"),
+        inputs={slot: str(ref) for slot, ref in node.inputs.items()},
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=identity.seed if "seed" in outputs.steps[node.use].needs else None,
+        machine={"python": platform.python_version(), "system": platform.platform(), "cores": cores()},
+    )
+
+
+def _forget_failures(folder: Any, manifest: Manifest) -> None:
+    """Remove the parts whose failed rows are tried again; the rest of the step stays."""
+    for index in range(manifest.n_parts):
+        if committed(folder, index) is None:
+            for path in folder.glob(f"**/part-{index:05d}.parquet"):
+                path.unlink()
+
+
+def _downstream(nodes: Sequence[Node], first: str | None) -> set[str]:
+    if first is None:
+        return set()
+    names = {node.name for node in nodes if first in {node.name, node.origin}}
+    for node in nodes:
+        if node.after & names:
+            names.add(node.name)
+    return names
+
+
+def _point(outputs: Outputs, result: RunResult, status: str) -> None:
+    """Move the pointer: which folder is each step's. Steps that this run did not reach keep theirs."""
+    latest: dict[str, Any] = outputs.store.latest()
+    steps: Mapping[str, str] = {step.name: step.folder.rpartition("/")[2] for step in result.steps}
+    known = steps if status == "complete" else {**latest.get("steps", {}), **steps}
+    content = {"run": result.run, "status": status, "steps": dict(known)}
+    write_json(outputs.store.root / "latest.json", content)
+
+
+def _run_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"

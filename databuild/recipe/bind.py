@@ -1,0 +1,284 @@
+"""Check an unrolled recipe against the steps that exist, and bind it into a graph.
+
+Everything that can be wrong without looking at rows is found here, with file, line and the nearest
+known name: steps, options, inputs, parts, models, and the columns that a step needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import ValidationError
+
+from databuild.errors import RecipeError, SchemaError, nearest
+from databuild.recipe.options import StepConfig, marked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from databuild.recipe.load import Document
+    from databuild.recipe.model import ModelSpec
+    from databuild.recipe.rounds import Asked
+
+CARRIED = ("row_id", "content_id", "parent_ids")
+DROPPED_COLUMNS = ("reason", "evidence")
+
+
+class StepType(Protocol):
+    """What must be known of a step to check a recipe; `engine.step.Step` is one."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def sees(self) -> str: ...
+    @property
+    def config(self) -> type[StepConfig]: ...
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+    @property
+    def optional(self) -> frozenset[str]: ...
+    @property
+    def carries(self) -> bool: ...
+    @property
+    def peeks(self) -> Any: ...
+    def columns_read(self, config: StepConfig) -> tuple[str, ...]: ...
+    def columns_added(self, config: StepConfig) -> tuple[str, ...] | None: ...
+    def parts_kept(self, config: StepConfig) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A view of a step's output: all of it, or one part."""
+
+    step: str
+    part: str | None = None
+
+    def __str__(self) -> str:
+        return self.step if self.part is None else f"{self.step}.{self.part}"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A step of the graph: checked, with its inputs and models resolved to names."""
+
+    name: str
+    origin: str
+    use: str
+    config: StepConfig
+    inputs: Mapping[str, Ref]
+    models: Mapping[str, str]
+    paths: tuple[Path, ...]
+    columns: tuple[str, ...] | None
+    max_failure_ratio: float
+    round: int | None
+    where: str
+
+    @property
+    def after(self) -> set[str]:
+        """The names of the nodes whose output this one needs (models of the recipe excluded)."""
+        return {ref.step for ref in self.inputs.values()} | set(self.models.values())
+
+
+def bind(
+    asked: list[Asked],
+    steps: Mapping[str, StepType],
+    models: Mapping[str, ModelSpec],
+    document: Document,
+) -> list[Node]:
+    """Turn what was asked into checked nodes, in the order asked but after everything they need.
+
+    Raises:
+        RecipeError: A step, option, input, part, model or file is not there.
+        SchemaError: A step needs a column that its input does not have.
+    """
+    waiting = {step.name: step for step in asked}
+    for step in asked:
+        _check_use(step, steps)
+        _check_references(step, waiting, models, steps)
+    done: dict[str, Node] = {}
+    while waiting:
+        ready = [s for s in waiting.values() if not (_needs(s, steps) & waiting.keys())]
+        if not ready:
+            first = next(iter(waiting.values()))
+            what = f"these steps wait for each other: {', '.join(sorted(waiting))}"
+            raise RecipeError(first.where, what, fix="break the circle")
+        done[ready[0].name] = _bind_one(ready[0], steps, done, models, document)
+        del waiting[ready[0].name]
+    return list(done.values())
+
+
+def _check_use(step: Asked, steps: Mapping[str, StepType]) -> None:
+    if step.use not in steps:
+        what = f"step {step.origin!r} uses {step.use!r}; {nearest(step.use, steps)}"
+        raise RecipeError(step.where, what, fix="correct `use:`")
+
+
+def _check_references(
+    step: Asked,
+    known: Mapping[str, Asked],
+    models: Mapping[str, ModelSpec],
+    steps: Mapping[str, StepType],
+) -> None:
+    for reference in step.inputs.values():
+        name = reference.partition(".")[0]
+        if name not in known:
+            what = f"step {step.origin!r} takes its input from {name!r}; {nearest(name, known)}"
+            raise RecipeError(step.where, what, fix="correct `from:`")
+    for option, name in _model_options(step, steps):
+        trains = [n for n, s in known.items() if s.use in steps and steps[s.use].kind == "train"]
+        if name not in models and name not in trains:
+            known_models = [*models, *(n for n in trains)]
+            what = f"`{option}` of step {step.origin!r} names the model {name!r}"
+            what = f"{what}; {nearest(name, known_models)}"
+            raise RecipeError(step.where, what, fix="name one under `models:` or a train step")
+
+
+def _model_options(step: Asked, steps: Mapping[str, StepType]) -> list[tuple[str, str]]:
+    fields = steps[step.use].config.model_fields
+    config = steps[step.use].config.model_construct(**{k: v for k, v in step.options.items() if k in fields})
+    return [(option, name) for option, name in marked(config, "model") if isinstance(name, str)]
+
+
+def _needs(step: Asked, steps: Mapping[str, StepType]) -> set[str]:
+    inputs = {reference.partition(".")[0] for reference in step.inputs.values()}
+    return inputs | {name for _, name in _model_options(step, steps)}
+
+
+def _bind_one(
+    step: Asked,
+    steps: Mapping[str, StepType],
+    done: Mapping[str, Node],
+    models: Mapping[str, ModelSpec],
+    document: Document,
+) -> Node:
+    kind = steps[step.use]
+    config = _config(step, kind, document)
+    inputs = _inputs(step, kind, done, steps)
+    paths = _paths(step, config, document)
+    columns = _columns(step, kind, config, inputs, paths, done, steps)
+    return Node(
+        name=step.name,
+        origin=step.origin,
+        use=step.use,
+        config=config,
+        inputs=inputs,
+        models={o: n for o, n in marked(config, "model")},
+        paths=paths,
+        columns=columns,
+        max_failure_ratio=step.max_failure_ratio,
+        round=step.round,
+        where=step.where,
+    )
+
+
+def _config(step: Asked, kind: StepType, document: Document) -> StepConfig:
+    try:
+        return kind.config.model_validate(step.options)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        option = str(first["loc"][0]) if first["loc"] else ""
+        where = document.where("steps", step.origin, *map(str, first["loc"]))
+        where = where if option else step.where
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            known = nearest(option, [*kind.config.model_fields, "from", "use", "max_failure_ratio"])
+            what = f"step {step.origin!r} ({step.use}) has no option {option!r}; {known}"
+            raise RecipeError(where, what, fix="correct the option's name") from error
+        path = ".".join(map(str, first["loc"]))
+        given = "" if first["type"] == "missing" else f", given {first['input']!r}"
+        message = first["msg"][0].lower() + first["msg"][1:]
+        what = f"option {path!r} of step {step.origin!r} ({step.use}): {message}{given}"
+        raise RecipeError(where, what, fix="correct the option's value") from error
+
+
+def _inputs(
+    step: Asked, kind: StepType, done: Mapping[str, Node], steps: Mapping[str, StepType]
+) -> dict[str, Ref]:
+    if not kind.inputs and step.inputs:
+        what = f"step {step.origin!r} ({step.use}) reads files and takes no input"
+        raise RecipeError(step.where, what, fix="remove `from:`")
+    named = {slot or kind.inputs[0]: reference for slot, reference in step.inputs.items()}
+    unknown = [slot for slot in named if slot not in kind.inputs]
+    if unknown:
+        what = f"step {step.origin!r} ({step.use}) has no input {unknown[0]!r}"
+        what = f"{what}; {nearest(unknown[0], kind.inputs)}"
+        raise RecipeError(step.where, what, fix="correct the names under `from:`")
+    missing = [slot for slot in kind.inputs if slot not in named and slot not in kind.optional]
+    if missing:
+        what = f"step {step.origin!r} ({step.use}) misses its input {missing[0]!r}"
+        raise RecipeError(step.where, what, fix="add `from: <step>`")
+    refs = {}
+    for slot, reference in named.items():
+        name, _, part = reference.partition(".")
+        refs[slot] = Ref(name, part or None)
+        _check_part(step, refs[slot], done[name], steps)
+    return refs
+
+
+def _check_part(step: Asked, ref: Ref, node: Node, steps: Mapping[str, StepType]) -> None:
+    kind = steps[node.use]
+    if kind.kind in {"train", "deliver"}:
+        what = f"step {step.origin!r} takes rows from {node.origin!r}, which is a {kind.kind} step"
+        raise RecipeError(step.where, what, fix="take rows from a step that has rows")
+    if ref.part is None:
+        return
+    if kind.kind == "select":
+        parts = (*kind.parts_kept(node.config), "dropped")
+    else:
+        parts = ()
+    if ref.part not in parts:
+        what = f"step {step.origin!r} takes {str(ref)!r}, but {node.origin!r} has no part {ref.part!r}"
+        raise RecipeError(step.where, f"{what}; {nearest(ref.part, parts)}", fix="correct `from:`")
+
+
+def _paths(step: Asked, config: StepConfig, document: Document) -> tuple[Path, ...]:
+    folder = document.path.resolve().parent
+    found: list[Path] = []
+    for option, pattern in marked(config, "path"):
+        matches = sorted(p for p in folder.glob(pattern) if p.is_file()) if "*" in pattern else [folder / pattern]
+        if not matches or not matches[0].exists():
+            where = document.where("steps", step.origin, option)
+            what = f"no file matches {pattern!r} in {folder}"
+            raise RecipeError(where, what, fix=f"correct `{option}` (it is relative to the recipe)")
+        found += matches
+    return tuple(found)
+
+
+def _columns(  # noqa: PLR0913, PLR0917 -- all that is known of a step when it is bound
+    step: Asked,
+    kind: StepType,
+    config: StepConfig,
+    inputs: Mapping[str, Ref],
+    paths: tuple[Path, ...],
+    done: Mapping[str, Node],
+    steps: Mapping[str, StepType],
+) -> tuple[str, ...] | None:
+    """The columns of the table that a step yields, None where only the data can tell."""
+    if kind.sees == "source":
+        found = kind.peeks(config, paths) if kind.peeks else None
+        return None if found is None else tuple(dict.fromkeys([*CARRIED, *found]))
+    tables = {slot: _columns_of(ref, done[ref.step], steps) for slot, ref in inputs.items()}
+    for slot, have in tables.items():
+        for column in kind.columns_read(config):
+            if have is not None and column != "*" and column not in have:
+                what = f"step {step.origin!r} ({step.use}) needs the column {column!r}, which its "
+                what = f"{what}input {slot!r} ({inputs[slot]}) lacks; {nearest(column, have)}"
+                raise SchemaError(step.where, what, fix="correct the name, or add the column before")
+    first, added = tables[kind.inputs[0]], kind.columns_added(config)
+    if added is None or first is None or None in tables.values():
+        return None
+    clash = sorted(set(added) & set(first)) if kind.kind == "measure" else []
+    if clash:
+        what = f"step {step.origin!r} ({step.use}) would overwrite the column {clash[0]!r}"
+        raise SchemaError(step.where, what, fix="remove the step, or give its columns another name")
+    keeps = first if kind.kind in {"measure", "select"} else CARRIED
+    if kind.carries:
+        keeps = tuple(column for have in tables.values() for column in have or ())
+    return tuple(dict.fromkeys([*CARRIED, *keeps, *added]))
+
+
+def _columns_of(ref: Ref, node: Node, steps: Mapping[str, StepType]) -> tuple[str, ...] | None:
+    if ref.part == "dropped" and node.columns is not None:
+        return tuple(dict.fromkeys([*node.columns, *DROPPED_COLUMNS]))
+    return node.columns

@@ -1,0 +1,118 @@
+"""A recipe as frozen models: what was asked, before it is known whether it can be done."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from databuild.recipe.options import Names
+
+NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"
+Name = Annotated[str, Field(pattern=NAME, max_length=60)]
+
+
+class Strict(BaseModel):
+    """Frozen, and unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ModelSpec(Strict):
+    """Where a model comes from: exactly one of `packaged`, `path`, `endpoint` and `fake`."""
+
+    packaged: str | None = None
+    """A model that an installed package carries: `smollm2-135m`."""
+    path: str | None = None
+    """A Hugging Face model folder, relative to the recipe."""
+    endpoint: str | None = None
+    """The base URL of an OpenAI-compatible server, up to and with `/v1`."""
+    fake: dict[str, Any] | None = None
+    """Options of the deterministic fake model, for trying a recipe without a model."""
+    identity: str | None = None
+    """What an endpoint serves (`name@revision`): part of every key, since a URL says nothing."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the generator: vLLM's engine arguments, or the endpoint's."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ModelSpec:
+        origins = [o for o in ("packaged", "path", "endpoint", "fake") if getattr(self, o) is not None]
+        if len(origins) != 1:
+            msg = f"a model has exactly one of packaged, path, endpoint and fake, not {origins}"
+            raise ValueError(msg)
+        if self.endpoint is not None and not self.identity:
+            msg = "an endpoint needs `identity: name@revision`, since its URL does not say what it serves"
+            raise ValueError(msg)
+        return self
+
+
+def _model(value: object) -> object:
+    return {"packaged": value} if isinstance(value, str) else value
+
+
+class StepSpec(BaseModel):
+    """One step as written: which, from what, and its options (checked against the step's own model)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    use: str
+    inputs: dict[str, str] | str = Field(default_factory=dict, alias="from")
+    max_failure_ratio: float = Field(default=0.1, ge=0, le=1)
+    """The step fails when more than this share of its requests failed."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything beside `use`, `from` and `max_failure_ratio`."""
+        return dict(self.model_extra or {})
+
+
+class Gate(Strict):
+    """When a candidate becomes the best model."""
+
+    part: str
+    """The part on which both are measured, `step.part`."""
+    metric: str
+    """A column of the exam's last step, a number or a truth value; its mean decides."""
+    min_gain: float = Field(default=0.0, ge=0)
+    """The candidate's mean must exceed the best model's by more than this."""
+
+
+class Final(Strict):
+    """What is measured once, after the last round, on the first and on the best model."""
+
+    parts: Names
+    """The held-out parts, each `step.part`."""
+    also: Names = ()
+    """Steps with `model: ${exam.model}` that are measured beside (perplexity on ordinary text)."""
+
+
+class Flywheel(Strict):
+    """Rounds: which steps repeat, how a model is examined, and what lets it become the best."""
+
+    rounds: int = Field(default=1, ge=1, le=50)
+    best: str
+    """The best model before the first round: a name under `models:`."""
+    repeat: tuple[Name, ...] = Field(min_length=1)
+    """The steps of one round. `model: best` in them is the best model before that round."""
+    candidate: Name
+    """The train step whose model is examined at the end of a round."""
+    exam: tuple[Name, ...] = Field(min_length=1)
+    """The steps that examine a model; they use `${exam.part}` and `${exam.model}`."""
+    gate: Gate
+    final: Final
+
+
+class Recipe(Strict):
+    """A recipe: named steps, the models that they ask, and the rounds."""
+
+    name: Name
+    seed: int = Field(default=0, ge=0)
+    """The data seed. Training has its own, an option of the train steps."""
+    vars: dict[str, Any] = Field(default_factory=dict)
+    """Values that stand for `${name}` anywhere below."""
+    plugins: tuple[str, ...] = ()
+    """Python files with steps of your own, relative to the recipe."""
+    models: dict[Name, Annotated[ModelSpec, BeforeValidator(_model)]] = Field(default_factory=dict)
+    steps: dict[Name, StepSpec] = Field(min_length=1)
+    flywheel: Flywheel | None = None
+    schema_version: Literal[1] = 1
