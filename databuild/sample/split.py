@@ -75,7 +75,7 @@ def split_rows(rows: pl.DataFrame, config: SplitConfig, *, seed: int) -> pl.Data
     Example:
         >>> rows = pl.DataFrame({"row_id": [str(n) for n in range(10)]})
         >>> config = SplitConfig(parts={"train": 0.8, "dev": 0.1})
-        >>> split_rows(rows, config, seed=7)["part"].value_counts().sort("count").rows()
+        >>> split_rows(rows, config, seed=7)["part"].value_counts().sort("part").rows()
         [('dev', 1), ('dropped', 1), ('train', 8)]
     """
     units = _units(rows, config, seed)

@@ -21,3 +21,28 @@ def best_first(rows: pl.DataFrame, prefer: str | None) -> pl.DataFrame:
     if rows.schema[prefer].is_float():
         value = value.fill_nan(None)
     return rows.sort(value, "row_id", descending=[True, False], nulls_last=True)
+
+
+def known_score(column: str) -> pl.Expr:
+    """A score column as Float64 in which NaN is null: a scorer that returns NaN has not scored.
+
+    Example:
+        >>> rows = pl.DataFrame({"s": [1.0, float("nan")]})
+        >>> rows.select(known_score("s"))["s"].to_list()
+        [1.0, None]
+    """
+    return pl.col(column).cast(pl.Float64).fill_nan(None)
+
+
+def origin_rank(column: str | None, prefer: tuple[str, ...]) -> pl.Expr:
+    """The place of an origin in `prefer`, its length for others; 0 without a column.
+
+    Example:
+        >>> rows = pl.DataFrame({"o": ["edited", "sampled", "human", None]})
+        >>> rows.select(origin_rank("o", ("sampled", "edited")))["o"].to_list()
+        [1, 0, 2, 2]
+    """
+    if column is None:
+        return pl.lit(0, dtype=pl.Int64)
+    places = {origin: place for place, origin in enumerate(prefer)}
+    return pl.col(column).replace_strict(places, default=len(prefer), return_dtype=pl.Int64)

@@ -1,0 +1,159 @@
+"""generate.respond: k answers to every prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from databuild.engine.step import Produced, step
+from databuild.models.protocol import Answer, Message, Request, Sampling
+from databuild.recipe.options import Column, ModelRef, Names, StepConfig
+from databuild.schema.identity import derive_seed
+
+_ATTRIBUTES: Mapping[str, Any] = {
+    "k": pl.Int64,
+    "sample_seed": pl.Int64,
+    "model": pl.String,
+    "temperature": pl.Float64,
+    "top_p": pl.Float64,
+    "max_tokens": pl.Int64,
+    "finish_reason": pl.String,
+    "prompt_tokens": pl.Int64,
+    "completion_tokens": pl.Int64,
+    "origin": pl.String,
+}
+_ROWS = {"parent_ids": pl.List(pl.String), "response": pl.String, **_ATTRIBUTES}
+_FAILED = {"parent_ids": pl.List(pl.String), "k": pl.Int64, "error": pl.String, "retry": pl.Boolean}
+
+
+class Ask(Protocol):
+    """Answers requests, by id; answers that the journal holds are not asked for again."""
+
+    def __call__(self, requests: Sequence[Request]) -> Mapping[str, Answer]: ...
+
+
+class RespondConfig(StepConfig):
+    """Options of `generate.respond`."""
+
+    model: ModelRef
+    """The model that answers."""
+    prompt: Column = "prompt"
+    """What is asked: a text, or messages (a list of `{role, content}`)."""
+    system: str | None = None
+    """A system prompt that goes before every prompt."""
+    k: int = Field(default=1, ge=1)
+    """Answers per prompt."""
+    temperature: float = Sampling.model_fields["temperature"].default
+    """0 takes the likeliest token every time (greedy); then `k` must be 1."""
+    top_p: float = Sampling.model_fields["top_p"].default
+    """Nucleus mass. Anything below 1 costs about half of vLLM's speed on a CPU."""
+    max_tokens: int = Sampling.model_fields["max_tokens"].default
+    """Longest answer, in tokens."""
+    stop: Names = ()
+    """Texts that end an answer and are not part of it."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        if self.temperature == 0 and self.k > 1:
+            msg = f"temperature 0 gives the same answer {self.k} times: raise it, or set k to 1"
+            raise ValueError(msg)
+        self.sampling()
+        return self
+
+    def sampling(self) -> Sampling:
+        """The sampling parameters, checked against their ranges."""
+        return Sampling(
+            temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens, stop=self.stop
+        )
+
+
+@step(
+    "generate.respond",
+    kind="produce",
+    sees="row",
+    version=1,
+    adds=("response", *_ATTRIBUTES),
+    attributes=tuple(_ATTRIBUTES),
+    carries=True,
+)
+def sample_answers(
+    rows: pl.DataFrame, config: RespondConfig, *, generator: Ask, seed: int, models: Mapping[str, str]
+) -> Produced:
+    """Ask the model `k` times for an answer to every prompt.
+
+    The seed of a draw is derived from (seed, row_id, k), so it does not depend on the batch.
+
+    Args:
+        rows: n rows with `row_id` and `config.prompt`.
+        config: See `RespondConfig`.
+        generator: Answers requests.
+        seed: The step's seed.
+        models: The identity of the model, under "model".
+
+    Returns:
+        n * k answers, fewer those in `failed` (with `k`, `error` and `retry`). An answer has one
+        parent, `response`, and attributes that say how it was drawn; `origin` is "sampled". An answer
+        that was cut at `max_tokens` is an answer, with finish reason "length". A prompt that is null
+        or blank fails once and is not tried again.
+
+    Example:
+        >>> rows = pl.DataFrame({"row_id": ["a"], "prompt": ["Hi"]})
+        >>> ask = lambda requests: {r.id: Answer(r.id, r.messages[-1].content + "!", "stop") for r in requests}
+        >>> config = RespondConfig(model="start", k=2)
+        >>> made = sample_answers(rows, config, generator=ask, seed=7, models={"model": "tiny@1"})
+        >>> made.rows.select("response", "k").rows()
+        [('Hi!', 0), ('Hi!', 1)]
+    """
+    wanted: list[tuple[str, int, Request]] = []
+    failed: list[tuple[list[str], int | None, str, bool]] = []
+    sampling = config.sampling()
+    for row_id, prompt in rows.select("row_id", config.prompt).iter_rows():
+        try:
+            messages = _messages(prompt, config.system)
+        except ValueError as error:
+            failed.append(([row_id], None, str(error), False))
+            continue
+        for k in range(config.k):
+            request = Request(f"{row_id}-{k}", messages, sampling, derive_seed(seed, row_id, k))
+            wanted.append((row_id, k, request))
+    answers = generator([request for _, _, request in wanted])
+    made = []
+    for row_id, k, request in wanted:
+        answer = answers.get(request.id)
+        if answer is None:
+            failed.append(([row_id], k, "the model gave no answer", True))
+        elif answer.text is None:
+            # A refusal comes back the same; a time-out or a lost connection may not.
+            error = answer.error or answer.finish_reason
+            failed.append(([row_id], k, error, answer.finish_reason == "error"))
+        else:
+            made.append(_row(row_id, k, request, answer, models["model"]))
+    return Produced(
+        rows=pl.DataFrame(made, schema=_ROWS, orient="row"),
+        failed=pl.DataFrame(failed, schema=_FAILED, orient="row"),
+    )
+
+
+def _messages(prompt: str | list[dict[str, Any]] | None, system: str | None) -> tuple[Message, ...]:
+    head = (Message("system", system),) if system is not None else ()
+    turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt or []
+    if not any((turn["content"] or "").strip() for turn in turns):
+        msg = "the prompt is empty"
+        raise ValueError(msg)
+    unknown = [turn["role"] for turn in turns if turn["role"] not in {"system", "user", "assistant"}]
+    if unknown:
+        msg = f"unknown role {unknown[0]!r} in the prompt"
+        raise ValueError(msg)
+    return (*head, *(Message(turn["role"], turn["content"] or "") for turn in turns))
+
+
+def _row(row_id: str, k: int, request: Request, answer: Answer, model: str) -> tuple[Any, ...]:
+    sampling = request.sampling
+    return (
+        [row_id], answer.text, k, request.seed, model, sampling.temperature, sampling.top_p,
+        sampling.max_tokens, answer.finish_reason, answer.prompt_tokens, answer.completion_tokens,
+        "sampled",
+    )  # fmt: skip

@@ -1,0 +1,102 @@
+"""pairs.best: rejection sampling, the best answers of every prompt."""
+
+from __future__ import annotations
+
+import polars as pl
+from pydantic import Field
+
+from databuild.engine.step import DROPPED, step
+from databuild.recipe.options import Column, Names, StepConfig
+from databuild.text.ranking import known_score, origin_rank
+
+
+class BestConfig(StepConfig):
+    """Options of `pairs.best`."""
+
+    top: int = Field(default=1, ge=1)
+    """Answers kept per prompt."""
+    score: Column = "verify_score"
+    """What is compared; higher is better."""
+    min_score: float | None = None
+    """The bar: rows with a lower score are dropped."""
+    require: Column | None = None
+    """A Boolean column that must be true, such as `strict_pass`."""
+    max_rows: int | None = Field(default=None, ge=1)
+    """Rows kept in all, the best scores first; without it, all."""
+    prompt: Column = "prompt"
+    """Answers with the same text here compete."""
+    response: Column = "response"
+    """The answer; the same one (but for white space at its ends) is kept once per prompt."""
+    origin: Column | None = "origin"
+    """The column that says how an answer was made; null (`~`) where there is none."""
+    prefer: Names = ("sampled", "edited")
+    """Of equal scores, origins that come first here win; origins that are not named come last."""
+
+
+@step("pairs.best", kind="select", sees="table", version=1)
+def select_best_answers(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
+    """Keep the `top` answers of every prompt by score.
+
+    Equal scores are ordered by `prefer`, then by the smallest row_id. A null or NaN score never wins.
+
+    Args:
+        rows: n rows with `row_id` and the columns that `config` names.
+        config: See `BestConfig`.
+
+    Returns:
+        n rows with `row_id`, `part` and `reason`: "no score", "not <require>", "below the bar of
+        <min_score>", "same text as a better one", "not among the top <top>", or "beyond the best
+        <max_rows> rows", the first that holds.
+
+    Example:
+        >>> rows = pl.DataFrame({
+        ...     "row_id": ["a", "b", "c"], "prompt": ["p"] * 3, "response": ["x", "y", "z"],
+        ...     "verify_score": [0.5, 1.0, float("nan")],
+        ... })
+        >>> select_best_answers(rows, BestConfig(origin=None))["reason"].to_list()
+        ['not among the top 1', None, 'no score']
+    """
+    facts = _ranked(rows, config)
+    if config.max_rows is not None:
+        is_open = pl.col("reason").is_null()
+        reason = pl.when(is_open & (is_open.cum_sum() > config.max_rows)).then(
+            pl.lit(f"beyond the best {config.max_rows} rows")
+        )
+        facts = facts.with_columns(reason=pl.coalesce("reason", reason))
+    found = facts.select(
+        "row_id",
+        part=pl.when(pl.col("reason").is_null()).then(pl.lit("kept")).otherwise(pl.lit(DROPPED)),
+        reason="reason",
+    )
+    return rows.select("row_id").join(found, on="row_id", how="left", maintain_order="left")
+
+
+def _ranked(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
+    """`row_id`, `order` (0 is the best of all) and `reason` of every row."""
+    score = known_score(config.score)
+    required = pl.col(config.require).fill_null(value=False) if config.require else pl.lit(value=True)
+    below = pl.lit(value=False) if config.min_score is None else score < config.min_score
+    early = (
+        pl.when(score.is_null()).then(pl.lit("no score"))
+        .when(~required).then(pl.lit(f"not {config.require}"))
+        .when(below).then(pl.lit(f"below the bar of {config.min_score}"))
+    )  # fmt: skip
+    facts = rows.select(
+        "row_id",
+        prompt=config.prompt,
+        text=pl.col(config.response).str.strip_chars(),
+        score=score,
+        origin=origin_rank(config.origin, config.prefer),
+        reason=early,
+    ).sort(
+        pl.col("reason").is_not_null(), pl.col("score"), "origin", "row_id",
+        descending=[False, True, False, False], nulls_last=True,
+    ).with_row_index("order")  # fmt: skip
+    is_open = pl.col("reason").is_null()
+    is_again = is_open & (pl.int_range(pl.len()).over("prompt", "text", is_open) > 0)
+    facts = facts.with_columns(
+        reason=pl.when(is_again).then(pl.lit("same text as a better one")).otherwise("reason")
+    )
+    beyond = pl.int_range(pl.len()).over("prompt", is_open) >= config.top
+    too_low = pl.when(is_open & beyond).then(pl.lit(f"not among the top {config.top}"))
+    return facts.with_columns(reason=pl.coalesce("reason", too_low))

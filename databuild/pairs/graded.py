@@ -1,0 +1,182 @@
+"""pairs.graded: preference pairs of four strengths from scored answers."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Self
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from databuild.engine.step import Produced, step
+from databuild.recipe.options import Column, StepConfig
+from databuild.text.ranking import known_score
+
+# The four strengths of Llama 3 (arXiv:2407.21783, section 4.2.1), strongest first.
+STRENGTHS = ("significantly better", "better", "slightly better", "marginally better")
+_ADDS = (
+    "prompt", "chosen", "rejected", "chosen_score", "rejected_score", "margin", "strength", "chosen_origin",
+)  # fmt: skip
+
+
+class GradedConfig(StepConfig):
+    """Options of `pairs.graded`."""
+
+    score: Column = "verify_score"
+    """What is compared; higher is better."""
+    passes: Column | None = "strict_pass"
+    """A Boolean column: only an edited answer for which it is true ranks above the sampled ones."""
+    min_margin: float = Field(default=0.0, ge=0)
+    """Pairs need a larger difference of scores than 0 and at least this one."""
+    thresholds: tuple[float, float, float] = (0.6, 0.4, 0.2)
+    """Smallest margins of the first three strengths; every other pair is "marginally better"."""
+    max_pairs_per_prompt: int = Field(default=1, ge=1)
+    """Of the possible pairs of a prompt, those with the largest margins are made."""
+    prompt: Column = "prompt"
+    """Answers with the same text here are compared."""
+    response: Column = "response"
+    """The answer."""
+    origin: Column | None = "origin"
+    """The column that says "edited" of a rewritten answer; null (`~`) where there is none."""
+
+    @model_validator(mode="after")
+    def _falling(self) -> Self:
+        if any(high <= low for high, low in pairwise((*self.thresholds, 0.0))):
+            msg = f"thresholds must fall and stay above 0, not {list(self.thresholds)}"
+            raise ValueError(msg)
+        return self
+
+
+@step(
+    "pairs.graded",
+    kind="produce",
+    sees="group",
+    version=1,
+    adds=_ADDS,
+    group=lambda config: (config.prompt,),
+    attributes=("chosen_score", "rejected_score", "margin", "strength", "chosen_origin"),
+)
+def make_graded_pairs(rows: pl.DataFrame, config: GradedConfig) -> Produced:
+    """Pair good answers with bad ones of the same prompt, and grade each pair by its margin.
+
+    The answers that were not edited, each text once, are ranked by score (equal scores by row_id);
+    the i-th best is chosen over the i-th worst. The best edited answer that passes, E, ranks above
+    the best of them, C, and the worst, R: E over C, E over R (Llama 3's edited > chosen > rejected).
+    A pair needs a margin above 0 and of at least `min_margin`. Of equal margins C over R comes first.
+
+    Args:
+        rows: The answers of one or more prompts, with `row_id` and the columns that `config` names.
+        config: See `GradedConfig`.
+
+    Returns:
+        Pairs with `parent_ids` (chosen row, rejected row), `prompt`, `chosen`, `rejected`, their
+        scores, `margin`, `strength`, `chosen_origin`. Rows that are in no pair are in `dropped`:
+        "no score", "no prompt", "edited, but does not pass", "same text as a better one", "only one
+        answer", "all scores equal", "no margin of <min_margin>", or "in none of the <n> pairs with
+        the largest margins".
+
+    Example:
+        >>> rows = pl.DataFrame({
+        ...     "row_id": ["a", "b", "c"], "prompt": ["p"] * 3, "response": ["x", "y", "z"],
+        ...     "verify_score": [0.2, 0.9, 0.5],
+        ... })
+        >>> made = make_graded_pairs(rows, GradedConfig(origin=None, passes=None))
+        >>> made.rows.select("chosen", "rejected", "strength").rows()
+        [('y', 'x', 'significantly better')]
+        >>> made.dropped.rows()
+        [('c', 'in none of the 1 pairs with the largest margins')]
+    """
+    answers = _answers(rows, config)
+    able = answers.filter(pl.col("reason").is_null())
+    pairs = _pairs(able, config)
+    made = pairs.select(pl.concat_list("chosen_id", "rejected_id").alias("parent_ids"), *_ADDS)
+    used = pl.concat([pairs["chosen_id"], pairs["rejected_id"]])
+    return Produced(rows=made, dropped=_dropped(answers, used, config))
+
+
+def _answers(rows: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
+    """Every row, the best of its prompt first, with the reason why it cannot be in a pair."""
+    is_edited = pl.lit(value=False) if config.origin is None else pl.col(config.origin).eq_missing("edited")
+    passes = pl.lit(value=True) if config.passes is None else pl.col(config.passes).fill_null(value=False)
+    score = known_score(config.score)
+    answers = rows.select(
+        "row_id",
+        prompt=config.prompt,
+        response=config.response,
+        score=score,
+        is_edited=is_edited,
+        origin=pl.lit(None, dtype=pl.String) if config.origin is None else pl.col(config.origin),
+        reason=pl.when(score.is_null() | pl.col(config.response).is_null())
+        .then(pl.lit("no score"))
+        .when(pl.col(config.prompt).is_null())
+        .then(pl.lit("no prompt"))
+        .when(is_edited & ~passes)
+        .then(pl.lit("edited, but does not pass")),
+    ).sort("prompt", "score", "is_edited", "row_id", descending=[False, True, False, False], nulls_last=True)
+    is_open = pl.col("reason").is_null()
+    text = pl.col("response").str.strip_chars()
+    is_again = is_open & (pl.int_range(pl.len()).over("prompt", text, is_open) > 0)
+    again = pl.when(is_again).then(pl.lit("same text as a better one"))
+    return answers.with_columns(reason=pl.coalesce("reason", again))
+
+
+def _pairs(able: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
+    """All pairs that are allowed, cut to the largest margins of every prompt."""
+    place, n = pl.int_range(pl.len()).over("prompt"), pl.len().over("prompt")
+    sampled = able.filter(~pl.col("is_edited")).with_columns(best=place, worst=n - 1 - place)
+    edited = able.filter("is_edited").unique("prompt", keep="first", maintain_order=True)
+    top = sampled.filter(pl.col("best") == 0)
+    bottom = sampled.filter((pl.col("worst") == 0) & (pl.col("best") > 0))
+    folded = sampled.join(
+        sampled, left_on=["prompt", "best"], right_on=["prompt", "worst"], suffix="_r"
+    ).filter(pl.col("best") < pl.col("best_r"))
+    pairs = pl.concat([
+        _paired(folded, 0),
+        _paired(edited.join(bottom, on="prompt", suffix="_r"), 1),
+        _paired(edited.join(top, on="prompt", suffix="_r"), 2),
+    ])
+    margin = pl.col("margin")
+    # Scores are sums of floats: 0.2 must not fail because it came out as 0.19999999999999996.
+    pairs = pairs.filter((margin > 0) & (margin >= config.min_margin - 1e-9))
+    return (
+        pairs.sort("prompt", "margin", "order", "chosen_id", descending=[False, True, False, False])
+        .filter(pl.int_range(pl.len()).over("prompt") < config.max_pairs_per_prompt)
+        .with_columns(strength=_strength(config))
+    )
+
+
+def _paired(joined: pl.DataFrame, order: int) -> pl.DataFrame:
+    return joined.select(
+        "prompt",
+        chosen="response",
+        rejected="response_r",
+        chosen_score="score",
+        rejected_score="score_r",
+        margin=pl.col("score") - pl.col("score_r"),
+        chosen_origin="origin",
+        chosen_id="row_id",
+        rejected_id="row_id_r",
+        order=pl.lit(order),
+    )
+
+
+def _strength(config: GradedConfig) -> pl.Expr:
+    grade = pl.lit(STRENGTHS[-1])
+    for name, least in reversed(list(zip(STRENGTHS[:-1], config.thresholds, strict=True))):
+        grade = pl.when(pl.col("margin") >= least - 1e-9).then(pl.lit(name)).otherwise(grade)
+    return grade
+
+
+def _dropped(answers: pl.DataFrame, used: pl.Series, config: GradedConfig) -> pl.DataFrame:
+    is_open = pl.col("reason").is_null()
+    n_open = is_open.sum().over("prompt")
+    scores = pl.col("score").filter(is_open)
+    spread = (scores.max() - scores.min()).over("prompt")
+    reason = pl.coalesce(
+        "reason",
+        pl.when(n_open == 1).then(pl.lit("only one answer")),
+        pl.when(spread == 0).then(pl.lit("all scores equal")),
+        pl.when(spread < config.min_margin - 1e-9).then(pl.lit(f"no margin of {config.min_margin:g}")),
+        pl.lit(f"in none of the {config.max_pairs_per_prompt} pairs with the largest margins"),
+    )
+    return answers.select("row_id", reason=reason).filter(~pl.col("row_id").is_in(used.implode()))
