@@ -1,7 +1,7 @@
 """Files that ship beside the code: `recipes/`, `schemas/` and `annotation/`.
 
-They lie at the top of the repository, where people look for them, and the wheel carries them inside
-the package as `databuild/_shipped/` (`force-include` in pyproject.toml). This module alone knows both places.
+They lie at the top of the repository, where people look for them; the wheel carries them inside the
+package as `databuild/_shipped/` (`force-include` in pyproject.toml). Only this module knows both.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from databuild.errors import RecipeError, nearest
 def shipped(name: str) -> Path:
     """Find a file or folder that ships with databuild.
 
-    An installed wheel has it in `databuild/_shipped/`; otherwise it is sought beside the package, in the checkout.
+    An installed wheel has it in `databuild/_shipped/`; a checkout has it beside the package.
 
     Args:
         name: Its path in the repository, with slashes: `recipes/quickstart.yaml`.
 
     Returns:
-        A path that exists. Packages are always installed unpacked (their libraries demand it), so this
-        is a real path, to be read and never written.
+        A path that exists, to be read and never written; installers unpack wheels, so it is real.
 
     Raises:
         RecipeError: Nothing of that name ships.
@@ -37,8 +36,7 @@ def shipped(name: str) -> Path:
     path = root / name
     if path.exists():
         return path
-    beside = path.parent.iterdir() if path.parent.is_dir() else ()
-    known = nearest(path.name, [other.name for other in beside if not other.name.startswith((".", "_"))])
-    raise RecipeError(
-        name, f"databuild ships no such file; {known}", fix="name one of those, or reinstall databuild"
-    )
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    known = nearest(path.name, [other for other in beside if not other.startswith((".", "_"))])
+    what = f"databuild ships no such file; {known}"
+    raise RecipeError(name, what, fix="name one of those, or reinstall databuild")

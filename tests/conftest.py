@@ -1,0 +1,51 @@
+"""What holds for every test: nothing leaves the machine, nothing depends on luck."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+
+# Set before any library is imported, and inherited by every child that a test starts.
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    TRANSFORMERS_OFFLINE="1",
+    VLLM_NO_USAGE_STATS="1",
+    DO_NOT_TRACK="1",
+    TOKENIZERS_PARALLELISM="false",
+)
+
+settings.register_profile(
+    "databuild",
+    deadline=None,  # two workers and a trainer share two cores: a slow example is no fault
+    derandomize=True,  # the same examples everywhere, so that a failure is never one machine's
+    max_examples=60,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("databuild")
+
+_connect = socket.socket.connect
+
+
+def _connect_here_only(self: socket.socket, address: Any, /) -> None:
+    """Refuse any address but this machine's own: at run time nothing is fetched."""
+    if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_here(address[0]):
+        message = f"a test reached for {address!r}; tests may only talk to this machine"
+        raise ConnectionRefusedError(message)
+    _connect(self, address)
+
+
+def _is_here(host: str) -> bool:
+    if host in ("", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, which only a look-up outside could resolve
+        return False
+
+
+socket.socket.connect = _connect_here_only  # type: ignore[method-assign]
