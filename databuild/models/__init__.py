@@ -1,1 +1,1 @@
-"""models"""
+"""Who answers: generators behind one Protocol, and what makes and names their weights."""

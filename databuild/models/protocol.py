@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from databuild.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,8 +43,8 @@ class Message:
 class Request:
     """One answer that is wanted.
 
-    `id` joins the answer to it. `seed` is derived from the data seed, the step, the row and k, so that
-    no two requests of a recipe share a stream; a generator uses it where its engine can.
+    `id` joins the answer to it. `seed` is derived from the data seed, the step, the row and k, so
+    that no two requests of a recipe share a stream; a generator uses it where its engine can.
     """
 
     id: str
@@ -49,10 +52,14 @@ class Request:
     sampling: Sampling
     seed: int
 
+    def rendered(self) -> str:
+        """Return the conversation as one canonical JSON text, for hashing."""
+        return json.dumps([asdict(message) for message in self.messages], sort_keys=True)
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one request: a text, or an error and no text."""
+    """What became of one request: a text, or an error and no text; never both, never neither."""
 
     id: str
     text: str | None
@@ -60,6 +67,12 @@ class Answer:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        """Hold the class to its first line."""
+        if (self.text is None) == (self.error is None):
+            what = f"an answer has a text or an error, not {self.text!r} and {self.error!r}"
+            raise StepError(f"request {self.id}", what, fix="give exactly one of them")
 
 
 class Generator(Protocol):
@@ -79,3 +92,18 @@ class Generator(Protocol):
     def close(self) -> None:
         """Let go of the process, the memory and the connections. Safe to call twice."""
         ...
+
+
+def each_once(requests: Iterable[Request]) -> Iterator[Request]:
+    """Pass requests on as they come, and refuse an id that came before.
+
+    Raises:
+        StepError: Two requests have the same id, so their answers could not be told apart.
+    """
+    seen: set[str] = set()
+    for request in requests:
+        if request.id in seen:
+            what = f"the request id {request.id!r} came twice"
+            raise StepError("generate", what, fix="give every request an id of its own")
+        seen.add(request.id)
+        yield request
