@@ -48,15 +48,14 @@ def run_batch(
         out = step.run(split, config, **resources)
     else:
         out = step.run(inputs[0], config, *inputs[1:], **resources)
-    expected = Produced if step.kind == "produce" else pl.DataFrame
-    if not isinstance(out, expected):
-        what = f"a {step.kind} step returns {expected.__name__}, this one {type(out).__name__}"
-        raise LawError(step.name, what, fix="return what its kind promises")
-    if step.kind == "measure":
+    if step.kind == "produce" and isinstance(out, Produced):
+        return _produced(step, inputs, out)
+    if step.kind == "measure" and isinstance(out, pl.DataFrame):
         return _measured(step, config, inputs[0], out)
-    if step.kind == "select":
+    if step.kind == "select" and isinstance(out, pl.DataFrame):
         return _selected(step, config, inputs[0], out)
-    return _produced(step, inputs, out)
+    what = f"a {step.kind} step does not return {type(out).__name__}"
+    raise LawError(step.name, what, fix="return Produced from a produce step, else a DataFrame")
 
 
 def _measured(step: Step, config: StepConfig, rows: pl.DataFrame, out: pl.DataFrame) -> Batch:
@@ -110,8 +109,10 @@ def _produced(step: Step, inputs: Sequence[pl.DataFrame], out: Produced) -> Batc
         rows_in=sum(table.height for table in inputs), rows_out=rows.height,
         dropped=dropped.height, failed=failed.height, retry=retry,
         by_reason=_reasons(dropped, "reason") | _reasons(failed, "error"),
-        **_tokens(step, rows),
     )  # fmt: skip
+    if "generator" in step.needs:
+        counts.tokens_in = int(rows["prompt_tokens"].sum())
+        counts.tokens_out = int(rows["completion_tokens"].sum())
     return Batch(rows, dropped, failed, counts, tuple(own))
 
 
@@ -132,15 +133,6 @@ def _carry(step: Step, rows: pl.DataFrame, inputs: Sequence[pl.DataFrame]) -> pl
         .join(parents.select(_parent=pl.col("row_id"), *keep), on="_parent", how="left")
         .drop("_parent")
     )
-
-
-def _tokens(step: Step, rows: pl.DataFrame) -> dict[str, int]:
-    if "generator" not in step.needs:
-        return {}
-    return {
-        "tokens_in": int(rows["prompt_tokens"].sum()),
-        "tokens_out": int(rows["completion_tokens"].sum()),
-    }
 
 
 def _reasons(rows: pl.DataFrame, column: str) -> dict[str, int]:

@@ -145,7 +145,7 @@ def _run_rows(task: Task) -> Iterator[Part]:
         for i in range(view.n_parts)
         if i not in done
     ]
-    alone = bool({"generator", "model", "progress"} & set(task.step.needs))
+    alone = bool({"generator", "progress"} & set(task.step.needs))
     if not alone:
         task.progress.total(view.n_parts, "shards")
     fresh = run_jobs(run_shard, waiting, 1 if alone else _workers(task, waiting), task.node.name)
@@ -201,12 +201,12 @@ def _aligned(task: Task, batch: Batch) -> Iterator[Part]:
     view = task.views[task.step.inputs[0]]
     for index in range(view.n_parts):
         ids = view.part(index, ("row_id",)).select("row_id")
-        pieces = [
+        rows, dropped, failed = (
             frame.join(ids, on="row_id", how="semi") if frame.width else frame
             for frame in (batch.rows, batch.dropped, batch.failed)
-        ]
-        counts = _recount(task.step, ids.height, *pieces)
-        yield commit(task.folder, index, task.step, Batch(*pieces, counts))
+        )
+        counts = _recount(task.step, ids.height, rows, dropped, failed)
+        yield commit(task.folder, index, task.step, Batch(rows, dropped, failed, counts))
 
 
 def _recount(
@@ -251,7 +251,7 @@ def _deliver(task: Task, manifest: Manifest) -> None:
     manifest.rows = Counts.model_validate(counts)
     manifest.digest = manifest.key
     if task.step.kind == "train":
-        chosen = manifest.metrics.get("model")
+        chosen = str(manifest.metrics.get("model"))
         if chosen in task.targets:
             manifest.model = task.targets[chosen]
         else:

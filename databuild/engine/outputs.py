@@ -17,9 +17,21 @@ from databuild.recipe.bind import Node, Ref
 class Output:
     """A finished step."""
 
-    node: Node
     folder: Path
     manifest: Manifest
+
+
+def view_of(done: Mapping[str, Output], ref: Ref) -> View:
+    """The table that a reference means, put together from the manifests of finished steps."""
+    output = done[ref.step]
+    if output.manifest.kind == "produce":
+        return base_view(output.folder, output.manifest)
+    primary = next(iter(output.manifest.inputs.values()))
+    name, _, part = primary.partition(".")
+    before = view_of(done, Ref(name, part or None))
+    if output.manifest.kind == "measure":
+        return before.measured(output.folder, output.manifest)
+    return before.selecting(output.folder, output.manifest, ref.part)
 
 
 @dataclass(frozen=True)
@@ -67,14 +79,7 @@ class Outputs:
 
     def view(self, ref: Ref) -> View:
         """The table that a reference means."""
-        output = self.done[ref.step]
-        step = self.steps[output.node.use]
-        if step.kind == "produce":
-            return base_view(output.folder, output.manifest)
-        before = self.view(output.node.inputs[step.inputs[0]])
-        if step.kind == "measure":
-            return before.measured(output.folder, output.manifest)
-        return before.selecting(output.folder, output.manifest, ref.part)
+        return view_of(self.done, ref)
 
     def _target(self, name: str) -> ModelTarget:
         if name in self.models:

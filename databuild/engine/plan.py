@@ -50,7 +50,7 @@ def _planned(node: Node, outputs: Outputs) -> Planned:
     identity, manifest, status = standing(node, outputs)
     if status == "cached" and manifest:
         folder = outputs.store.folder(node.name, identity.key)
-        outputs.done[node.name] = Output(node, folder, manifest)
+        outputs.done[node.name] = Output(folder, manifest)
         return Planned(
             node.name, node.use, status, "", manifest.rows.rows_out, round(manifest.seconds, 1)
         )

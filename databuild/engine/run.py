@@ -99,7 +99,7 @@ def _run_node(  # noqa: PLR0913, PLR0917 -- the run's own loop body
     identity, manifest, status = standing(node, outputs)
     folder = outputs.store.folder(node.name, identity.key)
     if manifest and status == "cached" and not again:
-        outputs.done[node.name] = Output(node, folder, manifest)
+        outputs.done[node.name] = Output(folder, manifest)
         watcher.step_ends(node.name, "cached", summary(manifest))
         return Ran(node.name, node.use, True, manifest, str(folder))
     step = outputs.steps[node.use]
@@ -125,7 +125,7 @@ def _run_node(  # noqa: PLR0913, PLR0917 -- the run's own loop body
         raise
     manifest.seconds += time.monotonic() - started
     _save(outputs, node, identity, manifest)
-    outputs.done[node.name] = Output(node, folder, manifest)
+    outputs.done[node.name] = Output(folder, manifest)
     watcher.step_ends(node.name, "done", summary(manifest))
     return Ran(node.name, node.use, False, manifest, str(folder))
 

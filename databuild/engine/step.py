@@ -48,7 +48,8 @@ Names = tuple[str, ...] | Callable[[Any], Iterable[str]]
 RESOURCES: Mapping[str, str] = {
     "seed": "int: derived from the recipe's data seed and the step's name",
     "generator": "Asks the model that the option `model` names; every answer is journalled",
-    "model": "ModelFolder: the Hugging Face folder of the model that the option `model` names",
+    "model": "Path: the Hugging Face folder of the model that the option `model` names",
+    "reader": "Reads texts with the model that `model` names: log-likelihoods per text",
     "models": "the identities of all models that the options name, by option",
     "scratch": "Path: a folder that survives a kill until the step is complete",
     "out": "Path: the folder that leaves with a train or deliver step",

@@ -17,6 +17,9 @@ from databuild.errors import StoreError
 from databuild.schema.identity import digest_text
 
 
+_DROPPED = {"row_id": pl.String, "reason": pl.String, "evidence": pl.String}
+
+
 @dataclass(frozen=True)
 class Layer:
     """What one measure or select step lays over a table."""
@@ -133,9 +136,15 @@ def _lay(rows: pl.DataFrame, layer: Layer, index: int, wanted: tuple[str, ...]) 
 def _read_layer(
     layer: Layer, folder: Path, index: int, rows: pl.DataFrame, columns: list[str] | None
 ) -> pl.DataFrame:
+    numbers = [index] if layer.aligned else range(layer.n_parts)
+    parts = [part_path(folder, number) for number in numbers]
+    if layer.what == "dropped":
+        # A part of which nothing was dropped has no file.
+        parts = [path for path in parts if path.exists()]
+        if not parts:
+            return pl.DataFrame(schema=_DROPPED)
     if layer.aligned:
-        return pl.read_parquet(part_path(folder, index), columns=columns)
-    parts = [part_path(folder, number) for number in range(layer.n_parts)]
+        return pl.read_parquet(parts[0], columns=columns)
     lazy = pl.scan_parquet(parts, missing_columns="insert").join(
         rows.lazy().select("row_id"), on="row_id", how="semi"
     )

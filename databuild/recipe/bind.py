@@ -209,8 +209,8 @@ def _inputs(
         what = f"step {step.origin!r} ({step.use}) misses its input {missing[0]!r}"
         raise RecipeError(step.where, what, fix="add `from: <step>`")
     refs = {}
-    for slot, reference in named.items():
-        name, _, part = reference.partition(".")
+    for slot in (slot for slot in kind.inputs if slot in named):
+        name, _, part = named[slot].partition(".")
         refs[slot] = Ref(name, part or None)
         _check_part(step, refs[slot], done[name], steps)
     return refs

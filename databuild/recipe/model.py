@@ -82,8 +82,8 @@ class Final(Strict):
 
     parts: Names
     """The held-out parts, each `step.part`."""
-    also: Names = ()
-    """Steps with `model: ${exam.model}` that are measured beside (perplexity on ordinary text)."""
+    text: Names = ()
+    """`evaluate.perplexity` steps with `model: ${exam.model}`: what training cost on ordinary text."""
 
 
 class Flywheel(Strict):

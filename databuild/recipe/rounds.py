@@ -47,7 +47,7 @@ def unroll(recipe: Recipe, document: Document) -> list[Asked]:
     if flywheel is None:
         return [_asked(recipe, document, name, recipe.vars) for name in recipe.steps]
     _check_names(recipe, flywheel, document)
-    special = {*flywheel.repeat, *flywheel.exam, *flywheel.final.also}
+    special = {*flywheel.repeat, *flywheel.exam, *flywheel.final.text}
     asked = [_asked(recipe, document, n, recipe.vars) for n in recipe.steps if n not in special]
     best = flywheel.best
     for number in range(1, flywheel.rounds + 1):
@@ -132,8 +132,15 @@ def _promotion(flywheel: Flywheel, document: Document, number: int, best: str) -
 def _final(recipe: Recipe, flywheel: Flywheel, document: Document, best: str) -> list[Asked]:
     asked: list[Asked] = []
     models = {"base": flywheel.best, "best": best}
-    for who, model in models.items():
-        asked += _instances(recipe, document, flywheel.final.also, "", model, who)
+    for text in flywheel.final.text:
+        for who, model in models.items():
+            asked += _instances(recipe, document, [text], "", model, who)
+        inputs = {"rows": f"{text}@best", "base": f"{text}@base"}
+        asked.append(
+            _comparison(
+                document, name=f"verdict@{text}", use="evaluate.fluency", inputs=inputs, options={}
+            )
+        )
     for part in flywheel.final.parts:
         short = part.rpartition(".")[2]
         for who, model in models.items():
@@ -144,15 +151,24 @@ def _final(recipe: Recipe, flywheel: Flywheel, document: Document, best: str) ->
 
 def _verdict(flywheel: Flywheel, document: Document, short: str) -> Asked:
     exam = flywheel.exam[-1]
-    inputs = {"rows": f"{exam}@{short}-best", "base": f"{exam}@{short}-base"}
-    if flywheel.final.also:
-        inputs |= {f"text_{who}": f"{flywheel.final.also[0]}@{who}" for who in ("best", "base")}
-    return Asked(
+    return _comparison(
+        document,
         name=f"verdict@{short}",
-        origin="verdict",
         use="evaluate.compare",
-        inputs=inputs,
+        inputs={"rows": f"{exam}@{short}-best", "base": f"{exam}@{short}-base"},
         options={"metric": flywheel.gate.metric},
+    )
+
+
+def _comparison(
+    document: Document, *, name: str, use: str, inputs: dict[str, str], options: dict[str, Any]
+) -> Asked:
+    return Asked(
+        name=name,
+        origin="verdict",
+        use=use,
+        inputs=inputs,
+        options=options,
         max_failure_ratio=0.0,
         round=None,
         where=document.where("flywheel", "final"),
@@ -173,7 +189,7 @@ def _renamed(step: Asked, renamed: Mapping[str, str]) -> Asked:
 
 def _check_names(recipe: Recipe, flywheel: Flywheel, document: Document) -> None:
     named = [("repeat", n) for n in flywheel.repeat] + [("exam", n) for n in flywheel.exam]
-    named += [("final", n) for n in flywheel.final.also] + [("candidate", flywheel.candidate)]
+    named += [("final", n) for n in flywheel.final.text] + [("candidate", flywheel.candidate)]
     for option, name in named:
         if name not in recipe.steps:
             what = f"`flywheel.{option}` names the step {name!r}; {nearest(name, recipe.steps)}"

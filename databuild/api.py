@@ -1,0 +1,183 @@
+"""The dozen things one does with databuild, for a notebook and for the command line alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from databuild.engine.execute import Settings
+from databuild.engine.keys import FileDigests
+from databuild.engine.lineage import Life, Runs
+from databuild.engine.lineage import why as _why
+from databuild.engine.local import cores
+from databuild.engine.outputs import Outputs, view_of
+from databuild.engine.plan import Planned, make_plan
+from databuild.engine.resources import Silence, Watcher
+from databuild.engine.run import RunResult, run_nodes
+from databuild.engine.step import Step
+from databuild.engine.store import Manifest, Store, read_manifest
+from databuild.errors import RecipeError, SchemaError, nearest
+from databuild.models.services import LocalServices
+from databuild.recipe.bind import Node, Ref, bind
+from databuild.recipe.load import Document, load_document
+from databuild.recipe.model import Recipe
+from databuild.recipe.rounds import unroll
+from databuild.recipe.validate import as_recipe
+from databuild.steps import all_steps
+
+if TYPE_CHECKING:
+    from databuild.engine.table import View
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A recipe that can be run: every name in it exists."""
+
+    recipe: Recipe
+    document: Document
+    steps: Mapping[str, Step]
+    nodes: tuple[Node, ...]
+
+
+def check(path: str | Path, overrides: Iterable[str] = ()) -> Checked:
+    """Read a recipe and check everything that can be checked without running it.
+
+    Args:
+        path: The recipe's YAML file.
+        overrides: `key=value` texts with dotted keys, as on the command line.
+
+    Raises:
+        RecipeError: A name, an option, an input or a file is wrong; says where and what is near.
+        SchemaError: A step needs a column that its input does not have.
+    """
+    document = load_document(Path(path), overrides)
+    recipe = as_recipe(document)
+    folder = document.path.resolve().parent
+    steps = all_steps(folder / plugin for plugin in recipe.plugins)
+    nodes = bind(unroll(recipe, document), steps, recipe.models, document)
+    return Checked(recipe, document, steps, tuple(nodes))
+
+
+def plan(
+    path: str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    runs: str | Path = RUNS,
+    limit: int | None = None,
+) -> list[Planned]:
+    """Say what a run would do: per step whether it is cached, runs, or is decided later, and why."""
+    checked = check(path, overrides)
+    return make_plan(checked.nodes, _outputs(checked, Path(runs), limit))
+
+
+def run(  # noqa: PLR0913 -- the one entry point; every option has a default
+    path: str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    runs: str | Path = RUNS,
+    limit: int | None = None,
+    from_step: str | None = None,
+    workers: int | None = None,
+    device: str | None = None,
+    settings: Settings | None = None,
+    watcher: Watcher | None = None,
+) -> RunResult:
+    """Run a recipe: what is cached is taken, what is not is run, and what was interrupted goes on.
+
+    Args:
+        path: The recipe's YAML file.
+        overrides: `key=value` texts with dotted keys.
+        runs: Where outputs are kept.
+        limit: Preview with this many rows of each source file.
+        from_step: Run this step and all after it again.
+        workers: Worker processes of row steps; all cores when None.
+        device: `cpu` or `cuda`; found out when None.
+        settings: Shard sizes, for experts and tests; `workers`, `device` and `limit` win over it.
+        watcher: Told of the progress.
+
+    Raises:
+        DatabuildError: What stopped the run. Everything committed before is kept.
+    """
+    checked = check(path, overrides)
+    _check_step(checked, from_step)
+    settings = replace(
+        settings or Settings(), workers=workers or cores(), limit=limit, device=device or found_device()
+    )
+    outputs = _outputs(checked, Path(runs), limit)
+    outputs.store.open()
+    services = LocalServices(outputs.store.runs, settings.device)
+    with outputs.store.locked():
+        try:
+            return run_nodes(
+                checked.nodes, outputs, services, watcher or Silence(), settings, again_from=from_step
+            )
+        finally:
+            services.close()
+
+
+def read(step: str, recipe: str, *, runs: str | Path = RUNS, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
+    """The table of a step (`step` or `step.part`) of a recipe's last run, as Polars."""
+    return _latest_view(Store(Path(runs), recipe), step).read(columns)
+
+
+def why(row_id: str, recipe: str, *, runs: str | Path = RUNS) -> list[Life]:
+    """The way of a row, from its source to the training set; a unique start of its id is enough."""
+    return _why(Runs(Store(Path(runs), recipe)), row_id)
+
+
+def status(recipe: str, *, runs: str | Path = RUNS) -> dict[str, Manifest]:
+    """The manifests of a recipe's last run, by step."""
+    store = Store(Path(runs), recipe)
+    found = {n: read_manifest(store.root / f) for n, f in store.latest().get("steps", {}).items()}
+    return {name: manifest for name, manifest in found.items() if manifest}
+
+
+def recipes_in(runs: str | Path = RUNS) -> list[str]:
+    """The names of the recipes that were run in a folder."""
+    return sorted(path.parent.name for path in Path(runs).glob("*/latest.json"))
+
+
+def found_device() -> str:
+    """`cuda` where an NVIDIA device is there, else `cpu`; without loading torch."""
+    return "cuda" if Path("/dev/nvidia0").exists() else "cpu"
+
+
+def _outputs(checked: Checked, runs: Path, limit: int | None) -> Outputs:
+    runs = runs.resolve()
+    services = LocalServices(runs, "cpu")
+    folder = checked.document.path.resolve().parent
+    targets = {name: services.identify(spec, folder) for name, spec in checked.recipe.models.items()}
+    return Outputs(
+        store=Store(runs, checked.recipe.name),
+        steps=checked.steps,
+        models=targets,
+        digests=FileDigests(runs / "file-digests.json"),
+        seed=checked.recipe.seed,
+        limit=limit,
+    )
+
+
+def _check_step(checked: Checked, name: str | None) -> None:
+    known = {text for node in checked.nodes for text in (node.name, node.origin)}
+    if name is not None and name not in known:
+        what = f"--from names the step {name!r}; {nearest(name, known)}"
+        raise RecipeError("command line", what, fix="name a step of the recipe")
+
+
+def _latest_view(store: Store, reference: str) -> View:
+    """The view of a step of the last run, put together from manifests alone."""
+    runs = Runs(store)
+    name, _, part = reference.partition(".")
+    if name not in runs.manifests:
+        what = f"the last run has no step {name!r}; {nearest(name, runs.manifests)}"
+        raise SchemaError("show", what, fix="correct the name")
+    if runs.manifests[name].kind in {"train", "deliver"}:
+        what = f"{name!r} is a {runs.manifests[name].kind} step and has no rows"
+        raise SchemaError("show", what, fix=f"look into {runs.folders[name]}")
+    return view_of(runs.outputs, Ref(name, part or None))

@@ -1,0 +1,54 @@
+"""From a document to a recipe: types, ranges and unknown fields, each error with its line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from databuild.errors import RecipeError, nearest
+from databuild.recipe.load import fill
+from databuild.recipe.model import Flywheel, ModelSpec, Recipe
+
+if TYPE_CHECKING:
+    from databuild.recipe.load import Document
+
+_MODELS: dict[str, type[BaseModel]] = {"": Recipe, "flywheel": Flywheel, "models": ModelSpec}
+
+
+def as_recipe(document: Document) -> Recipe:
+    """Check the shape of a document; variables are filled in outside of `steps`.
+
+    Raises:
+        RecipeError: A field is unknown, missing, or has a wrong value.
+    """
+    data = dict(document.data)
+    variables = data.get("vars") or {}
+    for section in ("models", "flywheel"):
+        if section in data:
+            data[section] = fill(data[section], variables, document.where(section))
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        raise _explain(document, error.errors(include_url=False)[0]) from error
+
+
+def _explain(document: Document, fault: Any) -> RecipeError:
+    path = [part for part in fault["loc"] if not str(part).startswith("function-")]
+    where = document.where(*path)
+    name = ".".join(map(str, path))
+    if fault["type"] == "extra_forbidden":
+        section = str(path[0]) if len(path) > 1 else ""
+        known = _MODELS.get(section, Recipe).model_fields
+        what = f"a recipe has no field {name!r}; {nearest(str(path[-1]), known)}"
+        return RecipeError(where, what, fix="correct the name")
+    if fault["type"] == "missing":
+        return RecipeError(where, f"{name!r} is missing", fix=f"add `{path[-1]}:`")
+    message = fault["msg"].removeprefix("Value error, ")
+    what = f"{name!r}: {message[0].lower()}{message[1:]}, given {_short(fault['input'])}"
+    return RecipeError(where, what, fix="correct the value")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else f"{text[:77]}..."  # noqa: PLR2004 -- fits a terminal

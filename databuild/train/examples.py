@@ -1,0 +1,164 @@
+"""Rows as token ids: what the trainer sees, and every row that it cannot use with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from databuild.errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+Kind = Literal["sft", "dpo"]
+Turns = list[dict[str, str]]
+ANSWERS = ("completion", "response", "answer")
+"""Columns that may hold the answer of a supervised row; the first one that is there counts."""
+
+
+@dataclass
+class Examples:
+    """Tokenised rows, in the order of the table, and the rows left out."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+
+    def lengths(self) -> list[int]:
+        """Tokens that each row occupies in training."""
+        return [sum(len(v) for k, v in row.items() if k != "labels") for row in self.rows]
+
+
+def read_rows(path: Path) -> pl.DataFrame:
+    """Read a Parquet or JSONL file of training rows."""
+    return pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_ndjson(path)
+
+
+def tokenise(rows: pl.DataFrame, kind: Kind, tokenizer: Any, max_length: int) -> Examples:  # noqa: ANN401
+    """Turn rows into token ids exactly as TRL does, but leave out and name what TRL would cut.
+
+    A text (not a list of turns) becomes one turn of `user` or `assistant` where the tokenizer has a
+    chat template, and is used as it is, with the end-of-text token, where it has none. The answer
+    starts where the rendered prompt and the rendered prompt with answer part.
+
+    Args:
+        rows: `row_id` (without it, the row's number), `prompt`, and for `sft` one of `completion`,
+            `response`, `answer`; for `dpo` `chosen` and `rejected`. Text or lists of turns.
+        kind: What is trained.
+        tokenizer: A Hugging Face tokenizer.
+        max_length: A row of more tokens is left out; for `dpo` the longer of its two answers counts.
+
+    Returns:
+        `rows` with `input_ids` and `labels` (`sft`) or `prompt_ids`, `chosen_ids`, `rejected_ids`
+        (`dpo`); `skipped` with `row_id` and `reason`. Together they are all rows.
+
+    Raises:
+        SchemaError: A column is missing.
+    """
+    answers = _answer_columns(rows, kind)
+    ids = rows["row_id"].cast(pl.String) if "row_id" in rows.columns else None
+    render: Callable[..., list[int]] = _templated if tokenizer.chat_template else _plain
+    made = Examples()
+    for number, row in enumerate(rows.select("prompt", *answers).iter_rows(named=True)):
+        row_id = str(number) if ids is None else str(ids[number])
+        prompt, texts = row["prompt"], [row[column] for column in answers]
+        reason = _unusable(prompt, texts)
+        if reason is None:
+            prompt_ids = render(tokenizer, prompt, None)
+            full = [render(tokenizer, prompt, text) for text in texts]
+            start = min(_common_prefix(prompt_ids, ids_) for ids_ in full)
+            reason = _misfit(full, start, max_length)
+        if reason is not None:
+            made.skipped.append({"row_id": row_id, "reason": reason})
+            continue
+        made.ids.append(row_id)
+        made.rows.append(_example(kind, full, start))
+    return made
+
+
+def _answer_columns(rows: pl.DataFrame, kind: Kind) -> list[str]:
+    if kind == "dpo":
+        wanted = ["prompt", "chosen", "rejected"]
+    else:
+        wanted = ["prompt", next((c for c in ANSWERS if c in rows.columns), ANSWERS[0])]
+    missing = [column for column in wanted if column not in rows.columns]
+    if missing:
+        raise SchemaError(
+            f"train.{kind}",
+            f"no column {missing}; the table has {rows.columns}",
+            fix=f"give it {', '.join(wanted)}",
+        )
+    return wanted[1:]
+
+
+def _unusable(prompt: object, texts: Sequence[object]) -> str | None:
+    if not prompt:
+        return "the prompt is empty"
+    if any(not _text_of(text).strip() for text in texts):
+        return "an answer is empty"
+    if len(texts) > 1 and texts[0] == texts[1]:
+        return "chosen equals rejected"
+    return None
+
+
+def _text_of(value: object) -> str:
+    if isinstance(value, list):
+        return "".join(str(turn.get("content") or "") for turn in value)
+    return str(value or "")
+
+
+def _misfit(full: list[list[int]], start: int, max_length: int) -> str | None:
+    longest = max(len(ids) for ids in full)
+    if longest > max_length:
+        return f"too long: {longest} tokens, max_length is {max_length}"
+    if start == 0 or any(len(ids) == start for ids in full):
+        return "nothing to learn: the chat template leaves no answer after the prompt"
+    return None
+
+
+def _example(kind: Kind, full: list[list[int]], start: int) -> dict[str, Any]:
+    if kind == "dpo":
+        chosen, rejected = full
+        return {
+            "prompt_ids": chosen[:start],
+            "chosen_ids": chosen[start:],
+            "rejected_ids": rejected[start:],
+        }
+    return {"input_ids": full[0], "labels": [-100] * start + full[0][start:]}
+
+
+def _templated(tokenizer: Any, prompt: object, answer: object) -> list[int]:  # noqa: ANN401
+    turns = _turns(prompt, "user")
+    if answer is not None:
+        turns = turns + _turns(answer, "assistant")
+    text = tokenizer.apply_chat_template(
+        turns, tokenize=False, add_generation_prompt=answer is None
+    )
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _plain(tokenizer: Any, prompt: object, answer: object) -> list[int]:  # noqa: ANN401
+    text = _text_of(prompt)
+    if answer is not None:
+        text += _text_of(answer) + tokenizer.eos_token
+    ids: list[int] = tokenizer(text)["input_ids"]
+    return ids
+
+
+def _turns(value: object, role: str) -> Turns:
+    if isinstance(value, list):
+        return [{k: v for k, v in turn.items() if v is not None} for turn in value]
+    return [{"role": role, "content": str(value)}]
+
+
+def _common_prefix(left: list[int], right: list[int]) -> int:
+    n = 0
+    for a, b in zip(left, right, strict=False):
+        if a != b:
+            break
+        n += 1
+    return n

@@ -1,0 +1,203 @@
+"""TRL's trainers, set up for a job: options handed over, set-up work that is not needed left out."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from databuild.train import output_head
+
+if TYPE_CHECKING:
+    from databuild.train.examples import Examples
+    from databuild.train.options import DpoOptions, TrainOptions
+    from databuild.train.worker import Work
+
+
+class DivergedError(Exception):
+    """The loss or the gradient is no finite number any more."""
+
+
+def load_tokenizer(model: Path) -> Any:  # noqa: ANN401
+    """Load the tokenizer of a model folder and make sure that it can pad."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def build(work: Work, tokenizer: Any, train_rows: Examples, eval_rows: Examples) -> Any:  # noqa: ANN401
+    """Make the trainer of a job, with its model, adapter and data.
+
+    The rows come tokenised and checked, so TRL's own preparation (three to five passes over the
+    table, each with its cache files) is skipped. The model is read once.
+    """
+    from datasets import Dataset
+
+    model = load_model(work.model, work)
+    dataset = Dataset.from_list(train_rows.rows)
+    held = Dataset.from_list(eval_rows.rows) if eval_rows.rows else None
+    arguments = {
+        "model": model,
+        "args": _arguments(work, has_eval=held is not None),
+        "train_dataset": dataset.add_column("length", train_rows.lengths()),
+        "eval_dataset": held,
+        "processing_class": tokenizer,
+        "peft_config": _adapter(work.options),
+        "callbacks": [_reporter(work)],
+    }
+    trainer = _trainer_class(work.kind)(**arguments)
+    if trainer.args.device.type == "cpu":
+        bare = trainer.model.get_base_model() if work.options.lora else trainer.model
+        output_head.install(bare, pairs=work.kind == "dpo")
+    return trainer
+
+
+def load_model(folder: Path, work: Work) -> Any:  # noqa: ANN401
+    """Load a model in the type that its weights have while training."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    # Weights that are trained themselves stay in float32: a small step vanishes in bfloat16.
+    pure = compute_dtype(work) == "bfloat16" and work.options.lora is not None
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.bfloat16 if pure else torch.float32, attn_implementation="sdpa"
+    )
+
+
+def compute_dtype(work: Work) -> str:
+    """Return `float32` or `bfloat16`, as `options.dtype` describes."""
+    if work.options.dtype != "auto":
+        return work.options.dtype
+    if _on_gpu(work):
+        return "bfloat16"
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return "float32"
+    return "bfloat16" if {"avx512_bf16", "amx_bf16"} & set(flags) else "float32"
+
+
+def _on_gpu(work: Work) -> bool:
+    import torch
+
+    return work.device != "cpu" and torch.cuda.is_available()
+
+
+def _arguments(work: Work, *, has_eval: bool) -> Any:  # noqa: ANN401
+    from trl import DPOConfig, SFTConfig
+
+    options = work.options
+    bfloat16 = compute_dtype(work) == "bfloat16"
+    shared: dict[str, Any] = {
+        "output_dir": str(work.out / "checkpoints"),
+        "learning_rate": options.learning_rate,
+        "num_train_epochs": options.num_train_epochs,
+        "per_device_train_batch_size": options.per_device_train_batch_size,
+        "per_device_eval_batch_size": options.per_device_train_batch_size,
+        "gradient_accumulation_steps": options.gradient_accumulation_steps,
+        "warmup_steps": options.warmup_steps,
+        "lr_scheduler_type": options.lr_scheduler_type,
+        "max_grad_norm": options.max_grad_norm,
+        "weight_decay": options.weight_decay,
+        "gradient_checkpointing": options.gradient_checkpointing,
+        "max_length": None,
+        "bf16": bfloat16 and (options.lora is None or _on_gpu(work)),
+        "use_cpu": not _on_gpu(work),
+        "seed": options.seed,
+        "train_sampling_strategy": "group_by_length",
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": _on_gpu(work),
+        "save_strategy": "steps",
+        "save_steps": _steps(options.save_steps),
+        "save_total_limit": 1,
+        "eval_strategy": "steps" if has_eval else "no",
+        "eval_steps": _steps(options.save_steps),
+        "prediction_loss_only": True,
+        "metric_for_best_model": "eval_loss" if has_eval else None,
+        "greater_is_better": False if has_eval else None,
+    }
+    if work.kind == "sft":
+        return SFTConfig(**shared, dataset_kwargs={"skip_prepare_dataset": True})
+    return DPOConfig(**shared, **_preference_arguments(options))  # type: ignore[arg-type]
+
+
+def _preference_arguments(options: DpoOptions) -> dict[str, Any]:
+    return {
+        "beta": options.beta,
+        "loss_type": list(options.loss_type),
+        "loss_weights": list(options.loss_weights) if options.loss_weights else None,
+        "label_smoothing": options.label_smoothing,
+        "precompute_ref_log_probs": options.precomputes,
+    }
+
+
+def _steps(value: float) -> float:
+    return value if value < 1 else int(value)
+
+
+def _adapter(options: TrainOptions) -> Any:  # noqa: ANN401
+    if options.lora is None:
+        return None
+    from peft import LoraConfig
+
+    lora, targets = options.lora, options.lora.target_modules
+    layers = lora.layers_to_transform
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=lora.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        layers_to_transform=list(layers) if layers is not None else None,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _trainer_class(kind: str) -> Any:  # noqa: ANN401
+    from trl import DPOTrainer, SFTTrainer
+
+    if kind == "sft":
+
+        class Supervised(SFTTrainer):
+            def create_model_card(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
+                """Write none: a checkpoint of ours lives until the job is done."""
+
+        return Supervised
+
+    class Preference(DPOTrainer):
+        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:  # noqa: ANN401
+            return dataset  # tokenised already
+
+        def create_model_card(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
+            """Write none: a checkpoint of ours lives until the job is done."""
+
+    return Preference
+
+
+def _reporter(work: Work) -> Any:  # noqa: ANN401
+    from transformers import TrainerCallback
+
+    class Reporter(TrainerCallback):
+        def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ANN401
+            logs = logs or {}
+            for name in ("loss", "grad_norm", "eval_loss"):
+                if name in logs and not math.isfinite(logs[name]):
+                    message = f"{name} is {logs[name]} after step {state.global_step}"
+                    raise DivergedError(message)
+            if "loss" in logs or "eval_loss" in logs:
+                wanted = ("loss", "eval_loss", "learning_rate", "grad_norm")
+                work.parent.send(
+                    {
+                        "step": state.global_step,
+                        "total": state.max_steps,
+                        **{name: logs[name] for name in wanted if name in logs},
+                        "elapsed_s": round(work.elapsed(), 2),
+                    }
+                )
+
+    return Reporter()

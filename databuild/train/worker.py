@@ -1,0 +1,192 @@
+"""The child process of a training: `python -m databuild.train.worker`, started by `train.job`.
+
+Nothing here is imported by the parent, which never loads torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from databuild.engine.child import Channel, Json, serve_job
+from databuild.errors import DatabuildError, ServiceError, StepError
+from databuild.train.examples import Examples, read_rows, tokenise
+from databuild.train.options import DpoOptions, SftOptions
+
+if TYPE_CHECKING:
+    from databuild.train.options import TrainOptions
+
+JOB_VERSION = 1
+"""Raised when the same job would give another model: checkpoints of other versions are dropped."""
+
+
+@dataclass
+class Work:
+    """A job on its way through the worker."""
+
+    kind: Any
+    options: TrainOptions
+    model: Path
+    rows: Path
+    eval_rows: Path | None
+    out: Path
+    device: str
+    parent: Channel
+    started: float
+
+    def phase(self, name: str) -> None:
+        """Tell the parent what begins now."""
+        self.parent.send({"phase": name, "elapsed_s": round(time.monotonic() - self.started, 2)})
+
+    def elapsed(self) -> float:
+        """Seconds since the work began."""
+        return time.monotonic() - self.started
+
+
+def main(job: Json, parent: Channel) -> Json:
+    """Do one job; a trouble of ours is a result, so that the parent can raise the same error."""
+    options = SftOptions if job["kind"] == "sft" else DpoOptions
+    work = Work(
+        kind=job["kind"],
+        options=options.model_validate(job["options"]),
+        model=Path(job["model"]),
+        rows=Path(job["rows"]),
+        eval_rows=Path(job["eval_rows"]) if job["eval_rows"] else None,
+        out=Path(job["out"]),
+        device=job["device"],
+        parent=parent,
+        started=time.monotonic(),
+    )
+    try:
+        return _train(work, _claim(work, job))
+    except DatabuildError as error:
+        trouble = {"class": type(error).__name__, "what": error.what, "fix": error.fix}
+        return {"error": trouble}
+
+
+def _claim(work: Work, job: Json) -> bool:
+    """Make `out` this job's folder; return whether earlier work of the same job lies in it."""
+    told = {k: v for k, v in job.items() if k not in {"out", "rows", "eval_rows"}}
+    digest = hashlib.blake2b(json.dumps([JOB_VERSION, told], sort_keys=True).encode())
+    for path in (work.rows, work.eval_rows, work.model / "config.json"):
+        digest.update(path.read_bytes() if path else b"-")
+    for path in sorted(work.model.glob("*.safetensors")):
+        stat = path.stat()
+        digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
+    work.out.mkdir(parents=True, exist_ok=True)
+    note, key = work.out / "job.json", digest.hexdigest()[:32]
+    if note.exists() and json.loads(note.read_text()).get("key") == key:
+        return True
+    for name in ("checkpoints", "best", "final", "adapter", "reference.parquet", "metrics.json"):
+        path = work.out / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    part = note.with_suffix(".part")
+    part.write_text(json.dumps({"key": key, **job}, indent=1))
+    part.replace(note)
+    return False
+
+
+def _train(work: Work, known: bool) -> Json:
+    metrics_file = work.out / "metrics.json"
+    if known and metrics_file.exists():
+        done: Json = json.loads(metrics_file.read_text())
+        return done
+    work.phase("imports")
+    from databuild.train import saving, trainers
+
+    work.phase("rows")
+    tokenizer = trainers.load_tokenizer(work.model)
+    train_rows, eval_rows = _examples(work, tokenizer)
+    work.phase("model")
+    trainer = trainers.build(work, tokenizer, train_rows, eval_rows)
+    setup_s = work.elapsed()
+    work.phase("training")
+    checkpoint = saving.last_checkpoint(work.out / "checkpoints")
+    try:
+        outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except trainers.DivergedError as error:
+        raise ServiceError(
+            f"train.{work.kind}",
+            f"{error}; the whole log is {work.out / 'train.log'}",
+            fix="lower learning_rate, raise warmup_steps, or set max_grad_norm to 1.0 or less",
+        ) from error
+    train_s = work.elapsed() - setup_s
+    work.phase("saving")
+    places = saving.save(work, trainer, tokenizer)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    metrics = {
+        **places,
+        "kind": work.kind,
+        "steps": outcome.global_step,
+        "train_loss": outcome.training_loss,
+        "rows_used": len(train_rows.rows),
+        "rows_evaluated": len(eval_rows.rows),
+        "rows_skipped": [*train_rows.skipped, *eval_rows.skipped],
+        **_tokens(train_rows),
+        "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
+        "dtype": trainers.compute_dtype(work),
+        "device": str(trainer.args.device),
+        "seconds": {
+            "setup": round(setup_s, 2),
+            "training": round(train_s, 2),
+            "saving": round(work.elapsed() - setup_s - train_s, 2),
+            "cpu": round(usage.ru_utime + usage.ru_stime, 2),
+        },
+        "peak_memory_bytes": usage.ru_maxrss * 1024,
+        "history": trainer.state.log_history,
+        "options": work.options.model_dump(mode="json"),
+    }
+    part = metrics_file.with_suffix(".part")
+    part.write_text(json.dumps(metrics, indent=1))
+    part.replace(metrics_file)
+    shutil.rmtree(work.out / "checkpoints", ignore_errors=True)
+    return metrics
+
+
+def _examples(work: Work, tokenizer: Any) -> tuple[Examples, Examples]:  # noqa: ANN401
+    import numpy as np
+
+    limit = work.options.max_length
+    made = tokenise(read_rows(work.rows), work.kind, tokenizer, limit)
+    if work.eval_rows is not None:
+        held = tokenise(read_rows(work.eval_rows), work.kind, tokenizer, limit)
+    else:
+        n_held = round(len(made.rows) * work.options.eval_fraction)
+        order = np.random.default_rng(work.options.seed).permutation(len(made.rows))
+        held = _subset(made, sorted(order[:n_held].tolist()))
+        made = Examples(**{**vars(_subset(made, sorted(order[n_held:].tolist()))), "skipped": made.skipped})
+    if not made.rows:
+        reasons = sorted({row["reason"].partition(":")[0] for row in made.skipped})
+        raise StepError(
+            f"train.{work.kind}",
+            f"no row is left to train on: {len(made.skipped)} of {len(made.skipped)} rows cannot be"
+            f" used ({', '.join(reasons) or 'the table is empty'})",
+            fix="give it rows, or raise max_length",
+        )
+    return made, held
+
+
+def _subset(examples: Examples, numbers: list[int]) -> Examples:
+    return Examples(rows=[examples.rows[i] for i in numbers], ids=[examples.ids[i] for i in numbers])
+
+
+def _tokens(examples: Examples) -> Json:
+    learnt = 0
+    for row in examples.rows:
+        labels = row.get("labels")
+        learnt += (
+            sum(label != -100 for label in labels)
+            if labels is not None
+            else len(row["chosen_ids"]) + len(row["rejected_ids"])
+        )
+    return {"tokens_per_epoch": sum(examples.lengths()), "answer_tokens_per_epoch": learnt}
+
+
+if __name__ == "__main__":
+    serve_job(main)
