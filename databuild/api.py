@@ -121,7 +121,7 @@ def run(  # noqa: PLR0913 -- the one entry point; every option has a default
             services.close()
 
 
-def read(step: str, recipe: str, *, runs: str | Path = RUNS, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
+def show(step: str, recipe: str, *, runs: str | Path = RUNS, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
     """The table of a step (`step` or `step.part`) of a recipe's last run, as Polars."""
     return _latest_view(Store(Path(runs), recipe), step).read(columns)
 

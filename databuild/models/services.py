@@ -1,0 +1,185 @@
+"""The models of a run: found, started when first needed, one process at a time, stopped at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from databuild.engine.journal import Journal
+from databuild.engine.resources import Ask
+from databuild.engine.store import ModelTarget
+from databuild.errors import RecipeError
+from databuild.models.endpoint import EndpointGenerator, EndpointOptions
+from databuild.models.fake import FakeGenerator, FakeOptions
+from databuild.models.fake_training import fake_options_of, read_as_fake, save_fake
+from databuild.models.identity import folder_identity
+from databuild.models.journalled import Journalled
+from databuild.models.packaged import packaged_folder, packaged_identity
+from databuild.schema.identity import digest_text
+
+if TYPE_CHECKING:
+    from databuild.models.protocol import Answer, Generator, Request
+    from databuild.models.vllm import VllmGenerator
+    from databuild.recipe.model import ModelSpec
+
+Options = TypeVar("Options", bound=BaseModel)
+Reader = Callable[[Sequence[str]], list[dict[str, Any]]]
+
+
+class LocalServices:
+    """Models on this machine, and endpoints elsewhere.
+
+    Args:
+        runs: The runs folder: converted models and journals lie in it.
+        device: `cpu` or `cuda`. On `cuda` the generator is stopped before anything else needs the GPU.
+    """
+
+    def __init__(self, runs: Path, device: str) -> None:
+        self._runs = runs
+        self._device = device
+        self._vllm: tuple[dict[str, Any], Path, VllmGenerator] | None = None
+        self._journals: dict[str, Journal] = {}
+        self._others: dict[str, Generator] = {}
+
+    def identify(self, spec: ModelSpec, folder: Path) -> ModelTarget:
+        """Say which model a recipe's model is, without loading it.
+
+        Raises:
+            RecipeError: The folder or package is missing, or an option is wrong.
+        """
+        options = spec.options
+        if spec.fake is not None:
+            fake = _options(FakeOptions, spec.fake)
+            identity = f"fake@{digest_text(fake.model_dump_json(exclude_defaults=True))[:16]}"
+            return ModelTarget(identity=identity, kind="fake", options=fake.model_dump())
+        if spec.endpoint is not None:
+            _options(EndpointOptions, {"url": spec.endpoint, **options})
+            return ModelTarget(
+                identity=str(spec.identity), kind="endpoint", location=spec.endpoint, options=options
+            )
+        if spec.packaged is not None:
+            identity = packaged_identity(spec.packaged)
+            return ModelTarget(identity=identity, kind="packaged", location=spec.packaged, options=options)
+        path = (folder / str(spec.path)).resolve()
+        identity = folder_identity(path)
+        return ModelTarget(identity=identity, kind="folder", location=str(path), options=options)
+
+    def provide(self, ask: Ask) -> Any:
+        """Return the resource that a step asks for."""
+        target = ask.targets["model"]
+        if ask.resource == "generator":
+            return self._generator(ask, target)
+        if ask.resource == "reader":
+            return self._reader(ask, target)
+        if self._device == "cuda":
+            self._stop_vllm()
+        return self.folder(target, ask.step)
+
+    def folder(self, target: ModelTarget, where: str) -> Path:
+        """The folder of a model, made first where it comes in another form.
+
+        Raises:
+            RecipeError: The model is somebody else's endpoint and has no folder here.
+        """
+        if target.kind == "folder":
+            return self._runs / target.location
+        home = self._runs / "models" / target.identity.replace("/", "_").replace(":", "_")
+        if target.kind == "packaged":
+            return packaged_folder(target.location, home, log=home.with_suffix(".log"))
+        if target.kind == "fake":
+            return save_fake(FakeOptions.model_validate(target.options), home)
+        what = f"the model {target.identity!r} is an endpoint: it can answer, and not be trained or read"
+        raise RecipeError(where, what, fix="use a model that has a folder or a package")
+
+    def close(self) -> None:
+        """Stop every process and close every journal. Safe to call twice."""
+        self._stop_vllm()
+        for generator in self._others.values():
+            generator.close()
+        for journal in self._journals.values():
+            journal.close()
+        self._others, self._journals = {}, {}
+
+    def _generator(self, ask: Ask, target: ModelTarget) -> Callable[[Sequence[Request]], Mapping[str, Answer]]:
+        journal = self._journal(target.identity)
+        log = ask.folder / "vllm.log"
+
+        def answer(requests: Sequence[Request]) -> dict[str, Answer]:
+            ask.progress.total(len(requests), "answers")
+            asked = Journalled(lambda: self._started(target, ask.step, log), journal, target.identity)
+            answers = {}
+            for one, cached in asked.stream(requests):
+                answers[one.id] = one
+                ask.progress.tick(1, "from the journal" if cached else "")
+            journal.flush()
+            return answers
+
+        return answer
+
+    def _journal(self, identity: str) -> Journal:
+        if identity not in self._journals:
+            name = f"{identity.split('@')[0].replace(':', '-')[:40]}-{digest_text(identity)[:12]}"
+            self._journals[identity] = Journal(self._runs / "journals" / name)
+        return self._journals[identity]
+
+    def _started(self, target: ModelTarget, where: str, log: Path) -> Generator:
+        if target.kind == "endpoint":
+            options = EndpointOptions.model_validate({"url": target.location, **target.options})
+            return self._other(target, lambda: EndpointGenerator(options, where=where))
+        folder = self.folder(target, where)
+        fake = fake_options_of(folder)
+        if fake is not None:
+            return self._other(target, lambda: FakeGenerator(fake, where=where))
+        return self._vllm_with(folder, target.options, where, log)
+
+    def _other(self, target: ModelTarget, start: Callable[[], Generator]) -> Generator:
+        if target.identity not in self._others:
+            self._others[target.identity] = start()
+        return self._others[target.identity]
+
+    def _vllm_with(self, folder: Path, options: Mapping[str, Any], where: str, log: Path) -> VllmGenerator:
+        """The one vLLM process: started once, given other weights when another model is asked."""
+        from databuild.models.vllm import VllmGenerator, VllmOptions  # noqa: PLC0415 -- only when used
+
+        wanted = dict(options)
+        if self._vllm is not None:
+            running, loaded, generator = self._vllm
+            if running == wanted and generator.is_alive():
+                if loaded != folder:
+                    generator.load(folder)
+                    self._vllm = (wanted, folder, generator)
+                return generator
+            self._stop_vllm()
+        started = VllmGenerator(_options(VllmOptions, {"model": folder, **wanted}), log=log, where=where)
+        self._vllm = (wanted, folder, started)
+        return started
+
+    def _stop_vllm(self) -> None:
+        if self._vllm is not None:
+            self._vllm[2].close()
+            self._vllm = None
+
+    def _reader(self, ask: Ask, target: ModelTarget) -> Reader:
+        folder = self.folder(target, ask.step)
+        fake = fake_options_of(folder)
+        if fake is not None:
+            return lambda texts: [read_as_fake(fake, text) for text in texts]
+        if self._device == "cuda":
+            self._stop_vllm()
+        from databuild.models.perplexity import read_texts  # noqa: PLC0415 -- only when used
+
+        log = ask.folder / "perplexity.log"
+        return lambda texts: read_texts(folder, texts, log=log, where=ask.step)
+
+
+def _options(model: type[Options], given: Mapping[str, Any]) -> Options:
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        option = ".".join(map(str, first["loc"]))
+        what = f"model option {option!r}: {first['msg']}, given {first['input']!r}"
+        raise RecipeError("models", what, fix="correct the model's options") from error
