@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from databuild.train import output_head
+from databuild.train.order import sampler
 
 if TYPE_CHECKING:
     from databuild.train.examples import Examples
@@ -37,18 +38,17 @@ def build(work: Work, tokenizer: Any, train_rows: Examples, eval_rows: Examples)
     from datasets import Dataset
 
     model = load_model(work.model, work)
-    dataset = Dataset.from_list(train_rows.rows)
     held = Dataset.from_list(eval_rows.rows) if eval_rows.rows else None
     arguments = {
         "model": model,
         "args": _arguments(work, has_eval=held is not None),
-        "train_dataset": dataset.add_column("length", train_rows.lengths()),
+        "train_dataset": Dataset.from_list(train_rows.rows),
         "eval_dataset": held,
         "processing_class": tokenizer,
         "peft_config": _adapter(work.options),
         "callbacks": [_reporter(work)],
     }
-    trainer = _trainer_class(work.kind)(**arguments)
+    trainer = _trainer_class(work.kind, train_rows.lengths())(**arguments)
     if trainer.args.device.type == "cpu":
         bare = trainer.model.get_base_model() if work.options.lora else trainer.model
         output_head.install(bare, pairs=work.kind == "dpo")
@@ -107,7 +107,6 @@ def _arguments(work: Work, *, has_eval: bool) -> Any:  # noqa: ANN401
         "bf16": bfloat16 and (options.lora is None or _on_gpu(work)),
         "use_cpu": not _on_gpu(work),
         "seed": options.seed,
-        "train_sampling_strategy": "group_by_length",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "report_to": "none",
@@ -123,7 +122,7 @@ def _arguments(work: Work, *, has_eval: bool) -> Any:  # noqa: ANN401
         "greater_is_better": False if has_eval else None,
     }
     if work.kind == "sft":
-        return SFTConfig(**shared, dataset_kwargs={"skip_prepare_dataset": True})
+        return SFTConfig(**shared)
     return DPOConfig(**shared, **_preference_arguments(options))  # type: ignore[arg-type]
 
 
@@ -158,25 +157,25 @@ def _adapter(options: TrainOptions) -> Any:  # noqa: ANN401
     )
 
 
-def _trainer_class(kind: str) -> Any:  # noqa: ANN401
+def _trainer_class(kind: str, lengths: list[int]) -> Any:  # noqa: ANN401
     from trl import DPOTrainer, SFTTrainer
 
-    if kind == "sft":
+    class Prepared:
+        """What both trainers take over: rows that are ready, in our order, and no model card."""
 
-        class Supervised(SFTTrainer):
-            def create_model_card(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
-                """Write none: a checkpoint of ours lives until the job is done."""
+        args: Any
 
-        return Supervised
-
-    class Preference(DPOTrainer):
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:  # noqa: ANN401
-            return dataset  # tokenised already
+            return dataset
+
+        def _get_train_sampler(self, _dataset: Any = None) -> Any:  # noqa: ANN401
+            return sampler(lengths, self.args.per_device_train_batch_size, self.args.seed)
 
         def create_model_card(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
             """Write none: a checkpoint of ours lives until the job is done."""
 
-    return Preference
+    trainer = SFTTrainer if kind == "sft" else DPOTrainer
+    return type(f"Prepared{trainer.__name__}", (Prepared, trainer), {})
 
 
 def _reporter(work: Work) -> Any:  # noqa: ANN401
