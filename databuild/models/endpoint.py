@@ -38,13 +38,10 @@ class EndpointOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    base_url: str
+    url: str
     """Up to and including the version, such as `http://127.0.0.1:8000/v1`."""
     model: str
     """The model's name on the server."""
-    identity: str = Field(min_length=1)
-    """Names what answers, for keys and lineage: a server can change its weights unseen, so say so
-    here when it does (`smollm2-135m@2026-11`)."""
     api_key_env: str | None = None
     """Environment variable that holds the key. The key itself never stands in a recipe."""
     max_concurrency: int = Field(default=16, ge=1)
@@ -60,21 +57,21 @@ class EndpointOptions(BaseModel):
     send_seed: bool = True
     """Whether to send the request's seed (some servers refuse the field)."""
 
-    @field_validator("base_url")
+    @field_validator("url")
     @classmethod
     def _plain(cls, url: str) -> str:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            msg = "base_url must look like http://host:port/v1"
+            msg = "url must look like http://host:port/v1"
             raise ValueError(msg)
         if parts.username or parts.password or parts.query:
-            msg = "base_url must not carry a user, password or query; name the key in api_key_env"
+            msg = "url must not carry a user, password or query; name the key in api_key_env"
             raise ValueError(msg)
         return url.rstrip("/")
 
 
 class EndpointGenerator:
-    """Answer requests through POST `base_url`/chat/completions.
+    """Answer requests through POST `url`/chat/completions.
 
     Up to `max_concurrency` requests are in flight; each is tried `1 + max_retries` times. A request
     that the server refuses (400, 413, 422 ...) or that stays unanswered becomes an answer with an
@@ -138,7 +135,7 @@ class EndpointGenerator:
             raise self._down(outcome)
 
     def _down(self, outcome: _Outcome) -> ServiceError:
-        what = f"{self.options.base_url} does not answer: {outcome.answer.error}"
+        what = f"{self.options.url} does not answer: {outcome.answer.error}"
         fix = "check the address, the model's name, the key and the server, and run again"
         return ServiceError(self.where, what, fix=fix)
 
@@ -210,7 +207,7 @@ class _Client:
 
         try:
             async with asyncio.timeout(self.options.timeout_s):
-                url = f"{self.options.base_url}/chat/completions"
+                url = f"{self.options.url}/chat/completions"
                 response = await self._http.post(url, json=self._payload(request))
         except (TimeoutError, httpx.TimeoutException):
             error = f"timed out after {self.options.timeout_s:g} s"

@@ -101,7 +101,9 @@ def _one_sentence(text: str, _found: re.Match[str], _prompt: str) -> str:
 
 def _json(text: str, _found: re.Match[str], prompt: str) -> str:
     keys = re.findall(_QUOTED, prompt) or ["answer"]
-    return json.dumps({key: text if i == 0 else text.split(". ", maxsplit=1)[0] for i, key in enumerate(keys)})
+    return json.dumps(
+        {key: text if i == 0 else text.split(". ", maxsplit=1)[0] for i, key in enumerate(keys)}
+    )
 
 
 _NUMBER = r"(\d+|one|two|three|four|five|six|seven|eight)"

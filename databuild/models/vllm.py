@@ -1,0 +1,308 @@
+"""vLLM as the engine, in one child process that serves every round.
+
+**Random streams, the rule.** vLLM's own default seed is 0 in every process, so two workers, or a
+process and its restart, would draw the same answers. Here the engine's seed is never drawn from:
+
+1. Every sampled request carries its own seed, on a CPU as on a GPU: `Request.seed` (derived from
+   the data seed, the step, the row and k), all of whose bits are folded by xxh3 into those that the
+   device's generator reads: 63 on a GPU (Philox), 32 on a CPU, whose Mersenne Twister in PyTorch
+   ignores the others (seeds 1 and 1 + 2**32 give one stream). Two requests with different seeds
+   share a stream with a probability of 2**-32 on a CPU; k = 1, 2, two workers and a restarted
+   process never do otherwise, and a retried request draws what it would have drawn.
+2. vLLM's CPU engine dies when a request with a seed of its own has its prefill cut into chunks
+   (`CPU Generator does not use offset`), so on a CPU chunked prefill is off and a step's token
+   budget is never below the context.
+3. A greedy request (temperature 0) carries no seed: there is no stream.
+
+The same seed in another batch may still give another text: sums round differently with the batch's
+shape. What is promised is that finished answers are kept, not that they can be drawn again.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from databuild.engine.child import Child, Json
+from databuild.errors import ServiceError
+from databuild.models.protocol import Answer, Request, each_once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+QUIET = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
+}
+"""No telemetry, no network: at run time nothing is fetched."""
+
+
+class VllmOptions(BaseModel):
+    """How the engine is built. Names are vLLM's, defaults are for small models on either device."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    model: Path
+    """A Hugging Face folder: weights, config, tokenizer with chat template."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` is `cuda` where /dev or CUDA_VISIBLE_DEVICES shows a GPU."""
+    dtype: Dtype = "auto"
+    """`auto` is bfloat16 where the hardware multiplies it natively, float32 elsewhere."""
+    max_model_len: int = Field(default=2048, ge=16)
+    """Context: prompt and answer together, in tokens."""
+    max_num_seqs: int | None = Field(default=None, ge=1)
+    """Requests computed together; None is 128 on a CPU and 256 on a GPU."""
+    enforce_eager: bool | None = None
+    """Whether to skip torch.compile and CUDA graphs; None is true on a CPU."""
+    block_size: int | None = Field(default=None, ge=1)
+    """Tokens per cache block. Prompts share whole blocks only: None is 32 on a CPU (vLLM's 128
+    there leaves short prompts unshared among their K answers) and vLLM's own on a GPU."""
+    max_num_batched_tokens: int | None = Field(default=None, ge=1)
+    """Token budget of a step; on a CPU never less than the context (see the module)."""
+    gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1)
+    """Share of the GPU's memory to take."""
+    tensor_parallel_size: int = Field(default=1, ge=1)
+    """GPUs (or, on a CPU, NUMA nodes) that share one model."""
+    kv_cache_gib: int = Field(default=4, ge=1)
+    """Memory for the cache on a CPU."""
+
+
+class VllmGenerator:
+    """Answer requests with vLLM in a child process that starts at the first request.
+
+    Answers come as they finish. The process stays for the next stream until `close`; between uses
+    it waits without work (`sleep` gives a GPU's memory back), and it dies with this process,
+    however that ends.
+
+    Args:
+        options: See `VllmOptions`.
+        log: Receives the child's output.
+        where: The step that the errors name; may be set anew between streams.
+    """
+
+    def __init__(self, options: VllmOptions, *, log: Path, where: str = "vllm") -> None:
+        self.options, self.model, self.log, self.where = options, options.model, Path(log), where
+        self._child: Child | None = None
+        self._is_open = False
+
+    def is_alive(self) -> bool:
+        """Whether the process runs, or is yet to be started."""
+        return self._child is None or self._child.is_alive
+
+    def start(self) -> None:
+        """Start the process now rather than at the first request; nothing if it runs.
+
+        Raises:
+            ServiceError: The engine cannot be started.
+        """
+        if self._child is not None:
+            return
+        if not (self.model / "config.json").is_file():
+            what = f"{self.model} is no model folder (it has no config.json)"
+            raise ServiceError(self.where, what, fix="name a Hugging Face model folder")
+        device = find_device(self.options.device)
+        env = {**QUIET, **(cpu_environment(self.options) if device == "cpu" else {})}
+        env.setdefault("VLLM_LOGGING_LEVEL", os.environ.get("VLLM_LOGGING_LEVEL", "WARNING"))
+        child = Child("databuild.models.vllm_child", where=self.where, log=self.log, env=env)
+        self._child = child
+        try:
+            child.send(engine_arguments(self.model, self.options, device))
+            self._await("ready")
+        except BaseException:
+            self.close()
+            raise
+
+    def stream(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Yield one answer per request, as each finishes.
+
+        Raises:
+            ServiceError: The engine cannot be started or died, or another stream is still open.
+            StepError: A request id came twice.
+        """
+        source = each_once(requests)
+        in_flight, limit = 0, 2 * (self.options.max_num_seqs or 256)
+        self._take("answer while another stream is open")
+        try:
+            while True:
+                while in_flight < limit and (request := next(source, None)) is not None:
+                    self.start()
+                    self._send({"ask": asdict(request)})
+                    in_flight += 1
+                if not in_flight:
+                    return
+                message = self._await("answer")
+                in_flight -= 1
+                yield Answer(**message)
+        finally:
+            if in_flight and self._child is not None:
+                self._abort()
+            self._is_open = False
+
+    def load(self, model: Path) -> None:
+        """Answer with the weights of another folder from now on.
+
+        The architecture, the tokenizer and its chat template must be those of the first model. A
+        running engine takes the weights in about a second; one that has not started will start
+        with them.
+
+        Raises:
+            ServiceError: The engine died, the weights do not fit, or a stream is open.
+        """
+        if not (Path(model) / "config.json").is_file():
+            what = f"{model} is no model folder (it has no config.json)"
+            raise ServiceError(self.where, what, fix="name a Hugging Face model folder")
+        self._take("load weights while a stream is open")
+        try:
+            if self._child is not None:
+                self._send({"load": str(Path(model).resolve())})
+                self._await("loaded")
+            self.model = Path(model)
+        finally:
+            self._is_open = False
+
+    def sleep(self) -> None:
+        """Give the GPU's memory back until the next request; a CPU's idling costs nothing.
+
+        Raises:
+            ServiceError: The engine died or a stream is open.
+        """
+        self._take("sleep while a stream is open")
+        try:
+            if self._child is not None:
+                self._send({"sleep": True})
+                self._await("slept")
+        finally:
+            self._is_open = False
+
+    def close(self) -> None:
+        """Let the engine end in good order, 5 s at most, then kill what is left of it."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        try:
+            if child.is_alive:
+                child.send({"exit": True})
+                child.close(grace_s=5.0)
+        except ServiceError:
+            pass  # it died on its own in this moment, which is what was wanted
+        finally:
+            child.close()
+
+    def _take(self, what: str) -> None:
+        if self._is_open:
+            fix = "exhaust or close the first stream"
+            raise ServiceError(self.where, f"vLLM cannot {what}", fix=fix)
+        self._is_open = True
+
+    def _abort(self) -> None:
+        self._send({"abort": True})
+        self._await("aborted", skip="answer")
+
+    def _send(self, message: Json) -> None:
+        assert self._child is not None  # noqa: S101 - callers have started it
+        self._child.where = self.where
+        try:
+            self._child.send(message)
+        except ServiceError:
+            self.close()
+            raise
+
+    def _await(self, kind: str, skip: str | None = None) -> Any:
+        assert self._child is not None  # noqa: S101 - callers have started it
+        while True:
+            try:
+                message = self._child.receive()
+            except ServiceError:
+                self.close()
+                raise
+            if message is not None and kind in message:
+                return message[kind]
+            if message is not None and skip not in message:
+                what = f"vLLM's process said {sorted(message)} when {kind!r} was due"
+                raise ServiceError(self.where, what, fix="report this as a fault of databuild")
+
+
+def find_device(wanted: Literal["auto", "cpu", "cuda"] = "auto") -> Literal["cpu", "cuda"]:
+    """Return the device to use; `auto` looks for an NVIDIA or AMD device file, and asks no library.
+
+    An empty CUDA_VISIBLE_DEVICES hides a GPU, as everywhere.
+    """
+    if wanted != "auto":
+        return wanted
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
+    present = Path("/dev/nvidia0").exists() or Path("/dev/kfd").exists()
+    present = present or any(Path("/dev").glob("nvidia[0-9]*"))
+    return "cuda" if present and not hidden else "cpu"
+
+
+def choose_dtype(dtype: Dtype, device: Literal["cpu", "cuda"], cpuinfo: Path | None = None) -> str:
+    """Return the dtype to compute in.
+
+    `auto` on a GPU is bfloat16; on a CPU it is bfloat16 only where /proc/cpuinfo lists avx512_bf16,
+    amx_bf16 or (ARM) bf16. Elsewhere bfloat16 is emulated: one core of a Cascade Lake
+    multiplies matrices at 80 GFLOPS in float32, 25 in bfloat16 and 7 in float16.
+    """
+    if dtype != "auto":
+        return dtype
+    if device == "cuda":
+        return "bfloat16"
+    try:
+        flags = set((cpuinfo or Path("/proc/cpuinfo")).read_text().split())
+    except OSError:
+        flags = set()
+    return "bfloat16" if flags & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
+
+
+def cpu_environment(options: VllmOptions) -> dict[str, str]:
+    """Return the environment that lets vLLM's CPU engine use the cores that there are.
+
+    By default it leaves one core per process idle, half of a small machine: up to four cores all
+    are bound. Waiting OpenMP threads sleep instead of spinning. What the user has set stays.
+    """
+    cores = len(os.sched_getaffinity(0))
+    wanted = {
+        "VLLM_CPU_KVCACHE_SPACE": str(options.kv_cache_gib),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "VLLM_LOGGING_LEVEL": "ERROR",  # a float32 checkpoint warns once per tensor
+    }
+    if cores <= 4:
+        wanted["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"
+    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+
+
+def engine_arguments(model: Path, options: VllmOptions, device: Literal["cpu", "cuda"]) -> Json:
+    """Return what the child gives to vLLM's `LLM`, plus `may_sleep` and `seed_bits` for itself."""
+    on_cpu = device == "cpu"
+    arguments: Json = {
+        "model": str(model.resolve()),
+        "dtype": choose_dtype(options.dtype, device),
+        "max_model_len": options.max_model_len,
+        "max_num_seqs": options.max_num_seqs or (128 if on_cpu else 256),
+        "enforce_eager": on_cpu if options.enforce_eager is None else options.enforce_eager,
+        "enable_prefix_caching": True,
+        "tensor_parallel_size": options.tensor_parallel_size,
+        "seed": 0,
+        "generation_config": "auto",
+        "may_sleep": not on_cpu,
+        "seed_bits": 32 if on_cpu else 63,
+    }
+    if on_cpu:
+        budget = max(options.max_num_batched_tokens or 4096, options.max_model_len)
+        arguments |= {"enable_chunked_prefill": False, "max_num_batched_tokens": budget}
+        arguments["block_size"] = options.block_size or 32
+        return arguments
+    arguments["gpu_memory_utilization"] = options.gpu_memory_utilization
+    if options.max_num_batched_tokens:
+        arguments["max_num_batched_tokens"] = options.max_num_batched_tokens
+    if options.block_size:
+        arguments["block_size"] = options.block_size
+    return arguments
