@@ -22,7 +22,7 @@ ACCELERATOR ?= $(shell { nvidia-smi -L >/dev/null 2>&1 || test -e /dev/nvidia0; 
 LOCK := requirements-$(ACCELERATOR).lock
 # The stamp is named by content, so that a checkout that only touches times installs nothing again.
 STAMP := $(VENV)/.databuild-$(ACCELERATOR)-$(shell cat $(LOCK) pyproject.toml 2>/dev/null | sha256sum | cut -c1-16)
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q install --no-deps --no-compile --progress-bar off
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq install --no-deps --no-compile --progress-bar off
 TORCH := $(shell sed -n 's/^torch==//p' $(LOCK) 2>/dev/null)
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 export HF_HUB_OFFLINE = 1

@@ -48,4 +48,4 @@ def _is_here(host: str) -> bool:
         return False
 
 
-socket.socket.connect = _connect_here_only  # type: ignore[method-assign]
+socket.socket.connect = _connect_here_only  # type: ignore[method-assign, assignment]
