@@ -50,7 +50,9 @@ def drop_exact_duplicates(rows: pl.DataFrame, config: ExactConfig) -> pl.DataFra
         >>> drop_exact_duplicates(rows, ExactConfig()).select("row_id", "part").rows()
         [('a', 'kept'), ('b', 'dropped'), ('c', 'kept')]
     """
-    forms = [_normal_form(pl.col(column), config).alias(f"form:{column}") for column in config.columns]
+    forms = [
+        _normal_form(pl.col(column), config).alias(f"form:{column}") for column in config.columns
+    ]
     names = [f"form:{column}" for column in config.columns]
     ordered = best_first(rows, config.prefer).select("row_id", *forms)
     has_text = ~pl.any_horizontal(pl.col(names).is_null())

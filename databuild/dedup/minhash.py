@@ -125,7 +125,9 @@ def _signed(texts: pl.DataFrame) -> Iterator[tuple[frozenset[int], Sequence[byte
         )
         shingles: list[list[str]] = sets.to_series().to_list()
         encoded = [[gram.encode() for gram in row] for row in shingles]
-        signatures = minhash.generator(encoded, num_perm=PERMUTATIONS, seed=1, hashfunc=xxh32_intdigest)
+        signatures = minhash.generator(
+            encoded, num_perm=PERMUTATIONS, seed=1, hashfunc=xxh32_intdigest
+        )
         for row, signature in zip(shingles, signatures, strict=True):
             values = signature.hashvalues
             keys = [values[b * BAND_ROWS : (b + 1) * BAND_ROWS].tobytes() for b in range(BANDS)]

@@ -71,7 +71,11 @@ def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dic
     texts = [config.prompt, *_reads(config)]
     lacking = rows.filter(pl.any_horizontal(pl.col(texts).is_null()))["row_id"].to_list()
     if rows.is_empty() or lacking:
-        what = f"{len(lacking)} rows lack {' or '.join(texts)}, as {lacking[:3]}" if lacking else "no rows to write"
+        what = (
+            f"{len(lacking)} rows lack {' or '.join(texts)}, as {lacking[:3]}"
+            if lacking
+            else "no rows to write"
+        )
         raise StepError("export.trl", what, fix="look at the step before: `databuild show`")
     made = _conversations(rows, config)
     clash = sorted(set(config.keep) & {name for name in made if name != "row_id"})
@@ -93,12 +97,16 @@ def _conversations(rows: pl.DataFrame, config: TrlConfig) -> dict[str, pl.Expr]:
     prompt = _turn("user", pl.col(config.prompt))
     if isinstance(rows.schema[config.prompt], pl.List):
         prompt = pl.col(config.prompt).list.eval(
-            pl.struct(role=pl.element().struct.field("role"), content=pl.element().struct.field("content"))
+            pl.struct(
+                role=pl.element().struct.field("role"), content=pl.element().struct.field("content")
+            )
         )
     if config.system is not None:
         prompt = pl.concat_list(_turn("system", pl.lit(config.system)), prompt)
     if config.kind == "preference":
-        chosen, rejected = (_turn("assistant", pl.col(name)) for name in (config.chosen, config.rejected))
+        chosen, rejected = (
+            _turn("assistant", pl.col(name)) for name in (config.chosen, config.rejected)
+        )
         return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
     answer = _turn("assistant", pl.col(config.response))
     if config.layout == "messages":
@@ -132,7 +140,9 @@ def _card(table: pl.DataFrame, config: TrlConfig) -> str:
     counts = ""
     if "strength" in table.columns:
         tally = table.group_by("strength").len().sort("len", "strength", descending=[True, False])
-        counts = "\n| strength | pairs |\n|---|---|\n" + "".join(f"| {s} | {n} |\n" for s, n in tally.rows())
+        counts = "\n| strength | pairs |\n|---|---|\n" + "".join(
+            f"| {s} | {n} |\n" for s, n in tally.rows()
+        )
     columns = "".join(f"| `{name}` | {dtype} |\n" for name, dtype in table.schema.items())
     task = "question-answering" if config.kind == "sft" else "reinforcement-learning"
     return f"""---
@@ -162,5 +172,10 @@ size_categories:
 
 def _size(n_rows: int) -> str:
     """Hugging Face's word for a number of rows."""
-    bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+    bounds = (
+        (1_000, "n<1K"),
+        (10_000, "1K<n<10K"),
+        (100_000, "10K<n<100K"),
+        (1_000_000, "100K<n<1M"),
+    )
     return next((word for bound, word in bounds if n_rows < bound), "n>1M")

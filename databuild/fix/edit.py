@@ -90,7 +90,9 @@ def edit_answers(rows: pl.DataFrame, config: EditConfig) -> Produced:
             pl.lit("stop").alias(config.finish_reason), pl.lit("edited").alias("origin")
         ),
         failed=pl.DataFrame(failed, schema=[parents, ("error", pl.String)], orient="row"),
-        dropped=pl.DataFrame(dropped, schema={"row_id": pl.String, "reason": pl.String}, orient="row"),
+        dropped=pl.DataFrame(
+            dropped, schema={"row_id": pl.String, "reason": pl.String}, orient="row"
+        ),
     )
 
 

@@ -66,7 +66,10 @@ class RespondConfig(StepConfig):
     def sampling(self) -> Sampling:
         """The sampling parameters, checked against their ranges."""
         return Sampling(
-            temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens, stop=self.stop
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens,
+            stop=self.stop,
         )
 
 
@@ -80,7 +83,12 @@ class RespondConfig(StepConfig):
     carries=True,
 )
 def sample_answers(
-    rows: pl.DataFrame, config: RespondConfig, *, generator: Ask, seed: int, models: Mapping[str, str]
+    rows: pl.DataFrame,
+    config: RespondConfig,
+    *,
+    generator: Ask,
+    seed: int,
+    models: Mapping[str, str],
 ) -> Produced:
     """Ask the model `k` times for an answer to every prompt.
 
@@ -126,9 +134,7 @@ def sample_answers(
         if answer is None:
             failed.append(([row_id], k, "the model gave no answer", True))
         elif answer.text is None:
-            # A refusal comes back the same; a time-out or a lost connection may not.
-            error = answer.error or answer.finish_reason
-            failed.append(([row_id], k, error, answer.finish_reason == "error"))
+            failed.append(([row_id], k, *_fault(answer)))
         else:
             made.append(_row(row_id, k, request, answer, models["model"]))
     return Produced(
@@ -137,13 +143,23 @@ def sample_answers(
     )
 
 
+def _fault(answer: Answer) -> tuple[str, bool]:
+    """What went wrong, and whether another try may end better: a refusal and a length come back."""
+    error = answer.error or answer.finish_reason
+    if answer.finish_reason == "error" and "the context" in error:
+        return f"prompt too long: {error}", False
+    return error, answer.finish_reason == "error"
+
+
 def _messages(prompt: str | list[dict[str, Any]] | None, system: str | None) -> tuple[Message, ...]:
     head = (Message("system", system),) if system is not None else ()
     turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt or []
     if not any((turn["content"] or "").strip() for turn in turns):
         msg = "the prompt is empty"
         raise ValueError(msg)
-    unknown = [turn["role"] for turn in turns if turn["role"] not in {"system", "user", "assistant"}]
+    unknown = [
+        turn["role"] for turn in turns if turn["role"] not in {"system", "user", "assistant"}
+    ]
     if unknown:
         msg = f"unknown role {unknown[0]!r} in the prompt"
         raise ValueError(msg)

@@ -51,7 +51,9 @@ class FilesConfig(StepConfig):
         return types
 
 
-def plan_splits(config: FilesConfig, files: Sequence[Path], shard_bytes: int) -> list[dict[str, Any]]:
+def plan_splits(
+    config: FilesConfig, files: Sequence[Path], shard_bytes: int
+) -> list[dict[str, Any]]:
     """Divide files into splits that hold every record once.
 
     JSON lines are divided by bytes (a split owns the lines that begin in it), Parquet by rows; JSON,
@@ -65,7 +67,11 @@ def plan_splits(config: FilesConfig, files: Sequence[Path], shard_bytes: int) ->
     splits = []
     for source in sources:
         step_size = max(1, source.size * shard_bytes // max(source.n_bytes, 1))
-        ends = range(step_size, source.size + step_size, step_size) if source.is_divisible else [source.size]
+        ends = (
+            range(step_size, source.size + step_size, step_size)
+            if source.is_divisible
+            else [source.size]
+        )
         for end in ends:
             start = end - step_size if source.is_divisible else 0
             splits.append(source.as_split(start, min(end, source.size)))
@@ -151,7 +157,10 @@ def _fitted(
     records: Iterator[Record], split: Mapping[str, Any], failed: list[tuple[Any, ...]]
 ) -> Iterator[pl.DataFrame]:
     shapes: Mapping[str, Shape] = split["shapes"]
-    schema = {**{name: polars_type(shape) for name, shape in shapes.items()}, "source_record": pl.Int64}
+    schema = {
+        **{name: polars_type(shape) for name, shape in shapes.items()},
+        "source_record": pl.Int64,
+    }
     read = fit_text if split["format"] == "csv" else fit
     rows: list[tuple[Any, ...]] = []
     for record in records:
@@ -174,7 +183,9 @@ def _fitted(
 def _values(value: Mapping[str, Any], shapes: Mapping[str, Shape], read: Any) -> list[Any]:
     for name, held in value.items():
         if name not in shapes and held is not None:
-            msg = f"unknown column: {name!r} stands at the head of no file; declare it under `types`"
+            msg = (
+                f"unknown column: {name!r} stands at the head of no file; declare it under `types`"
+            )
             raise Misfit(msg)
     return [read(value.get(name), shape, name) for name, shape in shapes.items()]
 
@@ -200,7 +211,9 @@ def _finish(frame: pl.DataFrame, split: Mapping[str, Any], config: FilesConfig) 
     ]
     where = [pl.lit(split["name"]).alias("source_file"), pl.col("source_record")]
     # A source's rows have no parents: where they came from is said by file and record.
-    return frame.select(pl.lit([], dtype=pl.List(pl.String)).alias("parent_ids"), *own, *key, *where)
+    return frame.select(
+        pl.lit([], dtype=pl.List(pl.String)).alias("parent_ids"), *own, *key, *where
+    )
 
 
 def _check_columns(config: FilesConfig, sources: Sequence[Source], files: Sequence[Path]) -> None:

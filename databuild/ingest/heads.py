@@ -87,7 +87,9 @@ def look_at(
 
 def _source(path: Path, name: str, asked: str, separator: str | None) -> Source:
     if path.is_dir():
-        raise RecipeError(str(path), "this is a folder, not a file", fix="name its files: `folder/*.jsonl`")
+        raise RecipeError(
+            str(path), "this is a folder, not a file", fix="name its files: `folder/*.jsonl`"
+        )
     if not path.is_file():
         raise RecipeError(str(path), "this file does not exist", fix="correct `path`")
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
@@ -106,7 +108,9 @@ def _source(path: Path, name: str, asked: str, separator: str | None) -> Source:
                 file.read(1)
     except (OSError, EOFError, pl.exceptions.PolarsError) as error:
         what = f"this file cannot be read as {form}: {str(error).splitlines()[0] or type(error).__name__}"
-        raise RecipeError(str(path), what, fix="repair the file, or leave it out of `path`") from error
+        raise RecipeError(
+            str(path), what, fix="repair the file, or leave it out of `path`"
+        ) from error
     tab = "\t" if suffix.lower() in {".tsv", ".tab"} else ","
     return Source(path, name, form, size, n_bytes, separator or tab)
 
@@ -155,7 +159,11 @@ def _csv_columns(source: Source, text: str) -> dict[str, None]:
     header = header_of(text, source.separator)
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice or "" in header:
-        what = f"its header has {twice[0]!r} twice" if twice else "its header has a column without a name"
+        what = (
+            f"its header has {twice[0]!r} twice"
+            if twice
+            else "its header has a column without a name"
+        )
         raise RecipeError(str(source.file), what, fix="give every column a name of its own")
     return dict.fromkeys(header)
 
@@ -164,7 +172,11 @@ def _compare_parquet(sources: Sequence[Source], types: Mapping[str, str]) -> Non
     """Give all Parquet files the same columns; refuse types that differ."""
     others = [source for source in sources if source.format != "parquet"]
     if others or types:
-        what = "Parquet files carry their own types" if types else f"{others[0].name} is no Parquet file"
+        what = (
+            "Parquet files carry their own types"
+            if types
+            else f"{others[0].name} is no Parquet file"
+        )
         raise RecipeError(
             str(sources[0].file), f"{what}, and these are read together",
             fix="remove `types`" if types else "read them in two steps and mix them",
@@ -176,7 +188,11 @@ def _compare_parquet(sources: Sequence[Source], types: Mapping[str, str]) -> Non
             first, holder = found.setdefault(name, (dtype, source))
             if first != dtype:
                 what = f"the column {name!r} is {dtype} here and {first} in {holder.file.name}"
-                raise RecipeError(str(source.file), what, fix="cast it in the files, or read them in two steps")
+                raise RecipeError(
+                    str(source.file), what, fix="cast it in the files, or read them in two steps"
+                )
     for source, schema in zip(sources, schemas, strict=True):
         source.shapes = dict.fromkeys(found, "parquet")
-        source.elsewhere = {n: str(holder.file) for n, (_, holder) in found.items() if n not in schema}
+        source.elsewhere = {
+            n: str(holder.file) for n, (_, holder) in found.items() if n not in schema
+        }

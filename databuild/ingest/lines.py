@@ -42,11 +42,15 @@ class Lines:
     def part(self, start: int, end: int) -> Lines:
         """The lines from `start` up to `end`."""
         numbers_L = None if self.numbers_L is None else self.numbers_L[start:end]
-        return Lines(self.data, self.offset, self.starts_L[start:end], self.ends_L[start:end], numbers_L)
+        return Lines(
+            self.data, self.offset, self.starts_L[start:end], self.ends_L[start:end], numbers_L
+        )
 
     def records(self) -> Iterator[Record]:
         """Read line by line."""
-        for i, (start, end) in enumerate(zip(self.starts_L.tolist(), self.ends_L.tolist(), strict=True)):
+        for i, (start, end) in enumerate(
+            zip(self.starts_L.tolist(), self.ends_L.tolist(), strict=True)
+        ):
             line = self.data[start:end]
             if line.strip():
                 number = None if self.numbers_L is None else int(self.numbers_L[i])
@@ -75,12 +79,18 @@ def find_lines(data: bytes, offset: int) -> Lines:
     starts_L = np.concatenate([[skip], newlines + 1])
     ends_L = np.concatenate([newlines, [len(data)]])
     before = np.maximum(ends_L - 1, 0)
-    has_return = (ends_L > starts_L) & (bytes_B[before] == _RETURN) if len(data) else ends_L > starts_L
+    has_return = (
+        (ends_L > starts_L) & (bytes_B[before] == _RETURN) if len(data) else ends_L > starts_L
+    )
     ends_L = ends_L - has_return
     numbers_L = np.arange(1, len(starts_L) + 1) if offset == 0 else None
     found = ends_L > starts_L
     return Lines(
-        data, offset, starts_L[found], ends_L[found], None if numbers_L is None else numbers_L[found]
+        data,
+        offset,
+        starts_L[found],
+        ends_L[found],
+        None if numbers_L is None else numbers_L[found],
     )
 
 
@@ -121,7 +131,9 @@ def _read_fast(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None
     if any(holds(shape, "json") for shape in shapes.values()):
         return None
     block = lines.data[first:last]
-    if any(holds(shape, "float") for shape in shapes.values()) and (b"NaN" in block or b"Infinity" in block):
+    if any(holds(shape, "float") for shape in shapes.values()) and (
+        b"NaN" in block or b"Infinity" in block
+    ):
         return None  # Arrow reads both, and neither is JSON.
     schema = pa.schema([(name, arrow_type(shape)) for name, shape in shapes.items()])
     try:

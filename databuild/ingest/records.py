@@ -63,7 +63,9 @@ def read_line(line: bytes, place: int, number: int | None) -> Record:
     except ValueError as error:
         return _bad(place, number, str(error), line)
     if not isinstance(value, dict):
-        return _bad(place, number, f"not an object: a record must be {{...}}, not {_name(value)}", line)
+        return _bad(
+            place, number, f"not an object: a record must be {{...}}, not {_name(value)}", line
+        )
     return Record(place, number, value, None, "")
 
 

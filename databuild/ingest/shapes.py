@@ -26,7 +26,13 @@ Shape = str | dict[str, Any]
 _MAX_DEPTH = 16
 _MAX_KEYS = 200
 _ORDER = ("str", "float", "int", "bool", "list", "struct", "json")
-_SCALARS = {"bool": pl.Boolean, "int": pl.Int64, "float": pl.Float64, "str": pl.String, "json": pl.String}
+_SCALARS = {
+    "bool": pl.Boolean,
+    "int": pl.Int64,
+    "float": pl.Float64,
+    "str": pl.String,
+    "json": pl.String,
+}
 _WORDS = {"bool": "true or false", "int": "whole numbers", "float": "numbers", "str": "text"}
 
 
@@ -194,7 +200,10 @@ def _fit_nested(value: Any, shape: dict[str, Any], place: str) -> Any:
         if name not in shape["struct"] and held is not None:
             msg = f"unknown key: {place}.{name} does not occur at the head of any file"
             raise Misfit(msg)
-    return {name: fit(value.get(name), inner, f"{place}.{name}") for name, inner in shape["struct"].items()}
+    return {
+        name: fit(value.get(name), inner, f"{place}.{name}")
+        for name, inner in shape["struct"].items()
+    }
 
 
 def _kind(value: Any) -> str:
@@ -222,4 +231,6 @@ def _finite(value: float, place: str) -> float:
 
 
 def _misfit(value: Any, expected: str, place: str) -> Misfit:
-    return Misfit(f"wrong type: {place} is {json.dumps(value, ensure_ascii=False)[:60]}, expected {expected}")
+    return Misfit(
+        f"wrong type: {place} is {json.dumps(value, ensure_ascii=False)[:60]}, expected {expected}"
+    )

@@ -74,7 +74,9 @@ def select_best_answers(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
 def _ranked(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
     """`row_id`, `order` (0 is the best of all) and `reason` of every row."""
     score = known_score(config.score)
-    required = pl.col(config.require).fill_null(value=False) if config.require else pl.lit(value=True)
+    required = (
+        pl.col(config.require).fill_null(value=False) if config.require else pl.lit(value=True)
+    )
     below = pl.lit(value=False) if config.min_score is None else score < config.min_score
     early = (
         pl.when(score.is_null()).then(pl.lit("no score"))

@@ -96,8 +96,14 @@ def make_graded_pairs(rows: pl.DataFrame, config: GradedConfig) -> Produced:
 
 def _answers(rows: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
     """Every row, the best of its prompt first, with the reason why it cannot be in a pair."""
-    is_edited = pl.lit(value=False) if config.origin is None else pl.col(config.origin).eq_missing("edited")
-    passes = pl.lit(value=True) if config.passes is None else pl.col(config.passes).fill_null(value=False)
+    is_edited = (
+        pl.lit(value=False) if config.origin is None else pl.col(config.origin).eq_missing("edited")
+    )
+    passes = (
+        pl.lit(value=True)
+        if config.passes is None
+        else pl.col(config.passes).fill_null(value=False)
+    )
     score = known_score(config.score)
     answers = rows.select(
         "row_id",
@@ -112,7 +118,14 @@ def _answers(rows: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
         .then(pl.lit("no prompt"))
         .when(is_edited & ~passes)
         .then(pl.lit("edited, but does not pass")),
-    ).sort("prompt", "score", "is_edited", "row_id", descending=[False, True, False, False], nulls_last=True)
+    ).sort(
+        "prompt",
+        "score",
+        "is_edited",
+        "row_id",
+        descending=[False, True, False, False],
+        nulls_last=True,
+    )
     is_open = pl.col("reason").is_null()
     text = pl.col("response").str.strip_chars()
     is_again = is_open & (pl.int_range(pl.len()).over("prompt", text, is_open) > 0)
@@ -130,11 +143,13 @@ def _pairs(able: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
     folded = sampled.join(
         sampled, left_on=["prompt", "best"], right_on=["prompt", "worst"], suffix="_r"
     ).filter(pl.col("best") < pl.col("best_r"))
-    pairs = pl.concat([
-        _paired(folded, 0),
-        _paired(edited.join(bottom, on="prompt", suffix="_r"), 1),
-        _paired(edited.join(top, on="prompt", suffix="_r"), 2),
-    ])
+    pairs = pl.concat(
+        [
+            _paired(folded, 0),
+            _paired(edited.join(bottom, on="prompt", suffix="_r"), 1),
+            _paired(edited.join(top, on="prompt", suffix="_r"), 2),
+        ]
+    )
     margin = pl.col("margin")
     # Scores are sums of floats: 0.2 must not fail because it came out as 0.19999999999999996.
     pairs = pairs.filter((margin > 0) & (margin >= config.min_margin - 1e-9))
@@ -176,7 +191,9 @@ def _dropped(answers: pl.DataFrame, used: pl.Series, config: GradedConfig) -> pl
         "reason",
         pl.when(n_open == 1).then(pl.lit("only one answer")),
         pl.when(spread == 0).then(pl.lit("all scores equal")),
-        pl.when(spread < config.min_margin - 1e-9).then(pl.lit(f"no margin of {config.min_margin:g}")),
+        pl.when(spread < config.min_margin - 1e-9).then(
+            pl.lit(f"no margin of {config.min_margin:g}")
+        ),
         pl.lit(f"in none of the {config.max_pairs_per_prompt} pairs with the largest margins"),
     )
     return answers.select("row_id", reason=reason).filter(~pl.col("row_id").is_in(used.implode()))

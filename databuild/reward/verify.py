@@ -65,7 +65,8 @@ def measure_obedience(rows: pl.DataFrame, config: VerifyConfig) -> pl.DataFrame:
     """
     columns = (config.response, config.constraints, config.about, config.finish_reason)
     facts = [
-        (row_id, *_facts(*values)) for row_id, *values in rows.select("row_id", *columns).iter_rows()
+        (row_id, *_facts(*values))
+        for row_id, *values in rows.select("row_id", *columns).iter_rows()
     ]
     return pl.DataFrame(facts, schema=_SCHEMA, orient="row")
 
@@ -78,7 +79,10 @@ def _facts(
 ) -> tuple[bool | float | str | None, ...]:
     if response is None:
         return (*[None] * 7, "there is no answer")
-    asked = [{key: held or "" for key, held in (rule or {"kind": ""}).items()} for rule in constraints or ()]
+    asked = [
+        {key: held or "" for key, held in (rule or {"kind": ""}).items()}
+        for rule in constraints or ()
+    ]
     try:
         found: Verdict = judge(response, asked, about or (), finished=finish_reason == "stop")
     except (KeyError, ValueError) as error:

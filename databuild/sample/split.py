@@ -106,7 +106,9 @@ def _unit(config: SplitConfig) -> pl.Expr:
     alone = pl.concat_str(pl.lit("row:"), "row_id")
     if config.together is None:
         return alone
-    return pl.coalesce(pl.concat_str(pl.lit("value:"), pl.col(config.together).cast(pl.String)), alone)
+    return pl.coalesce(
+        pl.concat_str(pl.lit("value:"), pl.col(config.together).cast(pl.String)), alone
+    )
 
 
 def _units(rows: pl.DataFrame, config: SplitConfig, seed: int) -> pl.DataFrame:
@@ -116,11 +118,17 @@ def _units(rows: pl.DataFrame, config: SplitConfig, seed: int) -> pl.DataFrame:
         rows.select("row_id", unit=_unit(config), stratum=stratum)
         .sort("row_id")
         .group_by("unit", maintain_order=True)
-        .agg(size=pl.len().cast(pl.Int64), stratum=pl.col("stratum").first(), row_id=pl.col("row_id").first())
+        .agg(
+            size=pl.len().cast(pl.Int64),
+            stratum=pl.col("stratum").first(),
+            row_id=pl.col("row_id").first(),
+        )
     )
     # A group is drawn by its value, a row by its id.
     draws = [xxh3_64_intdigest(f"{seed}\x1f{unit}".encode()) for unit in units["unit"]]
-    return units.with_columns(draw=pl.Series(draws, dtype=pl.UInt64)).sort("stratum", "draw", "unit")
+    return units.with_columns(draw=pl.Series(draws, dtype=pl.UInt64)).sort(
+        "stratum", "draw", "unit"
+    )
 
 
 def _part_sizes(n_rows: int, config: SplitConfig) -> list[int]:
@@ -141,7 +149,9 @@ def _deal_rows(units: pl.DataFrame, wanted_P: np.ndarray) -> list[tuple[str, int
 def _deal_groups(units: pl.DataFrame, wanted_P: np.ndarray) -> list[tuple[str, int]]:
     lacking_P = wanted_P.astype(np.int64).copy()
     dealt = []
-    for unit, size in units.sort("size", descending=True, maintain_order=True).select("unit", "size").rows():
+    for unit, size in (
+        units.sort("size", descending=True, maintain_order=True).select("unit", "size").rows()
+    ):
         part = int(np.argmax(lacking_P))
         lacking_P[part] -= size
         dealt.append((unit, part))

@@ -54,14 +54,18 @@ def select_where(rows: pl.DataFrame, config: WhereConfig) -> pl.DataFrame:
     """
     parts = expression.clauses(config.keep)
     reason = pl.coalesce(
-        pl.when(clause.build(rows.schema).fill_null(value=False)).then(None).otherwise(pl.lit(f"not: {clause.text}"))
+        pl.when(clause.build(rows.schema).fill_null(value=False))
+        .then(None)
+        .otherwise(pl.lit(f"not: {clause.text}"))
         for clause in parts
     )
     try:
         found = rows.select("row_id", reason=reason)
     except pl.exceptions.PolarsError as error:
         what = f"`keep: {config.keep}` does not fit the columns: {str(error).splitlines()[0]}"
-        raise SchemaError("sample.where", what, fix="compare columns with values of their type") from error
+        raise SchemaError(
+            "sample.where", what, fix="compare columns with values of their type"
+        ) from error
     return found.select(
         "row_id",
         part=pl.when(pl.col("reason").is_null()).then(pl.lit("kept")).otherwise(pl.lit(DROPPED)),

@@ -72,7 +72,9 @@ def clauses(text: str) -> list[Clause]:
         near = f" near {text.strip()[max(place - 2, 0) : place + 12]!r}" if place else ""
         msg = f"not a condition: {getattr(error, 'msg', error)}{near}"
         raise ValueError(msg) from error
-    joined = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
+    joined = (
+        tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
+    )
     for part in joined:
         _check(part)
         if isinstance(part, ast.Constant | ast.List | ast.Tuple | ast.BinOp):
@@ -137,7 +139,9 @@ def _check(tree: ast.expr) -> None:
                 is_null = isinstance(other, ast.Name) and _CONSTANTS.get(other.id, "") is None
                 is_none = isinstance(other, ast.Constant) and other.value is None
                 if isinstance(op, ast.Is | ast.IsNot) != (is_null or is_none):
-                    _refuse(tree, "`is` and `null` go together (`x is null`, `x is not null`), as not")
+                    _refuse(
+                        tree, "`is` and `null` go together (`x is null`, `x is not null`), as not"
+                    )
         case ast.BoolOp() | ast.BinOp() | ast.UnaryOp():
             pass
         case _:
@@ -155,12 +159,16 @@ def _literal(tree: ast.expr) -> ast.expr:
 def _check_call(tree: ast.Call) -> None:
     name = tree.func.id if isinstance(tree.func, ast.Name) else ast.unparse(tree.func)
     if name not in {"len", "col"}:
-        msg = f'unknown function {name!r} in "{ast.unparse(tree)}"; there are len(x) and col("name")'
+        msg = (
+            f'unknown function {name!r} in "{ast.unparse(tree)}"; there are len(x) and col("name")'
+        )
         raise ValueError(msg)
     if len(tree.args) != 1 or tree.keywords:
         _refuse(tree, f"{name} takes one value")
     argument = tree.args[0]
-    if name == "col" and not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
+    if name == "col" and not (
+        isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    ):
         _refuse(tree, "col takes a text")
     if name == "len" and not isinstance(argument, ast.Name | ast.Call):
         _refuse(tree, "len takes a column")
@@ -193,7 +201,9 @@ def _build(tree: ast.expr, schema: Mapping[str, pl.DataType]) -> Value:  # noqa:
                 return ~_as_expression(value)
             return -value if isinstance(op, ast.USub) else value  # type: ignore[operator]
         case ast.BinOp(left=left, op=op, right=right):
-            made = _ARITHMETIC[type(op)](_as_expression(_build(left, schema)), _build(right, schema))
+            made = _ARITHMETIC[type(op)](
+                _as_expression(_build(left, schema)), _build(right, schema)
+            )
             # 0 / 0 makes a NaN, which Polars orders above every number: it must not pass.
             return pl.when(made.cast(pl.Float64, strict=False).is_not_nan()).then(made)
         case ast.Compare(left=left, ops=ops, comparators=right):
@@ -214,7 +224,9 @@ def _dtype(tree: ast.expr, schema: Mapping[str, pl.DataType]) -> pl.DataType | N
     return schema.get(names[0]) if is_column else None
 
 
-def _compare(left: ast.expr, op: ast.cmpop, right: ast.expr, schema: Mapping[str, pl.DataType]) -> pl.Expr:
+def _compare(
+    left: ast.expr, op: ast.cmpop, right: ast.expr, schema: Mapping[str, pl.DataType]
+) -> pl.Expr:
     a, b = _build(left, schema), _build(right, schema)
     if isinstance(op, ast.Is | ast.IsNot):
         expression = _as_expression(a)

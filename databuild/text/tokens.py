@@ -54,11 +54,19 @@ def trigrams(rows: pl.DataFrame, of: str) -> pl.DataFrame:
         .explode("token")
     )
     row, token = pl.col("row"), pl.col("token")
-    gram = pl.concat_str([token, token.shift(-1), token.shift(-2)], separator="\x1f", ignore_nulls=True)
+    gram = pl.concat_str(
+        [token, token.shift(-1), token.shift(-2)], separator="\x1f", ignore_nulls=True
+    )
     is_first = (row != row.shift(1)).fill_null(value=True)
-    short = pl.when(row == row.shift(-1)).then(pl.concat_str([token, token.shift(-1)], separator="\x1f"))
+    short = pl.when(row == row.shift(-1)).then(
+        pl.concat_str([token, token.shift(-1)], separator="\x1f")
+    )
     kept = (
-        pl.when(row == row.shift(-2)).then(gram).when(is_first).then(short.otherwise(token)).otherwise(None)
+        pl.when(row == row.shift(-2))
+        .then(gram)
+        .when(is_first)
+        .then(short.otherwise(token))
+        .otherwise(None)
     )
     # A first token of a row of one or two tokens cannot be told from that of a longer row by its own
     # place alone, which is why the first `when` comes before it.

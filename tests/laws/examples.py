@@ -1,0 +1,150 @@
+"""A small lawful input for every step of the stages: the laws are tried on these tables and variants.
+
+`EXAMPLES[name]` builds an `Example` from an empty folder (a source writes its files there). Tables are
+by input slot; every table has `row_id`. The tables hold what real ones hold: nulls, NaN, blanks,
+emoji, unspaced scripts, equal rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from databuild.models.fake import FakeGenerator, FakeOptions
+from databuild.models.protocol import Answer, Request
+
+NAN = float("nan")
+TEXTS = [
+    "Explain in simple words how a rainbow forms after rain.",
+    "explain in simple words  how a rainbow forms after rain",
+    "Explain in simple words how a rainbow forms after rain, please.",
+    "请用简单的话解释雨后彩虹是怎样形成的。",
+    "请用简单的话解释雨后彩虹是怎么形成的。",
+    "🌈🌈🌈",
+    "?",
+    "   ",
+    "",
+    None,
+    None,
+    "CafÃ© for two, cafe\u0301 for one\r\n\r\n\r\n```\n  x  =  1\n```   bye",
+]
+
+
+@dataclass(frozen=True)
+class Example:
+    """Tables by input slot, options, resources, and for a source its files."""
+
+    tables: Mapping[str, pl.DataFrame]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    files: Sequence[Path] = ()
+
+
+class FakeAsk:
+    """The engine's `generator` resource around the fake model, without a journal."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = FakeOptions(**options)
+
+    def __call__(self, requests: Sequence[Request]) -> Mapping[str, Answer]:
+        model = FakeGenerator(self.options)
+        try:
+            return {answer.id: answer for answer in model.stream(requests)}
+        finally:
+            model.close()
+
+
+def texts() -> pl.DataFrame:
+    n = len(TEXTS)
+    return pl.DataFrame({
+        "row_id": [f"r{i:02d}" for i in range(n)],
+        "prompt": TEXTS,
+        "quality": [0.5, 0.9, NAN, 1.0, None, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7],
+        "split": ["train", "dev", "holdout", None, "old"] + ["train"] * (n - 5),
+        "topic": ["sky", "sky", "sky", None] + ["other"] * (n - 4),
+    })
+
+
+def answers() -> pl.DataFrame:
+    """Answers to three prompts: good, bad, equal, empty, cut, one without an answer, one impossible."""
+    lower = [{"kind": "lowercase", "value": ""}]
+    short = [{"kind": "max_words", "value": "8"}]
+    rows = [
+        ("a0", "p", "Tomatoes like a lot of warm sun.", lower, "stop", "sampled", 0.5, False),
+        ("a1", "p", "tomatoes like a lot of warm sun.", lower, "stop", "edited", 1.0, True),
+        ("a2", "p", "Tomatoes like a lot of warm sun.", lower, "stop", "sampled", 0.5, False),
+        ("a3", "p", "TOMATOES!", lower, "stop", "sampled", 0.1, False),
+        ("b0", "q", "tomatoes need sun and water each day.", short, "stop", "sampled", 1.0, True),
+        ("b1", "q", "tomatoes need sun and wa", short, "length", "sampled", 0.4, False),
+        ("b2", "q", "", short, "stop", "sampled", 0.0, False),
+        ("b3", "q", "🍅", short, "stop", "sampled", NAN, None),
+        ("b4", "q", None, short, "stop", "sampled", None, None),
+        ("c0", "r", "tomatoes are red and round and sweet.", None, "stop", None, 1.0, True),
+        ("c1", "r", "tomatoes are red.", [{"kind": "nobody", "value": ""}], "stop", "edited", 0.9, None),
+    ]
+    schema = {
+        "row_id": pl.String, "prompt": pl.String, "response": pl.String,
+        "constraints": pl.List(pl.Struct({"kind": pl.String, "value": pl.String})),
+        "finish_reason": pl.String, "origin": pl.String, "verify_score": pl.Float64, "strict_pass": pl.Boolean,
+    }  # fmt: skip
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        about=pl.lit(["tomato"], dtype=pl.List(pl.String)), topic=pl.lit("tomatoes")
+    )
+
+
+def unscored() -> pl.DataFrame:
+    return answers().drop("verify_score", "strict_pass")
+
+
+def _files(folder: Path) -> Example:
+    path = folder / "tickets.jsonl"
+    good = [{"prompt": text, "n": i, "tags": ["x"]} for i, text in enumerate(TEXTS)]
+    lines = [json.dumps(record, ensure_ascii=False).encode() for record in good]
+    lines += [b"", b"{broken", b"[1]", b'{"prompt": "\xff"}', b'{"prompt": 7}', b'{"n": 1, "n": 2}']
+    path.write_bytes(b"\n".join(lines))
+    return Example({}, {"path": path.name, "key": "n"}, files=(path,))
+
+
+def _example(
+    table: Callable[[], pl.DataFrame], options: Mapping[str, Any] | None = None, **resources: Any
+) -> Callable[[Path], Example]:
+    return lambda _folder: Example({"rows": table()}, options or {}, resources)
+
+
+def _pairs() -> pl.DataFrame:
+    return pl.DataFrame({
+        "row_id": ["x", "y"], "prompt": ["p", "q"], "chosen": ["good", "fine 🙂"],
+        "rejected": ["bad", ""], "margin": [0.7, 0.2], "strength": ["significantly better", "slightly better"],
+    })  # fmt: skip
+
+
+EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
+    "ingest.files": _files,
+    "measure.basics": _example(texts),
+    "fix.normalize": _example(texts),
+    "fix.edit": _example(unscored),
+    "dedup.exact": _example(texts, {"prefer": "quality"}),
+    "dedup.minhash": _example(texts, {"prefer": "quality"}),
+    "sample.where": _example(texts, {"keep": "quality > 0.2 and len(prompt) > 3"}),
+    "sample.parts": _example(texts, {"column": "split", "parts": ["train", "dev"]}),
+    "sample.split": _example(texts, {"parts": {"train": 0.5, "dev": 0.25}, "stratify": "topic"}, seed=7),
+    "sample.mix": lambda _: Example({
+        "rows": texts().select("row_id", "prompt"),
+        "others": unscored().select("row_id", "response"),
+    }),
+    "generate.respond": _example(
+        texts, {"model": "start", "k": 3, "max_tokens": 20},
+        generator=FakeAsk(refuse_ratio=0.2, time_out_ratio=0.2), seed=7, models={"model": "fake@1"},
+    ),
+    "reward.verify": _example(unscored),
+    "pairs.best": _example(answers),
+    "pairs.graded": _example(answers, {"max_pairs_per_prompt": 3}),
+    "export.trl": lambda folder: Example(
+        {"rows": _pairs()}, {"kind": "preference", "keep": ["margin"]}, {"out": folder}
+    ),
+}  # fmt: skip
