@@ -12,11 +12,41 @@ from databuild.errors import RecipeError
 from databuild.evaluate.compare import compare_with_base
 from databuild.evaluate.fluency import compare_fluency
 from databuild.evaluate.perplexity import measure_perplexity
+from databuild.export.trl import write_trl_folder
+from databuild.fix.edit import edit_answers
+from databuild.fix.normalize import normalize_text
 from databuild.flywheel.promote import promote_if_better
+from databuild.generate.respond import sample_answers
+from databuild.ingest.files import read_files
+from databuild.measure.basics import measure_basics
+from databuild.pairs.best import select_best_answers
+from databuild.pairs.graded import make_graded_pairs
+from databuild.reward.verify import measure_obedience
+from databuild.sample.mix import mix_rows
+from databuild.sample.parts import select_parts
+from databuild.sample.split import split_rows
+from databuild.sample.where import select_where
+from databuild.train.dpo import train_dpo
+from databuild.train.sft import train_sft
 
 STEPS: tuple[Step, ...] = (
+    read_files,
+    measure_basics,
+    normalize_text,
+    edit_answers,
     drop_exact_duplicates,
     drop_near_duplicates,
+    select_where,
+    select_parts,
+    split_rows,
+    mix_rows,
+    sample_answers,
+    measure_obedience,
+    select_best_answers,
+    make_graded_pairs,
+    train_sft,
+    train_dpo,
+    write_trl_folder,
     measure_perplexity,
     compare_with_base,
     compare_fluency,

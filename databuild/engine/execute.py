@@ -24,7 +24,7 @@ from databuild.engine.shards import (
     stage_split,
 )
 from databuild.engine.step import Step
-from databuild.engine.store import Counts, Manifest, ModelTarget, Part, part_path, staged, write_json
+from databuild.engine.store import Counts, Manifest, ModelTarget, Part, part_path, staged, write_json, write_part
 from databuild.engine.table import View
 from databuild.errors import StepError
 from databuild.recipe.bind import Node
@@ -32,6 +32,7 @@ from databuild.schema.identity import add_digests, digest_text
 
 SCRATCH = ".scratch"
 GROUP_ROWS = 200_000
+_SKIPPED = {"row_id": pl.String, "reason": pl.String}
 
 
 @dataclass(frozen=True)
@@ -247,8 +248,13 @@ def _deliver(task: Task, manifest: Manifest) -> None:
         facts = task.step.run(config=config, **dict(zip(slots, tables, strict=True)), **given, **others)
     manifest.metrics = dict(facts)
     rows = sum(table.height for table in tables)
-    counts = manifest.metrics.pop("rows", {"rows_in": rows, "rows_out": rows})
-    manifest.rows = Counts.model_validate(counts)
+    skipped = pl.DataFrame(manifest.metrics.pop("rows_skipped", []), schema=_SKIPPED)
+    if skipped.height:
+        write_part(task.folder / "dropped", 0, skipped)
+    manifest.rows = Counts(
+        rows_in=rows, rows_out=rows - skipped.height, dropped=skipped.height,
+        by_reason=dict(skipped["reason"].value_counts().iter_rows()),
+    )  # fmt: skip
     manifest.digest = manifest.key
     if task.step.kind == "train":
         chosen = str(manifest.metrics.get("model"))
@@ -293,9 +299,14 @@ def _check_failures(task: Task, manifest: Manifest) -> None:
         raise StepError(task.node.name, what, fix=fix)
 
 
-def _workers(task: Task, jobs: Iterable[Shard]) -> int:
-    """Starting a worker costs about a second: not worth it for a shard or two."""
-    return min(task.settings.workers, len(list(jobs)) // 2)
+def _workers(task: Task, jobs: list[Shard]) -> int:
+    """As many workers as there is work for: starting one costs a second, so small steps take none."""
+    if task.step.sees == "source":
+        size = sum(path.stat().st_size for path in task.node.paths)
+        worth = size // task.settings.shard_bytes
+    else:
+        worth = task.views[task.step.inputs[0]].rows // task.settings.shard_rows
+    return min(task.settings.workers, worth, len(jobs))
 
 
 def _sum(digests: Iterable[str]) -> str:

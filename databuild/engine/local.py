@@ -1,24 +1,30 @@
-"""Run jobs over worker processes of this machine, results in order, a bounded number in flight."""
+"""Run jobs over worker processes of this machine, results in order, a bounded number in flight.
+
+loky's executor and not the standard library's: a worker must not import the user's `__main__` again,
+or a run started from a script without a guard would start itself in every worker.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from databuild.errors import StepError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _AHEAD = 2
+_WATCH_S = 0.5
 
 
 def cores() -> int:
@@ -39,8 +45,12 @@ def run_jobs(
     if workers <= 1:
         yield from map(function, jobs)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    from loky.process_executor import (  # noqa: PLC0415 -- a small run needs no workers
+        ProcessPoolExecutor,
+        TerminatedWorkerError,
+    )
+
+    pool = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(os.getpid(),))
     remaining = iter(jobs)
     try:
         flying: deque[Future[Result]] = deque(
@@ -49,22 +59,21 @@ def run_jobs(
         while flying:
             yield flying.popleft().result()
             flying.extend(pool.submit(function, job) for job in islice(remaining, 1))
-    except BrokenProcessPool as error:
+    except TerminatedWorkerError as error:
         what = "a worker process died: killed, or the machine ran out of memory"
         fix = "run again, it goes on where it stopped; with less `--workers` if memory was short"
         raise StepError(where, what, fix=fix) from error
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=True, kill_workers=True)
 
 
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, share the cores, and die with the parent, however it dies."""
+def _start_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and die with the parent, however it dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
 
     def watch() -> None:
-        parent.join()
+        while os.getppid() == parent:
+            time.sleep(_WATCH_S)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="parent-watch").start()

@@ -8,6 +8,7 @@
   nothing is in `failed` (with an error) or in `dropped` (with a reason).
 - *train*: `(rows, config, *, out, ...) -> dict` of metrics; a model lies in `out/best` afterwards.
 - *deliver*: `(rows, config, *, out, ...) -> dict` of facts; the files that leave lie in `out`.
+  Either may return `rows_skipped`, a list of `{row_id, reason}`: rows that it could not use.
 
 A step sees one `row` batch at a time, one `group` at a time, the whole `table`, or it is a `source`,
 which reads splits of files. The first parameter is the primary input; further DataFrame parameters

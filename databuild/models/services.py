@@ -58,11 +58,16 @@ class LocalServices:
         if spec.endpoint is not None:
             _options(EndpointOptions, {"url": spec.endpoint, **options})
             return ModelTarget(
-                identity=str(spec.identity), kind="endpoint", location=spec.endpoint, options=options
+                identity=str(spec.identity),
+                kind="endpoint",
+                location=spec.endpoint,
+                options=options,
             )
         if spec.packaged is not None:
             identity = packaged_identity(spec.packaged)
-            return ModelTarget(identity=identity, kind="packaged", location=spec.packaged, options=options)
+            return ModelTarget(
+                identity=identity, kind="packaged", location=spec.packaged, options=options
+            )
         path = (folder / str(spec.path)).resolve()
         identity = folder_identity(path)
         return ModelTarget(identity=identity, kind="folder", location=str(path), options=options)
@@ -103,15 +108,19 @@ class LocalServices:
             journal.close()
         self._others, self._journals = {}, {}
 
-    def _generator(self, ask: Ask, target: ModelTarget) -> Callable[[Sequence[Request]], Mapping[str, Answer]]:
+    def _generator(
+        self, ask: Ask, target: ModelTarget
+    ) -> Callable[[Sequence[Request]], Mapping[str, Answer]]:
         journal = self._journal(target.identity)
         log = ask.folder / "vllm.log"
 
         def answer(requests: Sequence[Request]) -> dict[str, Answer]:
             ask.progress.total(len(requests), "answers")
-            asked = Journalled(lambda: self._started(target, ask.step, log), journal, target.identity)
+            asked = Journalled(
+                lambda: self._started(target, ask.step, log), journal, target.identity
+            )
             answers = {}
-            for one, cached in asked.stream(requests):
+            for one, cached in asked.marked(requests):
                 answers[one.id] = one
                 ask.progress.tick(1, "from the journal" if cached else "")
             journal.flush()
@@ -140,7 +149,9 @@ class LocalServices:
             self._others[target.identity] = start()
         return self._others[target.identity]
 
-    def _vllm_with(self, folder: Path, options: Mapping[str, Any], where: str, log: Path) -> VllmGenerator:
+    def _vllm_with(
+        self, folder: Path, options: Mapping[str, Any], where: str, log: Path
+    ) -> VllmGenerator:
         """The one vLLM process: started once, given other weights when another model is asked."""
         from databuild.models.vllm import VllmGenerator, VllmOptions  # noqa: PLC0415 -- only when used
 
@@ -153,7 +164,9 @@ class LocalServices:
                     self._vllm = (wanted, folder, generator)
                 return generator
             self._stop_vllm()
-        started = VllmGenerator(_options(VllmOptions, {"model": folder, **wanted}), log=log, where=where)
+        started = VllmGenerator(
+            _options(VllmOptions, {"model": folder, **wanted}), log=log, where=where
+        )
         self._vllm = (wanted, folder, started)
         return started
 

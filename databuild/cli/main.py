@@ -1,0 +1,11 @@
+"""The command `databuild`: every command family registers itself here."""
+
+from __future__ import annotations
+
+from databuild.cli import explaining, looking, overview, planning, running, starting
+from databuild.cli.application import app
+
+__all__ = ["app", "explaining", "looking", "overview", "planning", "running", "starting"]
+
+if __name__ == "__main__":
+    app(prog_name="databuild")

@@ -1,0 +1,148 @@
+"""`databuild run`: carry out a recipe, show how it goes, and say what came out."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from databuild.cli import asking, telling
+from databuild.cli.application import command
+
+if TYPE_CHECKING:
+    from databuild.cli.progress import Board
+    from databuild.engine.run import RunResult
+
+FromStep = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="STEP", help="Run this step and all after it again.", show_default=False
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", min=1, help="Worker processes; all cores without it."),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="cpu|cuda", help="Where models run; found out without it."),
+]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked on the command line."""
+
+    path: Path
+    overrides: list[str]
+    runs: Path
+    limit: int | None
+    from_step: str | None
+    workers: int | None
+    device: str | None
+
+    def again(self, begun: set[str]) -> str:
+        """The command that goes on from here. `--from` is left out once that step has begun."""
+        words = ["databuild", "run", str(self.path), *self.overrides]
+        if self.runs != asking.RUNS:
+            words += ["--runs", str(self.runs)]
+        options: dict[str, object] = {"--limit": self.limit, "--workers": self.workers, "--device": self.device}
+        if self.from_step not in {*begun, *(name.partition("@")[0] for name in begun)}:
+            options["--from"] = self.from_step
+        words += [str(word) for option in options.items() if option[1] is not None for word in option]
+        return shlex.join(words)
+
+
+@command(
+    "run",
+    [
+        "databuild run",
+        "databuild run recipes/quickstart.yaml train_seed=2",
+        "databuild run recipe.yaml answers.k=8 --limit 20 --runs try-out",
+        "databuild run recipe.yaml --from scored",
+    ],
+)
+def run(  # noqa: PLR0913, PLR0917 -- one argument per option
+    words: asking.Words = None,
+    runs: asking.RunsFolder = asking.RUNS,
+    limit: asking.Limit = None,
+    from_step: FromStep = None,
+    workers: Workers = None,
+    device: Device = None,
+    as_json: asking.AsJson = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Run a recipe: what is finished is taken from the runs folder, the rest is done.
+
+    Nothing is done twice. Stop it with Ctrl-C, or kill it, whenever you like: the same command goes
+    on where it stopped. Progress goes to stderr, the summary (or JSON) to stdout.
+    """
+    path, overrides = asking.recipe_and_overrides(words)
+    asked = Asked(path, overrides, runs, limit, from_step, workers, _device(device))
+    result = _carry_out(asked)
+    report, trouble = _report(result, asked)
+    if as_json:
+        from databuild.cli.closing import as_plain
+
+        telling.write_json(as_plain(result, asked.runs, report, trouble))
+        return
+    from databuild.cli.closing import summary
+
+    telling.say(*summary(result, asked.runs, report, trouble))
+
+
+def _carry_out(asked: Asked) -> RunResult:
+    from databuild.api import check as check_recipe
+    from databuild.api import run as run_recipe
+    from databuild.cli.progress import Board
+
+    n_steps = len(check_recipe(asked.path, asked.overrides).nodes)
+    board = Board(n_steps, telling.console(stderr=True))
+    try:
+        with board.shown():
+            result = run_recipe(
+                asked.path,
+                asked.overrides,
+                runs=asked.runs,
+                limit=asked.limit,
+                from_step=asked.from_step,
+                workers=asked.workers,
+                device=asked.device,
+                watcher=board,
+            )
+    except KeyboardInterrupt:
+        _say_how_to_go_on(asked, board, n_steps)
+        raise
+    return result
+
+
+def _say_how_to_go_on(asked: Asked, board: Board, n_steps: int) -> None:
+    kept = f"{len(board.finished)} of {n_steps} steps are finished and kept in {asked.runs}"
+    unfinished = board.begun - set(board.finished)
+    if unfinished:
+        kept += f"; what {', '.join(unfinished)} has done so far is kept too"
+    telling.say(f"\nStopped. {kept}.", "Go on with:", stderr=True)
+    telling.console(stderr=True).print(f"  {asked.again(board.begun)}", markup=False, soft_wrap=True)
+
+
+def _device(device: str | None) -> str | None:
+    if device not in {None, "cpu", "cuda"}:
+        msg = f"it is cpu or cuda, not {device!r}"
+        raise typer.BadParameter(msg, param_hint="--device")
+    return device
+
+
+def _report(result: RunResult, asked: Asked) -> tuple[Path | None, str]:
+    """Write report.html, unless all was cached and it is there already."""
+    path = Path(result.folder) / "report.html"
+    if all(step.cached for step in result.steps) and path.exists():
+        return path, ""
+    from databuild.report.page import MissingExtraError, write_report
+
+    try:
+        return write_report(result.recipe, asked.runs), ""
+    except MissingExtraError as error:
+        return None, str(error)
+

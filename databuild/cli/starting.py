@@ -1,0 +1,36 @@
+"""`databuild init`: a first recipe to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from databuild.cli import asking, telling
+from databuild.cli.application import command
+
+Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="An empty or a new folder.")]
+_HERE = Path()
+
+
+@command("init", ["databuild init my-folder", "cd my-folder && databuild run"])
+def init(folder: Folder = _HERE, as_json: asking.AsJson = False) -> None:  # noqa: FBT001, FBT002
+    """Write the quickstart, a runnable recipe with its data, into an empty folder.
+
+    It trains a small chat model to follow instructions better, twice round, on two CPU cores.
+    """
+    from databuild.cli.quickstart import write_quickstart
+
+    written = write_quickstart(folder)
+    if as_json:
+        telling.write_json({"folder": str(folder), "files": [str(path) for path in written]})
+        return
+    here = folder.resolve() == Path.cwd()
+    steps = [] if here else [f"  cd {folder}"]
+    steps += [
+        "  databuild plan              every step that a run takes",
+        "  databuild run --limit 10    a preview of a few rows, from end to end",
+        "  databuild run               the whole of it",
+    ]
+    telling.say(f"Wrote {written[0]} and {len(written) - 1} files that it reads. Next:", *steps)

@@ -1,0 +1,63 @@
+"""Which model is this? Names for weights that change when, and only when, the answers may."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xxhash
+
+from databuild.errors import ServiceError
+
+DECIDES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "adapter_config.json",
+)
+"""Files of a Hugging Face folder, besides the weights, that decide what a model answers."""
+WEIGHTS = ("*.safetensors", "*.bin", "*.gguf", "*.safetensors.index.json")
+
+
+def folder_identity(folder: Path) -> str:
+    """Return `hf@` and the xxh3-128 of a model folder's weights, config, tokenizer and template.
+
+    The hash runs over each file's name and content hash, sorted by name; where the folder lies,
+    its times and its other files (optimizer states, cards, logs) do not count.
+
+    Raises:
+        ServiceError: The folder has no config.json or no weights, or cannot be read.
+    """
+    folder = Path(folder)
+    weights = {path for pattern in WEIGHTS for path in folder.glob(pattern)}
+    files = weights | {folder / name for name in DECIDES if (folder / name).is_file()}
+    if not weights or folder / "config.json" not in files:
+        what = f"{folder} is no model folder (it lacks config.json or weights)"
+        raise ServiceError("model", what, fix="name a Hugging Face model folder")
+    total = xxhash.xxh3_128()
+    for path in sorted(files):
+        total.update(f"{path.name}\0{file_digest(path)}\n".encode())
+    return f"hf@{total.hexdigest()}"
+
+
+def file_digest(path: Path) -> str:
+    """Return the xxh3-128 (hex) of a file's bytes, read in pieces of 8 MiB.
+
+    Raises:
+        ServiceError: The file cannot be read.
+    """
+    digest = xxhash.xxh3_128()
+    try:
+        with path.open("rb") as source:
+            while piece := source.read(8 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise ServiceError("model", f"cannot read {path}: {error}", fix="restore it") from error
+    return digest.hexdigest()
