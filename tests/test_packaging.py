@@ -171,7 +171,7 @@ def test_the_wheel_installed_elsewhere_runs_what_init_makes(wheel, tmp_path):
     subprocess.run([*pip, "--target", str(installed), str(wheel)], check=True)
     databuild = str(installed / "bin" / "databuild")
     surroundings = {**os.environ, "PYTHONPATH": str(installed)}
-    for arguments in (["init"], ["run"]):
+    for arguments in (["init"], ["run", "--limit", "4"]):
         ran = subprocess.run(
             [databuild, *arguments],
             cwd=empty, env=surroundings, capture_output=True, text=True, check=False,
