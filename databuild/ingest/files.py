@@ -117,6 +117,18 @@ def read_files(split: Mapping[str, Any], config: FilesConfig) -> Produced:
         many folders as tell it from the others) and `source_record` (JSON lines: the byte offset in
         the unpacked file, as in `tail -c +$((offset + 1))`; other formats: the number from 0).
         `failed` has the error, `source_line` (from 1, where known) and the first 200 characters.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "tickets.jsonl"
+        ...     _ = file.write_text('{"prompt": "Hi"}\\n{"prompt": 5}\\n{"prompt": "Bye"}\\n')
+        ...     config = FilesConfig(path="tickets.jsonl")
+        ...     made = read_files(plan_splits(config, [file], 1 << 20)[0], config)
+        >>> made.rows.select("prompt", "source_file", "source_record").rows()
+        [('Hi', 'tickets.jsonl', 0), ('Bye', 'tickets.jsonl', 31)]
+        >>> made.failed["error"].to_list()
+        ['wrong type: prompt is 5, expected text']
     """
     if split["format"] == "parquet":
         return Produced(rows=_finish(_read_parquet(split), split, config))

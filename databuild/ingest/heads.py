@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from databuild.errors import RecipeError
-from databuild.ingest.records import BOM, Record, header_of, open_bytes, read_json, read_line
+from databuild.ingest.records import BOM, Record, header_of, open_bytes, read_all, read_json, read_line
 from databuild.ingest.shapes import Seen, Shape, parse_shape
 
 if TYPE_CHECKING:
@@ -135,12 +135,7 @@ def _names(files: Sequence[Path]) -> dict[Path, str]:
 
 def _heads(source: Source) -> Iterator[Mapping[str, Any]]:
     """Yield the objects at the head of a file; what is broken is left for the reading to report."""
-    try:
-        with open_bytes(source.file) as file:
-            data = file.read(_HEAD_BYTES)
-    except (OSError, EOFError):
-        return
-    data = data.removeprefix(BOM)
+    data = read_all(source.file, _HEAD_BYTES)[0].removeprefix(BOM)
     if source.format == "csv":
         yield _csv_columns(source, data.decode(errors="replace"))
         return

@@ -42,13 +42,15 @@ def open_bytes(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def read_all(path: Path) -> tuple[bytes, str | None]:
-    """Read a whole file as far as that is possible, and say why it went no further."""
-    pieces = []
+def read_all(path: Path, at_most: int = sys.maxsize) -> tuple[bytes, str | None]:
+    """Read a file as far as that is possible, and say why it went no further."""
+    pieces, n_bytes = [], 0
     with open_bytes(path) as file:
         try:
-            while piece := file.read(1 << 20):
+            # A torn file gives up what it holds only to small reads.
+            while n_bytes < at_most and (piece := file.read(1 << 16)):
                 pieces.append(piece)
+                n_bytes += len(piece)
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             return b"".join(pieces), f"broken gzip: {error}"
     return b"".join(pieces), None
