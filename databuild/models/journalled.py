@@ -68,15 +68,17 @@ class Journalled:
     def marked(self, requests: Iterable[Request]) -> Iterator[tuple[Answer, bool]]:
         """Yield as `stream` does, each answer with whether it came from the journal."""
         missing: list[Request] = []
+        keys: dict[str, str] = {}
         for request in each_once(requests):
-            known = self.journal.get(self.key(request))
+            key = self.key(request)
+            known = self.journal.get(key)
             if known is None:
                 missing.append(request)
+                keys[request.id] = key
             else:
                 yield self._tell(Answer(**known), cached=True)
         if not missing:
             return
-        keys = {request.id: self.key(request) for request in missing}
         for answer in self._started().stream(missing):
             if answer.error is None:
                 self.journal.put(keys[answer.id], asdict(answer))

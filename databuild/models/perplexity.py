@@ -64,7 +64,7 @@ def read_texts(
 
 
 def perplexity_of(rows: Sequence[dict[str, Any]]) -> float | None:
-    """Return exp(total nll / total predictions) over the texts without error; None if there are none.
+    """Return exp(total nll / total predictions) over the texts without error, None without any.
 
     Example:
         >>> perplexity_of([{"nll_sum": 2.0, "n_tokens": 2}, {"nll_sum": None, "n_tokens": 0}])
@@ -136,7 +136,8 @@ def _nll_sums(model: Any, tokens: list[list[int]], batch: list[int], device: Any
     ids, seen = ids.to(device), seen.to(device)
     logits = model(input_ids=ids, attention_mask=seen).logits
     targets = ids[:, 1:].masked_fill(seen[:, 1:] == 0, -100)
-    sums = [  # text by text: float32 logits of a whole batch would take GiBs with a large vocabulary
+    # Text by text: a batch's logits in float32 would take GiBs with a large vocabulary.
+    sums = [
         cross_entropy(logits[row, :-1].float(), targets[row], ignore_index=-100, reduction="sum")
         for row in range(len(batch))
     ]
