@@ -1,0 +1,57 @@
+"""`train.sft`: supervised fine-tuning on answers, with TRL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from databuild.engine.resources import Progress
+from databuild.engine.step import step
+from databuild.recipe.options import ModelRef
+from databuild.train.options import SftOptions
+from databuild.train.table import train_on
+
+
+class SftConfig(SftOptions):
+    """Options of `train.sft`, with the names of Hugging Face and TRL."""
+
+    model: ModelRef
+    """The model to start from: one of the recipe's, `best`, or a train step."""
+
+
+@step("train.sft", kind="train", sees="table", version=1, reads=("prompt", "response"))
+def train_sft(  # noqa: PLR0913 -- resources are parameters
+    rows: pl.DataFrame,
+    config: SftConfig,
+    *,
+    model: Path,
+    scratch: Path,
+    out: Path,
+    device: Literal["cpu", "cuda"],
+    progress: Progress,
+) -> dict[str, Any]:
+    """Fine-tune a model on answers; the loss is over the answers' tokens only.
+
+    Args:
+        rows: `prompt` and `response`, as text or lists of turns.
+        config: See `SftConfig`.
+        model: Folder of the model to start from.
+        scratch: Where checkpoints lie until the step is complete.
+        out: Gets `best/`, `final/`, `adapter/`, `metrics.json` and the log.
+        device: Where to train.
+        progress: Told of every optimiser step.
+
+    Returns:
+        Losses, seconds, rows used and skipped; see `databuild.train.job.train`.
+
+    Raises:
+        StepError: There is no row to train on.
+        ServiceError: The training diverged, or its process died.
+    """
+    options = SftOptions.model_validate(config.model_dump(exclude={"model"}))
+    return train_on(
+        rows, options, model=model, scratch=scratch, out=out, device=device, progress=progress,
+        where="train.sft",
+    )  # fmt: skip
