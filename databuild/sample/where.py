@@ -41,8 +41,8 @@ def select_where(rows: pl.DataFrame, config: WhereConfig) -> pl.DataFrame:
         config: See `WhereConfig`.
 
     Returns:
-        n rows with `row_id`, `part` and `reason`: "not: " and the first top-level `and` clause that
-        is not true.
+        n rows with `row_id`, `part` and `reason`: "not (...)" around the first top-level `and`
+        clause that is not true.
 
     Raises:
         SchemaError: The condition compares what cannot be compared, such as a text and a number.
@@ -50,13 +50,13 @@ def select_where(rows: pl.DataFrame, config: WhereConfig) -> pl.DataFrame:
     Example:
         >>> rows = pl.DataFrame({"row_id": ["a", "b", "c"], "n": [1, 7, None]})
         >>> select_where(rows, WhereConfig(keep="n > 0 and n < 5"))["reason"].to_list()
-        [None, 'not: n < 5', 'not: n > 0']
+        [None, 'not (n < 5)', 'not (n > 0)']
     """
     parts = expression.clauses(config.keep)
     reason = pl.coalesce(
         pl.when(clause.build(rows.schema).fill_null(value=False))
         .then(None)
-        .otherwise(pl.lit(f"not: {clause.text}"))
+        .otherwise(pl.lit(f"not ({clause.text})"))
         for clause in parts
     )
     try:
