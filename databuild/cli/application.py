@@ -80,10 +80,10 @@ app = typer.Typer(
 )
 
 
-def command(name: str, example: Iterable[str]) -> Callable[[Any], Any]:
-    """Register a command; its help ends with the example lines, unwrapped."""
+def command(name: str, short: str, example: Iterable[str]) -> Callable[[Any], Any]:
+    """Register a command: its line in the list of commands, and the examples that end its help."""
     epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in example)
-    return app.command(name, cls=Command, epilog=epilog)
+    return app.command(name, cls=Command, short_help=short, epilog=epilog)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 -- typer's callback

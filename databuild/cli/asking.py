@@ -12,7 +12,7 @@ from databuild.errors import RecipeError, StoreError, nearest
 Words = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[RECIPE] [KEY=VALUE]...",
+        metavar="RECIPE KEY=VALUE",
         help="The recipe's YAML file; without it recipe.yaml, or the only *.yaml file of this "
         "folder. Then options to override, with dotted keys: answers.k=4 train_seed=2",
         show_default=False,

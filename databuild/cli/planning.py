@@ -23,7 +23,7 @@ ShowWhy = Annotated[
 
 
 @command(
-    "check",
+    "check", "Check a recipe without running it.",
     ["databuild check", "databuild check recipes/quickstart.yaml answers.k=8"],
 )
 def check(words: asking.Words = None, as_json: asking.AsJson = False) -> None:  # noqa: FBT001, FBT002
@@ -50,7 +50,7 @@ def check(words: asking.Words = None, as_json: asking.AsJson = False) -> None:  
 
 
 @command(
-    "plan",
+    "plan", "List every step of a run, without running it.",
     ["databuild plan", "databuild plan recipe.yaml answers.k=8 --why", "databuild plan --limit 20"],
 )
 def plan(

@@ -11,6 +11,7 @@ import typer
 
 from databuild.cli import asking, telling
 from databuild.cli.application import command
+from databuild.errors import DatabuildError, RecipeError
 
 if TYPE_CHECKING:
     from databuild.cli.progress import Board
@@ -57,7 +58,7 @@ class Asked:
 
 
 @command(
-    "run",
+    "run", "Run a recipe, or go on with it.",
     [
         "databuild run",
         "databuild run recipes/quickstart.yaml train_seed=2",
@@ -113,24 +114,28 @@ def _carry_out(asked: Asked) -> RunResult:
                 watcher=board,
             )
     except KeyboardInterrupt:
-        _say_how_to_go_on(asked, board, n_steps)
+        _say_what_is_kept(asked, board, n_steps, "Stopped")
+        raise
+    except DatabuildError:
+        if board.begun:
+            _say_what_is_kept(asked, board, n_steps, "The run ended early")
         raise
     return result
 
 
-def _say_how_to_go_on(asked: Asked, board: Board, n_steps: int) -> None:
+def _say_what_is_kept(asked: Asked, board: Board, n_steps: int, happened: str) -> None:
     kept = f"{len(board.finished)} of {n_steps} steps are finished and kept in {asked.runs}"
     unfinished = board.begun - set(board.finished)
     if unfinished:
         kept += f"; what {', '.join(unfinished)} has done so far is kept too"
-    telling.say(f"\nStopped. {kept}.", "Go on with:", stderr=True)
+    telling.say(f"\n{happened}: {kept}.", "Go on with:", stderr=True)
     telling.console(stderr=True).print(f"  {asked.again(board.begun)}", markup=False, soft_wrap=True)
 
 
 def _device(device: str | None) -> str | None:
     if device not in {None, "cpu", "cuda"}:
-        msg = f"it is cpu or cuda, not {device!r}"
-        raise typer.BadParameter(msg, param_hint="--device")
+        what = f"the device {device!r} is neither cpu nor cuda"
+        raise RecipeError("command line", what, fix="write `--device cpu` or `--device cuda`")
     return device
 
 
@@ -139,10 +144,10 @@ def _report(result: RunResult, asked: Asked) -> tuple[Path | None, str]:
     path = Path(result.folder) / "report.html"
     if all(step.cached for step in result.steps) and path.exists():
         return path, ""
-    from databuild.report.page import MissingExtraError, write_report
+    from databuild.report.page import write_report
 
     try:
         return write_report(result.recipe, asked.runs), ""
-    except MissingExtraError as error:
+    except DatabuildError as error:
         return None, str(error)
 

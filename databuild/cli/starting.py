@@ -14,7 +14,7 @@ Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="An empty or a new
 _HERE = Path()
 
 
-@command("init", ["databuild init my-folder", "cd my-folder && databuild run"])
+@command("init", "Write a first recipe and its data.", ["databuild init my-folder", "cd my-folder && databuild run"])
 def init(folder: Folder = _HERE, as_json: asking.AsJson = False) -> None:  # noqa: FBT001, FBT002
     """Write the quickstart, a runnable recipe with its data, into an empty folder.
 

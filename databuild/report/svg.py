@@ -1,0 +1,222 @@
+"""Plots as SVG text: no library to load, sharp at any size, and readable in the page's own source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+GREY, BLUE, ORANGE, GREEN, RED = "#8a8f98", "#2563a8", "#d9822b", "#3d8b57", "#b5403a"
+COLOURS = (BLUE, ORANGE, GREEN, "#7a5ba6", RED, "#4b9aa8")
+_CHAR_PX = 6.4
+_FONT = 12
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear axis from values to pixels, with ticks at round numbers."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    ticks: tuple[float, ...]
+
+    def at(self, value: float) -> float:
+        """The pixel of a value."""
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+@dataclass
+class Canvas:
+    """SVG elements as they are drawn."""
+
+    width: int
+    height: int
+    title: str
+    parts: list[str] = field(default_factory=list)
+
+    def line(  # noqa: PLR0913, PLR0917 -- two points and a pen
+        self, x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1
+    ) -> None:
+        """Draw a straight line."""
+        self.parts.append(
+            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" '
+            f'stroke-width="{width}"/>'
+        )
+
+    def text(self, x: float, y: float, words: str, *, anchor: str = "start", colour: str = "#333") -> None:
+        """Write one line; `y` is its base line."""
+        self.parts.append(
+            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(words)}</text>'
+        )
+
+    def bar(self, x: float, y: float, width: float, height: float, colour: str, told: str) -> None:  # noqa: PLR0913, PLR0917 -- a box, its colour, its tool tip
+        """Draw a filled box with a tool tip."""
+        self.parts.append(
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{max(height, 0):.1f}" '
+            f'fill="{colour}"><title>{escape(told)}</title></rect>'
+        )
+
+    def dot(self, x: float, y: float, colour: str, told: str, radius: float = 5) -> None:
+        """Draw a point with a tool tip."""
+        self.parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}"><title>{escape(told)}</title></circle>'
+        )
+
+    def path(self, points: Sequence[tuple[float, float]], colour: str) -> None:
+        """Draw a line through points."""
+        steps = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        self.parts.append(
+            f'<polyline points="{steps}" fill="none" stroke="{colour}" stroke-width="1.8"/>'
+        )
+
+    def legend(self, names: Sequence[tuple[str, str]], x: float) -> None:
+        """Write names with their colours in one row at the top."""
+        for name, colour in names:
+            self.bar(x, 8, 10, 10, colour, name)
+            self.text(x + 15, 17, name)
+            x += 33 + len(name) * _CHAR_PX
+
+    def svg(self) -> str:
+        """The finished picture."""
+        return (
+            f'<svg viewBox="0 0 {self.width} {self.height}" width="{self.width}" height="{self.height}" '
+            f'role="img" aria-label="{escape(self.title)}" font-size="{_FONT}">{"".join(self.parts)}</svg>'
+        )
+
+
+def plain(value: float) -> str:
+    """A number on an axis."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
+
+
+def percent(value: float) -> str:
+    """A share on an axis."""
+    return f"{100 * value:.4g} %"
+
+
+def axis(values: Sequence[float], start: float, end: float, *, zero: bool = False) -> Axis:
+    """An axis that holds all values; ticks at 1, 2 or 5 times a power of ten.
+
+    Example:
+        >>> axis([0.07, 0.41], 0, 100, zero=True).ticks
+        (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+    """
+    low, high = min(values), max(values)
+    if zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if high - low < 1e-12:
+        low, high = (low - 0.5, high + 0.5) if low else (0.0, 1.0)
+    raw = (high - low) / 4
+    power = 10 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    ticks = tuple(round(number * step, 10) for number in range(first, last + 1))
+    return Axis(ticks[0], ticks[-1], start, end, ticks)
+
+
+def intervals(
+    rows: Sequence[tuple[str, str, float, float, float]], title: str, *, width: int = 760
+) -> str:
+    """Means with their 95 % intervals, one row each: (label, colour, mean, low, high)."""
+    left = 24 + max(len(label) for label, *_ in rows) * _CHAR_PX
+    height = 42 + 30 * len(rows)
+    canvas = Canvas(width, height, title)
+    x = axis([v for _, _, *values in rows for v in values], left, width - 130, zero=True)
+    for tick in x.ticks:
+        canvas.line(x.at(tick), 6, x.at(tick), height - 28, "#e3e5e8")
+        canvas.text(x.at(tick), height - 10, percent(tick), anchor="middle", colour="#666")
+    for number, (label, colour, mean, low, high) in enumerate(rows):
+        y = 22 + 30 * number
+        told = f"{label}: {percent(mean)} [{percent(low)}, {percent(high)}]"
+        canvas.text(left - 12, y + 4, label, anchor="end")
+        canvas.line(x.at(low), y, x.at(high), y, colour, 3)
+        for edge in (low, high):
+            canvas.line(x.at(edge), y - 6, x.at(edge), y + 6, colour, 2)
+        canvas.dot(x.at(mean), y, colour, told)
+        shown = f"{100 * mean:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        canvas.text(width, y + 4, shown, anchor="end", colour="#333")
+    return canvas.svg()
+
+
+def grouped_bars(  # noqa: PLR0913 -- what is drawn, and how its values are told
+    groups: Sequence[str],
+    series: Sequence[tuple[str, str, Sequence[float]]],
+    title: str,
+    *,
+    width: int = 370,
+    tell: Callable[[float], str] = plain,
+    x_name: str = "",
+) -> str:
+    """Bars side by side: per series a name, a colour and one value per group."""
+    height, bottom, left = 230, 42, 58
+    canvas = Canvas(width, height, title)
+    y = axis([v for _, _, values in series for v in values], height - bottom, 34, zero=True)
+    _grid(canvas, y, left, tell)
+    slot = (width - left - 6) / len(groups)
+    bar = min(46.0, slot * 0.8 / len(series))
+    for number, group in enumerate(groups):
+        middle = left + slot * (number + 0.5)
+        for index, (name, colour, values) in enumerate(series):
+            begin = middle + (index - len(series) / 2) * bar
+            top, value = y.at(values[number]), values[number]
+            canvas.bar(begin, top, bar - 1.5, y.at(0) - top, colour, f"{group}, {name}: {tell(value)}")
+            if bar >= 30:
+                canvas.text(begin + bar / 2, top - 4, tell(round(value, 3)), anchor="middle")
+    every = math.ceil(max(len(group) for group in groups) * _CHAR_PX * 1.2 / slot)
+    for number in range(0, len(groups), every):
+        canvas.text(left + slot * (number + 0.5), height - 25, groups[number], anchor="middle", colour="#666")
+    canvas.text(left + (width - left) / 2, height - 7, x_name, anchor="middle", colour="#666")
+    if len(series) > 1:
+        canvas.legend([(name, colour) for name, colour, _ in series], left)
+    return canvas.svg()
+
+
+def lines(
+    series: Sequence[tuple[str, str, Sequence[tuple[float, float]]]],
+    title: str,
+    *,
+    width: int = 370,
+    x_name: str = "",
+) -> str:
+    """Curves: per series a name, a colour and its points; points are marked where they are few."""
+    height, bottom, left = 230, 42, 58
+    canvas = Canvas(width, height, title)
+    points = [point for _, _, line in series for point in line]
+    y = axis([value for _, value in points], height - bottom, 34)
+    x = axis([value for value, _ in points], left + 6, width - 14)
+    _grid(canvas, y, left, plain)
+    for tick in x.ticks:
+        canvas.text(x.at(tick), height - 25, plain(tick), anchor="middle", colour="#666")
+    canvas.text(left + (width - left) / 2, height - 7, x_name, anchor="middle", colour="#666")
+    for name, colour, line in series:
+        placed = [(x.at(a), y.at(b)) for a, b in line]
+        canvas.path(placed, colour)
+        if len(line) <= 40:
+            for (a, b), (px, py) in zip(line, placed, strict=True):
+                canvas.dot(px, py, colour, f"{name} at {plain(a)}: {plain(b)}", 2.6)
+    canvas.legend([(name, colour) for name, colour, _ in series], left)
+    return canvas.svg()
+
+
+def bars(rows: Sequence[tuple[str, float]], title: str, *, tell: Callable[[float], str]) -> str:
+    """Horizontal bars with their values: (label, value)."""
+    width, height = 760, 8 + 22 * len(rows)
+    left = 24 + max(len(label) for label, _ in rows) * _CHAR_PX
+    canvas = Canvas(width, height, title)
+    most = max(value for _, value in rows) or 1.0
+    for number, (label, value) in enumerate(rows):
+        y = 4 + 22 * number
+        canvas.text(left - 10, y + 14, label, anchor="end")
+        length = (width - left - 80) * value / most
+        canvas.bar(left, y + 3, max(length, 1), 15, BLUE, f"{label}: {tell(value)}")
+        canvas.text(left + length + 7, y + 14, tell(value), colour="#666")
+    return canvas.svg()
+
+
+def _grid(canvas: Canvas, y: Axis, left: float, tell: Callable[[float], str]) -> None:
+    for tick in y.ticks:
+        canvas.line(left, y.at(tick), canvas.width - 4, y.at(tick), "#e3e5e8")
+        canvas.text(left - 8, y.at(tick) + 4, tell(tick), anchor="end", colour="#666")
