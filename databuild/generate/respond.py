@@ -125,7 +125,9 @@ def sample_answers(
             failed.append(([row_id], None, str(error), False))
             continue
         for k in range(config.k):
-            request = Request(f"{row_id}-{k}", messages, sampling, derive_seed(seed, row_id, k))
+            # Greedy answers do not depend on a seed: one for all lets a later exam find them again.
+            draw = derive_seed(seed, row_id, k) if config.temperature else 0
+            request = Request(f"{row_id}-{k}", messages, sampling, draw)
             wanted.append((row_id, k, request))
     answers = generator([request for _, _, request in wanted])
     made = []
