@@ -20,8 +20,10 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
 	done)
 ACCELERATOR ?= $(shell { nvidia-smi -L >/dev/null 2>&1 || test -e /dev/nvidia0; } && echo gpu || echo cpu)
 LOCK := requirements-$(ACCELERATOR).lock
-# The stamp is named by content, so that a checkout that only touches times installs nothing again.
-STAMP := $(VENV)/.databuild-$(ACCELERATOR)-$(shell cat $(LOCK) pyproject.toml 2>/dev/null | sha256sum | cut -c1-16)
+# The stamp is named by content (the lock, and what the project says of itself and its build), so that
+# a checkout that only touches times, or a new rule for ruff, installs nothing again.
+STAMP := $(VENV)/.databuild-$(ACCELERATOR)-$(shell { cat $(LOCK); sed '/^# -.* locks$$/,$$d' pyproject.toml; } \
+	2>/dev/null | sha256sum | cut -c1-16)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq install --no-deps --no-compile --progress-bar off
 TORCH := $(shell sed -n 's/^torch==//p' $(LOCK) 2>/dev/null)
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu

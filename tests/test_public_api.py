@@ -1,4 +1,4 @@
-"""The public names: a dozen, each of them there, documented, typed, and at hand as a command too."""
+"""The public names: a dozen, each there, documented, typed, and at hand as a command too."""
 
 from __future__ import annotations
 
