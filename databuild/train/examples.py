@@ -31,13 +31,18 @@ class Examples:
         """Tokens that each row occupies in training."""
         return [sum(len(v) for k, v in row.items() if k != "labels") for row in self.rows]
 
+    def subset(self, numbers: Sequence[int], skipped: Sequence[dict[str, str]] = ()) -> Examples:
+        """Return some of the rows, in table order, and say which rows were left out before."""
+        kept = sorted(numbers)
+        return Examples([self.rows[i] for i in kept], [self.ids[i] for i in kept], list(skipped))
+
 
 def read_rows(path: Path) -> pl.DataFrame:
     """Read a Parquet or JSONL file of training rows."""
     return pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_ndjson(path)
 
 
-def tokenise(rows: pl.DataFrame, kind: Kind, tokenizer: Any, max_length: int) -> Examples:  # noqa: ANN401
+def tokenise(rows: pl.DataFrame, kind: Kind, tokenizer: Any, max_length: int) -> Examples:
     """Turn rows into token ids exactly as TRL does, but leave out and name what TRL would cut.
 
     A text (not a list of turns) becomes one turn of `user` or `assistant` where the tokenizer has a
@@ -49,7 +54,7 @@ def tokenise(rows: pl.DataFrame, kind: Kind, tokenizer: Any, max_length: int) ->
             `response`, `answer`; for `dpo` `chosen` and `rejected`. Text or lists of turns.
         kind: What is trained.
         tokenizer: A Hugging Face tokenizer.
-        max_length: A row of more tokens is left out; for `dpo` the longer of its two answers counts.
+        max_length: A row of more tokens is left out; for `dpo` its longer answer counts.
 
     Returns:
         `rows` with `input_ids` and `labels` (`sft`) or `prompt_ids`, `chosen_ids`, `rejected_ids`
@@ -64,19 +69,32 @@ def tokenise(rows: pl.DataFrame, kind: Kind, tokenizer: Any, max_length: int) ->
     made = Examples()
     for number, row in enumerate(rows.select("prompt", *answers).iter_rows(named=True)):
         row_id = str(number) if ids is None else str(ids[number])
-        prompt, texts = row["prompt"], [row[column] for column in answers]
-        reason = _unusable(prompt, texts)
-        if reason is None:
-            prompt_ids = render(tokenizer, prompt, None)
-            full = [render(tokenizer, prompt, text) for text in texts]
-            start = min(_common_prefix(prompt_ids, ids_) for ids_ in full)
-            reason = _misfit(full, start, max_length)
-        if reason is not None:
-            made.skipped.append({"row_id": row_id, "reason": reason})
-            continue
-        made.ids.append(row_id)
-        made.rows.append(_example(kind, full, start))
+        made_of = _tokens_or_reason(
+            row, answers, kind, lambda p, a: render(tokenizer, p, a), max_length
+        )
+        if isinstance(made_of, str):
+            made.skipped.append({"row_id": row_id, "reason": made_of})
+        else:
+            made.ids.append(row_id)
+            made.rows.append(made_of)
     return made
+
+
+def _tokens_or_reason(
+    row: dict[str, Any],
+    answers: list[str],
+    kind: Kind,
+    render: Callable[[object, object], list[int]],
+    max_length: int,
+) -> dict[str, Any] | str:
+    prompt, texts = row["prompt"], [row[column] for column in answers]
+    reason = _unusable(prompt, texts)
+    if reason is not None:
+        return reason
+    prompt_ids = render(prompt, None)
+    full = [render(prompt, text) for text in texts]
+    start = min(_common_prefix(prompt_ids, ids) for ids in full)
+    return _misfit(full, start, max_length) or _example(kind, full, start)
 
 
 def _answer_columns(rows: pl.DataFrame, kind: Kind) -> list[str]:
@@ -130,7 +148,7 @@ def _example(kind: Kind, full: list[list[int]], start: int) -> dict[str, Any]:
     return {"input_ids": full[0], "labels": [-100] * start + full[0][start:]}
 
 
-def _templated(tokenizer: Any, prompt: object, answer: object) -> list[int]:  # noqa: ANN401
+def _templated(tokenizer: Any, prompt: object, answer: object) -> list[int]:
     turns = _turns(prompt, "user")
     if answer is not None:
         turns = turns + _turns(answer, "assistant")
@@ -141,7 +159,7 @@ def _templated(tokenizer: Any, prompt: object, answer: object) -> list[int]:  # 
     return ids
 
 
-def _plain(tokenizer: Any, prompt: object, answer: object) -> list[int]:  # noqa: ANN401
+def _plain(tokenizer: Any, prompt: object, answer: object) -> list[int]:
     text = _text_of(prompt)
     if answer is not None:
         text += _text_of(answer) + tokenizer.eos_token

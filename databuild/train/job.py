@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from databuild import errors
@@ -13,6 +12,7 @@ from databuild.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from databuild.train.options import DpoOptions, SftOptions
 
@@ -88,9 +88,8 @@ def train(
 def environment() -> dict[str, str]:
     """Return the variables that must stand before torch is imported.
 
-    Idle OpenMP threads sleep instead of spinning beside other processes; freed memory is kept, since
-    giving it back to the kernel and faulting it in again for every step is a third of the time
-    there; nothing is looked up on the network.
+    Idle OpenMP threads sleep instead of spinning beside other processes; freed memory is kept, which
+    saves a quarter of a million page faults per step; nothing is looked up on the network.
     """
     cores = str(len(os.sched_getaffinity(0)))
     return {

@@ -30,8 +30,8 @@ class LoraOptions(BaseModel):
     target_modules: str | tuple[str, ...] = "all-linear"
     """Modules that get an adapter; `all-linear` is every linear layer but the output layer."""
     layers_to_transform: tuple[int, ...] | None = None
-    """Only these layers get an adapter, counted from 0 at the input; null means all of them. Leaving
-    out the first ones shortens the backward pass, which ends at the lowest adapter."""
+    """Only these layers get an adapter, counted from 0 at the input; null means all of them.
+    Leaving out the first ones shortens the backward pass, which ends at the lowest adapter."""
 
 
 class TrainOptions(StepConfig):
@@ -91,8 +91,8 @@ class DpoOptions(TrainOptions):
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """Assumed share of flipped preferences; used by `robust` and `exo_pair` only."""
     precompute_ref_log_probs: bool | None = None
-    """Compute the start model's log-probabilities once, before training. Null decides: yes with more
-    than one epoch, or when every weight is trained and a second copy of the model would be needed."""
+    """Compute the start model's log-probabilities once, before training. Null decides: yes
+    with more than one epoch, or when every weight is trained (else there would be two models)."""
 
     @model_validator(mode="after")
     def _one_weight_per_loss(self) -> Self:

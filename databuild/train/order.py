@@ -16,8 +16,8 @@ POOL_BATCHES = 8
 def order_rows(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[int]:
     """Return every row number once, such that each run of `batch_size` has similar lengths.
 
-    The rows are shuffled, cut into pools of `POOL_BATCHES` batches, and sorted by length within each
-    pool; then whole batches are shuffled. The order depends on the arguments alone, so that a
+    The rows are shuffled, cut into pools of `POOL_BATCHES` batches, and sorted by length within
+    each pool; then whole batches are shuffled. The order depends on the arguments alone, so that a
     training that goes on in the middle of an epoch meets the rows that it has not seen.
 
     Example:
@@ -38,7 +38,7 @@ def order_rows(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -
     return [int(number) for batch in order for number in batch]
 
 
-def sampler(lengths: Sequence[int], batch_size: int, seed: int) -> Any:  # noqa: ANN401
+def sampler(lengths: Sequence[int], batch_size: int, seed: int) -> Any:
     """Return a torch sampler over `order_rows`, told the epoch by the trainer."""
     from torch.utils.data import Sampler
 
@@ -51,7 +51,7 @@ def sampler(lengths: Sequence[int], batch_size: int, seed: int) -> Any:  # noqa:
         def __len__(self) -> int:
             return len(lengths)
 
-        def __iter__(self) -> Any:  # noqa: ANN401
+        def __iter__(self) -> Any:
             return iter(order_rows(lengths, batch_size, seed, self.epoch))
 
     return ByLength()

@@ -21,13 +21,13 @@ CHUNK = 1024
 """Positions scored at once: 1024 of 49k words in float32 are 200 MB."""
 
 
-def install(model: Any, *, pairs: bool) -> None:  # noqa: ANN401
+def install(model: Any, *, pairs: bool) -> None:
     """Replace `model`'s fused forward (TRL's `add_fused_lm_head`) by the one of this module.
 
     Args:
         model: The causal language model itself, not its PEFT wrapper; only a plain linear output
             layer without soft-capping or scaling is taken on, others keep TRL's.
-        pairs: Its batches are `[all chosen; all rejected]`, as TRL's preference collator makes them.
+        pairs: Its batches are `[all chosen; all rejected]`, as TRL's collator makes them.
     """
     if not _is_plain(model):
         return
@@ -35,12 +35,12 @@ def install(model: Any, *, pairs: bool) -> None:  # noqa: ANN401
     shares = pairs and _attends_to_everything(model)
 
     def forward(
-        self: Any,  # noqa: ANN401
-        *args: Any,  # noqa: ANN401
+        self: Any,
+        *args: Any,
         fused_lm_head: bool = False,
         labels: torch.Tensor | None = None,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+        **kwargs: Any,
+    ) -> Any:
         if not fused_lm_head or labels is None or args:
             return others(*args, fused_lm_head=fused_lm_head, labels=labels, **kwargs)
         kwargs.pop("num_items_in_batch", None)
@@ -54,7 +54,7 @@ def install(model: Any, *, pairs: bool) -> None:  # noqa: ANN401
     model.forward = types.MethodType(forward, model)
 
 
-def _is_plain(model: Any) -> bool:  # noqa: ANN401
+def _is_plain(model: Any) -> bool:
     import torch
 
     head, config = model.get_output_embeddings(), model.config.get_text_config()
@@ -69,7 +69,7 @@ def _is_plain(model: Any) -> bool:  # noqa: ANN401
     )
 
 
-def _attends_to_everything(model: Any) -> bool:  # noqa: ANN401
+def _attends_to_everything(model: Any) -> bool:
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     return (
@@ -81,7 +81,7 @@ def _attends_to_everything(model: Any) -> bool:  # noqa: ANN401
 
 
 def _shared_states(
-    model: Any,  # noqa: ANN401
+    model: Any,
     labels: torch.Tensor,
     inputs: dict[str, Any],
 ) -> torch.Tensor | None:
@@ -102,7 +102,8 @@ def _shared_states(
     positions = ids.new_zeros((n_pairs, width))
     allowed = torch.ones((width, width), dtype=torch.bool, device=ids.device).tril()
     masks = allowed.repeat(n_pairs, 1, 1)
-    first, second = [], []
+    first: list[int] = []
+    second: list[int] = []
     for i, (start, chosen, rejected) in enumerate(layout):
         middle, end = start + chosen, start + chosen + rejected
         joined[i, :middle] = ids[i, :middle]
@@ -123,7 +124,7 @@ def _shared_states(
 
 def _scores(
     hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor
-) -> Any:  # noqa: ANN401
+) -> Any:
     """Score labelled positions; every field is TRL's, shaped like `labels`, 0 where none is."""
     import torch
     from trl.trainer.utils import FusedCausalLMOutput
@@ -162,7 +163,7 @@ def _score(
         return picked, entropy, logits.mean(-1), is_top1
 
 
-def _frozen_score() -> Any:  # noqa: ANN401
+def _frozen_score() -> Any:
     """Score with an output layer that is not trained, without keeping a logit.
 
     The gradient of log p(y) by the state h is W[y] - sum_v p(v) W[v], whatever loss follows; so it
@@ -172,7 +173,7 @@ def _frozen_score() -> Any:  # noqa: ANN401
 
     class FrozenScore(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, hidden: Any, weight: Any, targets: Any) -> Any:  # noqa: ANN401
+        def forward(ctx: Any, hidden: Any, weight: Any, targets: Any) -> Any:
             logits = torch.nn.functional.linear(hidden, weight).float()
             mean, top = logits.mean(-1), logits.argmax(-1) == targets
             log_z = logits.logsumexp(-1)
@@ -186,7 +187,7 @@ def _frozen_score() -> Any:  # noqa: ANN401
             return picked, entropy, mean, top
 
         @staticmethod
-        def backward(ctx: Any, gradient: Any, *_: Any) -> Any:  # noqa: ANN401
+        def backward(ctx: Any, gradient: Any, *_: Any) -> Any:
             (slope,) = ctx.saved_tensors
             return (gradient[:, None] * slope).to(slope.dtype), None, None
 

@@ -31,7 +31,7 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(whole)[1] if whole else None
 
 
-def save(work: Work, trainer: Any, tokenizer: Any) -> Json:  # noqa: ANN401
+def save(work: Work, trainer: Any, tokenizer: Any) -> Json:
     """Write `final`, `best` and the adapter; return their places and how `best` was chosen."""
     state, best = trainer.state, None
     if state.best_model_checkpoint and state.best_global_step != state.global_step:
@@ -55,7 +55,7 @@ def save(work: Work, trainer: Any, tokenizer: Any) -> Json:  # noqa: ANN401
     }
 
 
-def _whole(work: Work, model: Any) -> Any:  # noqa: ANN401
+def _whole(work: Work, model: Any) -> Any:
     import torch
 
     if work.options.lora is not None:
@@ -66,7 +66,7 @@ def _whole(work: Work, model: Any) -> Any:  # noqa: ANN401
     return model.to(getattr(torch, wanted))
 
 
-def _from_checkpoint(work: Work, checkpoint: Path) -> Any:  # noqa: ANN401
+def _from_checkpoint(work: Work, checkpoint: Path) -> Any:
     if work.options.lora is None:
         return _whole(work, trainers.load_model(checkpoint, work))
     from peft import PeftModel
@@ -75,7 +75,7 @@ def _from_checkpoint(work: Work, checkpoint: Path) -> Any:  # noqa: ANN401
     return _whole(work, PeftModel.from_pretrained(base, str(checkpoint)))
 
 
-def _write(work: Work, model: Any, tokenizer: Any, target: Path) -> None:  # noqa: ANN401
+def _write(work: Work, model: Any, tokenizer: Any, target: Path) -> None:
     def fill(part: Path) -> None:
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
@@ -84,7 +84,7 @@ def _write(work: Work, model: Any, tokenizer: Any, target: Path) -> None:  # noq
     _replace(target, fill)
 
 
-def _replace(target: Path, fill: Any) -> None:  # noqa: ANN401
+def _replace(target: Path, fill: Any) -> None:
     """Fill a folder beside `target`, then rename it: `target` is whole or not there."""
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)

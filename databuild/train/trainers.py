@@ -1,4 +1,4 @@
-"""TRL's trainers, set up for a job: options handed over, set-up work that is not needed left out."""
+"""TRL's trainers, set up for a job, without the set-up work that is not needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DivergedError(Exception):
     """The loss or the gradient is no finite number any more."""
 
 
-def load_tokenizer(model: Path) -> Any:  # noqa: ANN401
+def load_tokenizer(model: Path) -> Any:
     """Load the tokenizer of a model folder and make sure that it can pad."""
     from transformers import AutoTokenizer
 
@@ -29,7 +29,7 @@ def load_tokenizer(model: Path) -> Any:  # noqa: ANN401
     return tokenizer
 
 
-def build(work: Work, tokenizer: Any, train_rows: Examples, eval_rows: Examples) -> Any:  # noqa: ANN401
+def build(work: Work, tokenizer: Any, train_rows: Examples, eval_rows: Examples) -> Any:
     """Make the trainer of a job, with its model, adapter and data.
 
     The rows come tokenised and checked, so TRL's own preparation (three to five passes over the
@@ -55,7 +55,7 @@ def build(work: Work, tokenizer: Any, train_rows: Examples, eval_rows: Examples)
     return trainer
 
 
-def load_model(folder: Path, work: Work) -> Any:  # noqa: ANN401
+def load_model(folder: Path, work: Work) -> Any:
     """Load a model in the type that its weights have while training."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -86,7 +86,7 @@ def _on_gpu(work: Work) -> bool:
     return work.device != "cpu" and torch.cuda.is_available()
 
 
-def _arguments(work: Work, *, has_eval: bool) -> Any:  # noqa: ANN401
+def _arguments(work: Work, *, has_eval: bool) -> Any:
     from trl import DPOConfig, SFTConfig
 
     options = work.options
@@ -140,7 +140,7 @@ def _steps(value: float) -> float:
     return value if value < 1 else int(value)
 
 
-def _adapter(options: TrainOptions) -> Any:  # noqa: ANN401
+def _adapter(options: TrainOptions) -> Any:
     if options.lora is None:
         return None
     from peft import LoraConfig
@@ -149,7 +149,7 @@ def _adapter(options: TrainOptions) -> Any:  # noqa: ANN401
     layers = lora.layers_to_transform
     return LoraConfig(
         r=lora.r,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]
+        lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         layers_to_transform=list(layers) if layers is not None else None,
@@ -157,7 +157,7 @@ def _adapter(options: TrainOptions) -> Any:  # noqa: ANN401
     )
 
 
-def _trainer_class(kind: str, lengths: list[int]) -> Any:  # noqa: ANN401
+def _trainer_class(kind: str, lengths: list[int]) -> Any:
     from trl import DPOTrainer, SFTTrainer
 
     class Prepared:
@@ -165,24 +165,24 @@ def _trainer_class(kind: str, lengths: list[int]) -> Any:  # noqa: ANN401
 
         args: Any
 
-        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:  # noqa: ANN401
+        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             return dataset
 
-        def _get_train_sampler(self, _dataset: Any = None) -> Any:  # noqa: ANN401
+        def _get_train_sampler(self, _dataset: Any = None) -> Any:
             return sampler(lengths, self.args.per_device_train_batch_size, self.args.seed)
 
-        def create_model_card(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
+        def create_model_card(self, *_: Any, **__: Any) -> None:
             """Write none: a checkpoint of ours lives until the job is done."""
 
     trainer = SFTTrainer if kind == "sft" else DPOTrainer
     return type(f"Prepared{trainer.__name__}", (Prepared, trainer), {})
 
 
-def _reporter(work: Work) -> Any:  # noqa: ANN401
+def _reporter(work: Work) -> Any:
     from transformers import TrainerCallback
 
-    class Reporter(TrainerCallback):
-        def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ANN401
+    class Reporter(TrainerCallback):  # type: ignore[misc] # transformers loads it lazily
+        def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
             logs = logs or {}
             for name in ("loss", "grad_norm", "eval_loss"):
                 if name in logs and not math.isfinite(logs[name]):
@@ -190,7 +190,7 @@ def _reporter(work: Work) -> Any:  # noqa: ANN401
                     raise DivergedError(message)
             if "loss" in logs or "eval_loss" in logs:
                 wanted = ("loss", "eval_loss", "learning_rate", "grad_norm")
-                work.parent.send(
+                work.tell(
                     {
                         "step": state.global_step,
                         "total": state.max_steps,

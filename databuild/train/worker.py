@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 from databuild.engine.child import Channel, Json, serve_job
 from databuild.errors import DatabuildError, ServiceError, StepError
 from databuild.train.examples import Examples, read_rows, tokenise
+from databuild.train.job import LOG, METRICS
 from databuild.train.options import DpoOptions, SftOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from databuild.train.options import TrainOptions
 
 JOB_VERSION = 1
@@ -37,12 +40,12 @@ class Work:
     eval_rows: Path | None
     out: Path
     device: str
-    parent: Channel
+    tell: Callable[[Json], None]
     started: float
 
     def phase(self, name: str) -> None:
         """Tell the parent what begins now."""
-        self.parent.send({"phase": name, "elapsed_s": round(time.monotonic() - self.started, 2)})
+        self.tell({"phase": name, "elapsed_s": round(time.monotonic() - self.started, 2)})
 
     def elapsed(self) -> float:
         """Seconds since the work began."""
@@ -51,6 +54,23 @@ class Work:
 
 def main(job: Json, parent: Channel) -> Json:
     """Do one job; a trouble of ours is a result, so that the parent can raise the same error."""
+    try:
+        return carry_out(job, parent.send)
+    except DatabuildError as error:
+        trouble = {"class": type(error).__name__, "what": error.what, "fix": error.fix}
+        return {"error": trouble}
+
+
+def carry_out(job: Json, tell: Callable[[Json], None]) -> Json:
+    """Train as `job` says and return the metrics.
+
+    Args:
+        job: As `databuild.train.job.Training` describes, in JSON.
+        tell: Gets every phase and every optimiser step.
+
+    Raises:
+        DatabuildError: As `databuild.train.job.train`.
+    """
     options = SftOptions if job["kind"] == "sft" else DpoOptions
     work = Work(
         kind=job["kind"],
@@ -60,19 +80,15 @@ def main(job: Json, parent: Channel) -> Json:
         eval_rows=Path(job["eval_rows"]) if job["eval_rows"] else None,
         out=Path(job["out"]),
         device=job["device"],
-        parent=parent,
+        tell=tell,
         started=time.monotonic(),
     )
-    try:
-        return _train(work, _claim(work, job))
-    except DatabuildError as error:
-        trouble = {"class": type(error).__name__, "what": error.what, "fix": error.fix}
-        return {"error": trouble}
+    return _finished(work, job) or _train(work)
 
 
-def _claim(work: Work, job: Json) -> bool:
-    """Make `out` this job's folder; return whether earlier work of the same job lies in it."""
-    told = {k: v for k, v in job.items() if k not in {"out", "rows", "eval_rows"}}
+def _finished(work: Work, job: Json) -> Json | None:
+    """Make `out` this job's folder, without another job's work; return what is done already."""
+    told = {k: v for k, v in job.items() if k not in {"out", "rows", "eval_rows", "model"}}
     digest = hashlib.blake2b(json.dumps([JOB_VERSION, told], sort_keys=True).encode())
     for path in (work.rows, work.eval_rows, work.model / "config.json"):
         digest.update(path.read_bytes() if path else b"-")
@@ -82,21 +98,18 @@ def _claim(work: Work, job: Json) -> bool:
     work.out.mkdir(parents=True, exist_ok=True)
     note, key = work.out / "job.json", digest.hexdigest()[:32]
     if note.exists() and json.loads(note.read_text()).get("key") == key:
-        return True
-    for name in ("checkpoints", "best", "final", "adapter", "reference.parquet", "metrics.json"):
+        whole = all((work.out / name).exists() for name in ("best", "final", METRICS))
+        return json.loads((work.out / METRICS).read_text()) if whole else None
+    for name in ("checkpoints", "best", "final", "adapter", METRICS):
         path = work.out / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     part = note.with_suffix(".part")
     part.write_text(json.dumps({"key": key, **job}, indent=1))
     part.replace(note)
-    return False
+    return None
 
 
-def _train(work: Work, known: bool) -> Json:
-    metrics_file = work.out / "metrics.json"
-    if known and metrics_file.exists():
-        done: Json = json.loads(metrics_file.read_text())
-        return done
+def _train(work: Work) -> Json:
     work.phase("imports")
     from databuild.train import saving, trainers
 
@@ -113,13 +126,12 @@ def _train(work: Work, known: bool) -> Json:
     except trainers.DivergedError as error:
         raise ServiceError(
             f"train.{work.kind}",
-            f"{error}; the whole log is {work.out / 'train.log'}",
+            f"{error}; the whole log is {work.out / LOG}",
             fix="lower learning_rate, raise warmup_steps, or set max_grad_norm to 1.0 or less",
         ) from error
     train_s = work.elapsed() - setup_s
     work.phase("saving")
     places = saving.save(work, trainer, tokenizer)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
     metrics = {
         **places,
         "kind": work.kind,
@@ -132,24 +144,32 @@ def _train(work: Work, known: bool) -> Json:
         "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
         "dtype": trainers.compute_dtype(work),
         "device": str(trainer.args.device),
-        "seconds": {
-            "setup": round(setup_s, 2),
-            "training": round(train_s, 2),
-            "saving": round(work.elapsed() - setup_s - train_s, 2),
-            "cpu": round(usage.ru_utime + usage.ru_stime, 2),
-        },
-        "peak_memory_bytes": usage.ru_maxrss * 1024,
+        **_cost(work, setup_s, train_s),
         "history": trainer.state.log_history,
         "options": work.options.model_dump(mode="json"),
     }
-    part = metrics_file.with_suffix(".part")
+    part = work.out / f".{METRICS}.part"
     part.write_text(json.dumps(metrics, indent=1))
-    part.replace(metrics_file)
+    part.replace(work.out / METRICS)
     shutil.rmtree(work.out / "checkpoints", ignore_errors=True)
     return metrics
 
 
-def _examples(work: Work, tokenizer: Any) -> tuple[Examples, Examples]:  # noqa: ANN401
+def _cost(work: Work, setup_s: float, train_s: float) -> Json:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = {
+        "setup": setup_s,
+        "training": train_s,
+        "saving": work.elapsed() - setup_s - train_s,
+        "cpu": usage.ru_utime + usage.ru_stime,
+    }
+    return {
+        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "peak_memory_bytes": usage.ru_maxrss * 1024,
+    }
+
+
+def _examples(work: Work, tokenizer: Any) -> tuple[Examples, Examples]:
     import numpy as np
 
     limit = work.options.max_length
@@ -158,9 +178,8 @@ def _examples(work: Work, tokenizer: Any) -> tuple[Examples, Examples]:  # noqa:
         held = tokenise(read_rows(work.eval_rows), work.kind, tokenizer, limit)
     else:
         n_held = round(len(made.rows) * work.options.eval_fraction)
-        order = np.random.default_rng(work.options.seed).permutation(len(made.rows))
-        held = _subset(made, sorted(order[:n_held].tolist()))
-        made = Examples(**{**vars(_subset(made, sorted(order[n_held:].tolist()))), "skipped": made.skipped})
+        order = np.random.default_rng(work.options.seed).permutation(len(made.rows)).tolist()
+        held, made = made.subset(order[:n_held]), made.subset(order[n_held:], made.skipped)
     if not made.rows:
         reasons = sorted({row["reason"].partition(":")[0] for row in made.skipped})
         raise StepError(
@@ -170,10 +189,6 @@ def _examples(work: Work, tokenizer: Any) -> tuple[Examples, Examples]:  # noqa:
             fix="give it rows, or raise max_length",
         )
     return made, held
-
-
-def _subset(examples: Examples, numbers: list[int]) -> Examples:
-    return Examples(rows=[examples.rows[i] for i in numbers], ids=[examples.ids[i] for i in numbers])
 
 
 def _tokens(examples: Examples) -> Json:
