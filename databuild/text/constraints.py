@@ -1,4 +1,6 @@
-"""Constraints on an answer that a machine can check, after IFEval (Zhou et al. 2023, arXiv:2311.07911).
+"""Constraints on an answer that a machine can check.
+
+After IFEval (Zhou et al. 2023, arXiv:2311.07911), with partial credit added.
 
 A constraint is a kind and a value, both text; `KINDS` says what each kind demands:
 
@@ -137,7 +139,7 @@ def _title(_: str, text: str) -> float:
 
 def _quoted(_: str, text: str) -> float:
     bare = text.strip()
-    if len(bare) < 2:  # noqa: PLR2004 - an opening and a closing mark
+    if len(bare) < 2:  # an opening and a closing mark
         return 0.0
     return 0.5 * (bare[0] in '"“') + 0.5 * (bare[-1] in '"”')
 
@@ -235,13 +237,13 @@ def credit(kind: str, value: str, text: str) -> float:
 
 
 def check(kind: str, value: str, text: str) -> bool:
-    """Say whether a text meets a constraint exactly; the table above says what each kind demands.
+    r"""Say whether a text meets a constraint exactly; the table above says what each kind demands.
 
     Raises:
         ValueError: See `validate`.
 
     Example:
-        >>> check("bullets", "2", "- one\\n- two"), check("json_keys", "a,b", '{"a": "x"}')
+        >>> check("bullets", "2", "- one\n- two"), check("json_keys", "a,b", '{"a": "x"}')
         (True, False)
     """
     return credit(kind, value, text) == 1
@@ -287,8 +289,8 @@ def judge(
 
     Without the floors a model learns to answer "See you soon." to everything. They are: a word of
     `about` occurs (none given: nothing to check), at least 6 words, the answer ended by itself, and
-    less than 20 % of its word 3-grams repeat an earlier one. A word of `about` is met by itself, with
-    "s" or "es" after it, and, when it ends in "*", by any word that begins so; case is ignored.
+    less than 20 % of its word 3-grams repeat an earlier one. A word of `about` is met by itself,
+    with "s" or "es" after it, and, if it ends in "*", by any word that begins so; case is ignored.
 
     Args:
         text: The answer.
@@ -306,16 +308,16 @@ def judge(
         >>> judge("Plants need a lot of warm sun.", rules, ["tomato"], finished=True).score
         0.3
     """
-    credits = tuple(credit(rule["kind"], rule["value"], text) for rule in constraints)
+    earned = tuple(credit(rule["kind"], rule["value"], text) for rule in constraints)
     n_words, repetition = len(words(text)), repetition_ratio(text)
     is_on_topic = not about or any(_mentions(stem, text) for stem in about)
-    score = sum(credits) / len(credits) if credits else 1.0
+    score = sum(earned) / len(earned) if earned else 1.0
     score *= 1.0 if is_on_topic else 0.3
     score *= min(1.0, n_words / MIN_WORDS)
     score *= 1.0 if finished else 0.5
     score *= 1.0 if repetition < MAX_REPETITION_RATIO else 1 - repetition
     return Verdict(
-        credits=credits,
+        credits=earned,
         is_on_topic=is_on_topic,
         is_long_enough=n_words >= MIN_WORDS,
         is_finished=finished,

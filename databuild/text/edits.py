@@ -1,7 +1,7 @@
 """Rewrite an answer by rule so that it meets its constraints and keeps what it says.
 
 A model that never writes in lower case gives rejection sampling nothing to select. A rule can make
-that answer from one that it did write; as with a human annotator's rewrite, edited > chosen > rejected.
+that answer from one that it did write; as with an annotator's rewrite, edited > chosen > rejected.
 No rule invents content: where the text does not hold enough of it, there is no edit.
 """
 
@@ -24,27 +24,40 @@ _MOST_COMMAS = 2
 # Keys whose natural value is the topic itself, not a sentence.
 _NAMING_KEYS = frozenset({"topic", "subject", "title", "name", "theme", "item", "heading"})
 _OPENING = re.compile(
-    r"^(?:sure|certainly|of course|absolutely|here(?:'s| is| are)|below is|subject|dear|hi|hello|title)"
-    r"\b[^.!?]*[:!,]\s*$",
+    r"^(?:sure|certainly|of course|absolutely|here(?:'s| is| are)|below is|subject|dear|hi|hello|"
+    r"title)\b[^.!?]*[:!,]\s*$",
     re.IGNORECASE,
 )
-# Words that keep their capital when a phrase goes before them.
-_SAFE_TO_LOWER = frozenset(
-    "a an the it its they their this that these those there when while if in on at by for to from with "
-    "as one some many most each every you your we our he she and but or not using having being".split()
+# Sentences about the assistant or about the task say nothing about the topic.
+_ASIDE = re.compile(
+    r"\b(?:sorry|apologi[sz]e|chatbot|assistant|language model|as an? (?:\w+ )?AI|"
+    r"I(?:'m| am) an AI|here to (?:help|assist)|(?:happy|glad) to (?:help|assist)|"
+    r"need assistance|let me know|"
+    r"(?:the|your|my|this|a) (?:text|reply|response|answer|prompt|sentence|title|word)s?|"
+    r"(?:upper|lower)[- ]?case|JSON|bullet points?|angle brackets|commas?|capital letters?)\b",
+    re.IGNORECASE,
 )
-_CLAUSE = re.compile(r"(?:,| -| –|;)?\s+(?=(?:which|because|so that|while|making|allowing|and|but)\b)")
+# Words that lose their capital when a phrase goes before them.
+_LOWERED = re.compile(
+    r"(?:an?|the|its?|they|their|this|that|these|those|there|when|while|if|in|on|at|by|for|to|from|"
+    r"with|as|one|some|many|most|each|every|your?|we|our|s?he|and|but|or|not|using|having|being)",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(
+    r"(?:,| -| –|;)?\s+(?=(?:which|because|so that|while|making|allowing|and|but)\b)"
+)
 
 
 def edit(
     text: str, constraints: Sequence[Mapping[str, str]], about: Sequence[str], topic: str
 ) -> str | None:
-    """Rewrite a text so that it passes `constraints.judge`, or give None where no rule can.
+    r"""Rewrite a text so that it passes `constraints.judge`, or give None where no rule can.
 
-    Unfinished sentences, headings and "Here is …:" openings go; whole sentences in a row are chosen
-    (as many as the constraints ask for, at most 45 words, the first choice that passes); then commas
-    go, phrases are put before or after, sentences become bullets or JSON values, and the case changes.
-    For kinds that are not trained there is no rule.
+    Unfinished sentences, headings, "Here is …:" openings and sentences about the assistant or the
+    task ("I'm sorry, but as a chatbot …", "The text must contain …") go. Whole sentences in a row
+    are chosen: as many as the constraints ask for, at most 45 words, the first choice that passes.
+    Then commas go, phrases are put before or after, sentences become bullets or JSON values, and
+    the case changes. For kinds that are not trained there is no rule.
 
     Args:
         text: The answer, finished or not.
@@ -56,9 +69,11 @@ def edit(
         ValueError: See `constraints.validate`.
 
     Example:
-        >>> edit("Tomatoes love sun. They need wa", [{"kind": "lowercase", "value": ""}], ["tomato"], "")
-        >>> rules = [{"kind": "lowercase", "value": ""}]
-        >>> edit("Sure! Here it is:\\nTomatoes love the warm sun. They need wa", rules, ["tomato"], "")
+        >>> text = "Sure! Here it is:\nTomatoes love sun and warm soil. They need wa"
+        >>> edit(text, [{"kind": "lowercase", "value": ""}], ["tomato"], "tomatoes")
+        'tomatoes love sun and warm soil.'
+        >>> edit(text, [{"kind": "bullets", "value": "3"}], ["tomato"], "tomatoes") is None
+        True
     """
     asked = {rule["kind"]: rule["value"] for rule in constraints}
     if not asked.keys() <= _RULES.keys():
@@ -82,7 +97,7 @@ def _content(text: str) -> list[str]:
             kept.append(bare)
         elif bare in items and len(words(bare)) >= _SHORTEST_SENTENCE_WORDS:
             kept.append(bare.rstrip(":,;") + ".")
-    return [s for s in kept if not _OPENING.match(s)]
+    return [s for s in kept if not _OPENING.match(s) and not _ASIDE.search(s)]
 
 
 def _windows(found: list[str], asked: Mapping[str, str]) -> Iterator[list[str]]:
@@ -138,15 +153,20 @@ def _join_list(sentence: str) -> str:
 
 
 def _begin(chosen: list[str], phrase: str, _topic: str) -> list[str]:
-    first = chosen[0]
+    first = re.sub(re.escape(phrase.strip()) + r"\s*", "", chosen[0], flags=re.IGNORECASE)
+    if not first:
+        return [phrase.strip(), *chosen[1:]]
+    first = first[0].upper() + first[1:]
     head, _, rest = first.partition(" ")
-    if not phrase.rstrip().endswith((".", "!", "?")) and head.lower() in _SAFE_TO_LOWER:
+    if not phrase.rstrip().endswith((".", "!", "?")) and _LOWERED.fullmatch(head):
         first = f"{head.lower()} {rest}"
     return [f"{phrase.strip()} {first}", *chosen[1:]]
 
 
 def _finish(chosen: list[str], phrase: str, _topic: str) -> list[str]:
-    return [*chosen, phrase.strip()]
+    said = " ".join(words(phrase.casefold()))
+    others = [s for s in chosen if said not in " ".join(words(s.casefold()))]
+    return [*others, phrase.strip()]
 
 
 def _bullet(chosen: list[str], _value: str, _topic: str) -> list[str]:

@@ -56,13 +56,15 @@ def is_whole(sentence: str) -> bool:
 
 
 def list_items(text: str) -> list[str]:
-    """Give the contents of lines that begin with a bullet (`-`, `*`, `•`, `–`) or a number.
+    r"""Give the contents of lines that begin with a bullet (`-`, `*`, `•`, `–`) or a number.
 
     Example:
-        >>> list_items("Tools:\\n- a spade\\n2. a rake\\nDone.")
+        >>> list_items("Tools:\n- a spade\n2. a rake\nDone.")
         ['a spade', 'a rake']
     """
-    items = [_ITEM_MARK.sub("", line).strip() for line in text.splitlines() if _ITEM_MARK.match(line)]
+    items = [
+        _ITEM_MARK.sub("", line).strip() for line in text.splitlines() if _ITEM_MARK.match(line)
+    ]
     return [item for item in items if item]
 
 

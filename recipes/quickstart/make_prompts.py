@@ -2,9 +2,9 @@
 
     python recipes/quickstart/make_prompts.py
 
-Writes train.jsonl (with messy rows on purpose, see `_messy_lines`), dev.jsonl, holdout.jsonl and ood.jsonl
-beside this file. Columns: prompt, pool, topic, family (kind of the main constraint), constraints
-(kind and value, checked by databuild.text.constraints), about (words of which one must occur).
+Writes train.jsonl (with messy rows on purpose, see `_messy_lines`), dev.jsonl, holdout.jsonl and
+ood.jsonl beside this file. Columns: prompt, pool, topic, family (kind of the main constraint),
+constraints (kind and value, see databuild.text.constraints), about (words of which one must occur).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _value(kind: str, material: Mapping[str, Mapping[str, Sequence[str]]], decks
     return decks.draw(f"value {kind}", cards) if cards else ""
 
 
-def _say(wording: str, kind: str, value: str) -> str:
+def _say(wording: str, value: str) -> str:
     """Fill a wording: the value, a number in words, the limit plus one, and JSON keys."""
     keys = value.split(",")
     number = int(value) if value.isdigit() else 0
@@ -100,9 +100,9 @@ def _say(wording: str, kind: str, value: str) -> str:
 def _lay_out(ask: str, rules: Sequence[str], roll: float) -> str:
     """Put the rules after the ask, before it, or on lines of their own."""
     said = " ".join(rules)
-    if roll < 0.65:  # noqa: PLR2004 - shares of the three layouts
+    if roll < 0.65:
         return f"{ask} {said}"
-    return f"{said} {ask}" if roll < 0.8 else f"{ask}\n" + "\n".join(rules)  # noqa: PLR2004
+    return f"{said} {ask}" if roll < 0.8 else f"{ask}\n" + "\n".join(rules)
 
 
 def make_pool(pool: str, size: int, material: dict[str, dict], kinds: Sequence[str]) -> list[Row]:
@@ -126,7 +126,7 @@ def make_pool(pool: str, size: int, material: dict[str, dict], kinds: Sequence[s
         for kind, value in chosen.items():
             validate(kind, value)
             wording = decks.draw_new(f"say {kind}", own["wordings"][kind], beside=ask)
-            rules.append(_say(wording, kind, value))
+            rules.append(_say(wording, value))
         rows.append(
             {
                 "prompt": _lay_out(ask.format(t=topic), rules, rng.random()),
@@ -152,15 +152,39 @@ def _messy_lines(rows: Sequence[Row]) -> Iterator[tuple[int, str]]:
     row = rows[5]
     yield 90, json.dumps({**row, "prompt": ""})
     yield 91, json.dumps({**row, "prompt": " \n\t "})
-    yield 205, json.dumps({**rows[17], "prompt": f"{rows[17]['prompt']} " + "Please think about it. " * 900})
+    yield (
+        205,
+        json.dumps(
+            {**rows[17], "prompt": f"{rows[17]['prompt']} " + "Please think about it. " * 900}
+        ),
+    )
     yield 230, json.dumps({**row, "prompt": 4711})
     yield 231, json.dumps({**row, "constraints": "lowercase"})
     yield 300, json.dumps({**row, "prompt": ["Write", "something"]})
     yield 305, json.dumps(row)[:95]
-    yield 360, json.dumps({**row, "prompt": "Schreib etwas Ã¼ber die GrÃ¶ÃŸe des Mondes â€“ ohne GroÃŸbuchstaben."})
-    yield 361, json.dumps({**row, "prompt": "Tell me about caf\ufffd\ufffd\ufffd and cr\ufffdpes. No \ufffd\ufffd capitals."})
+    yield (
+        360,
+        json.dumps(
+            {
+                **row,
+                "prompt": "Schreib etwas Ã¼ber die GrÃ¶ÃŸe des Mondes â€“ ohne GroÃŸbuchstaben.",
+            }
+        ),
+    )
+    yield (
+        361,
+        json.dumps(
+            {
+                **row,
+                "prompt": "Tell me about caf\ufffd\ufffd and cr\ufffdpes. No \ufffd capitals.",
+            }
+        ),
+    )
     yield 470, json.dumps({key: held for key, held in row.items() if key != "constraints"})
-    yield 471, json.dumps({**row, "prompt": "Rows without a rule cannot be checked.", "constraints": []})
+    yield (
+        471,
+        json.dumps({**row, "prompt": "Rows without a rule cannot be checked.", "constraints": []}),
+    )
     yield 555, json.dumps({**row, "constraints": [{"kind": "rhyme", "value": ""}]})
     yield 556, ""
 
