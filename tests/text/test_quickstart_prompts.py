@@ -1,4 +1,4 @@
-"""The quickstart's data: pools that share nothing, constraints that can be read, mess on purpose."""
+"""The quickstart data: pools that share nothing, readable constraints, mess on purpose."""
 
 from __future__ import annotations
 
