@@ -135,7 +135,7 @@ class VllmGenerator:
             while True:
                 while in_flight < limit and (request := next(source, None)) is not None:
                     self.start()
-                    self._send({"ask": asdict(request)})
+                    self._send({"ask": _as_json(request)})
                     in_flight += 1
                 if not in_flight:
                     return
@@ -208,7 +208,7 @@ class VllmGenerator:
         self._await("aborted", skip="answer")
 
     def _send(self, message: Json) -> None:
-        assert self._child is not None  # noqa: S101 - callers have started it
+        assert self._child is not None
         self._child.where = self.where
         try:
             self._child.send(message)
@@ -217,7 +217,7 @@ class VllmGenerator:
             raise
 
     def _await(self, kind: str, skip: str | None = None) -> Any:
-        assert self._child is not None  # noqa: S101 - callers have started it
+        assert self._child is not None
         while True:
             try:
                 message = self._child.receive()
@@ -229,6 +229,15 @@ class VllmGenerator:
             if message is not None and skip not in message:
                 what = f"vLLM's process said {sorted(message)} when {kind!r} was due"
                 raise ServiceError(self.where, what, fix="report this as a fault of databuild")
+
+
+def _as_json(request: Request) -> Json:
+    return {
+        "id": request.id,
+        "messages": [asdict(message) for message in request.messages],
+        "sampling": request.sampling.model_dump(mode="json"),
+        "seed": request.seed,
+    }
 
 
 def find_device(wanted: Literal["auto", "cpu", "cuda"] = "auto") -> Literal["cpu", "cuda"]:

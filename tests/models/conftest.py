@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from databuild.models.fake import FakeGenerator
 from databuild.models.protocol import Message, Request, Sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 Reply = tuple[int, dict[str, str], bytes]
 
@@ -68,7 +70,7 @@ def server() -> Iterator[Server]:
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):  # noqa: N802 - the standard library's name
+        def do_POST(self):
             payload = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with lock:
                 n = len(state.payloads)

@@ -36,7 +36,8 @@ class Counting(FakeGenerator):
 
 
 def test_a_second_run_asks_nothing_and_starts_nothing(tmp_path):
-    model, seen = Counting(), []
+    model = Counting()
+    seen: list[tuple[str, bool]] = []
     first = list(Journalled(model, Journal(tmp_path), "m@1").stream(asks(30)))
     assert model.n_asked == 30
 
@@ -53,7 +54,7 @@ def test_a_second_run_asks_nothing_and_starts_nothing(tmp_path):
 
 
 def test_a_death_in_the_middle_loses_no_answer_that_was_seen(tmp_path):
-    seen = []
+    seen: list[object] = []
     dying = Journalled(FakeGenerator(FakeOptions(die_after=11)), Journal(tmp_path), "m@1")
     with pytest.raises(ServiceError, match="died after 11"):
         seen.extend(dying.stream(asks(30)))
