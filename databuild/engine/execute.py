@@ -112,13 +112,17 @@ def _parts(task: Task, manifest: Manifest) -> Iterator[Part]:
 def _run_source(task: Task, manifest: Manifest) -> Iterator[Part]:
     if manifest.splits is None:
         assert task.step.splits is not None
-        manifest.splits = task.step.splits(task.node.config, task.node.paths, task.settings.shard_bytes)
+        splits = task.step.splits(task.node.config, task.node.paths, task.settings.shard_bytes)
+        manifest.splits = splits if task.settings.limit is None else _first_of_each_file(splits)
         write_json(task.folder / "manifest.json", manifest.model_dump(mode="json"))
     resources = task.resources()
     shards = [
-        Shard(task.step, task.node.config, task.folder, index, split=split, resources=resources)
+        Shard(
+            task.step, task.node.config, task.folder, index, split=split, resources=resources,
+            limit=task.settings.limit,
+        )
         for index, split in enumerate(manifest.splits)
-    ]
+    ]  # fmt: skip
     seen = Seen()
     done = {s.index: part for s in shards if (part := committed(task.folder, s.index))}
     waiting = [s for s in shards if s.index not in done]
@@ -135,6 +139,14 @@ def _run_source(task: Task, manifest: Manifest) -> Iterator[Part]:
         task.progress.tick(1, f"{part.counts.rows_out:,} rows")
         yield part
     shutil.rmtree(task.folder / "staged", ignore_errors=True)
+
+
+def _first_of_each_file(splits: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The splits that a preview reads: the first of each `file`, so that no part stays empty."""
+    firsts: dict[Any, dict[str, Any]] = {}
+    for split in splits:
+        firsts.setdefault(split.get("file"), split)
+    return list(firsts.values())
 
 
 def _run_rows(task: Task) -> Iterator[Part]:
@@ -288,6 +300,8 @@ def _finish_table(task: Task, manifest: Manifest, parts: list[Part]) -> None:
 
 def _check_failures(task: Task, manifest: Manifest) -> None:
     rows = manifest.rows
+    if task.settings.limit is not None and task.step.sees == "source":
+        return  # a preview keeps few of the rows that it read, so the share would say nothing
     requests = rows.rows_out if task.step.kind == "measure" else rows.rows_out + rows.failed
     if requests and rows.failed / requests > task.node.max_failure_ratio:
         reasons = ", ".join(f"{n} × {reason}" for reason, n in list(rows.by_reason.items())[:3])

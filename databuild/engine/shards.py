@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class Shard:
     view: View | None = None
     split: Mapping[str, Any] | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+    """Of a source, in a preview: how many rows to keep. Ids are hashes, so the first are a fair draw."""
 
 
 def run_shard(shard: Shard) -> Part:
@@ -47,6 +49,9 @@ def run_shard(shard: Shard) -> Part:
 def stage_split(shard: Shard) -> tuple[Part, Hashes]:
     """Read one split of a source, and put it aside until its duplicates in other splits are known."""
     batch = run_batch(shard.step, shard.config, [], shard.resources, split=shard.split)
+    if shard.limit is not None:
+        rows = batch.rows.head(shard.limit)
+        batch = replace(batch, rows=rows, counts=batch.counts.model_copy(update={"rows_out": rows.height}))
     part = commit(shard.folder, shard.index, shard.step, batch, into=STAGED)
     return part, content_hashes(batch.rows)
 

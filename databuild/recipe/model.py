@@ -22,7 +22,7 @@ class ModelSpec(Strict):
     """Where a model comes from: exactly one of `packaged`, `path`, `endpoint` and `fake`."""
 
     packaged: str | None = None
-    """A model that an installed package carries: `smollm2-135m`."""
+    """A model that an installed package carries: `smollm2-135m-instruct`."""
     path: str | None = None
     """A Hugging Face model folder, relative to the recipe."""
     endpoint: str | None = None

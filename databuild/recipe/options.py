@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +28,14 @@ def _as_tuple(value: object) -> object:
 
 Column = Annotated[str, Mark("column")]
 ModelRef = Annotated[str, Mark("model")]
-Paths = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Mark("path")]
+_ONE_OR_SEVERAL = WithJsonSchema(
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+)
+Paths = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), _ONE_OR_SEVERAL, Mark("path")]
 """One path or glob, or several, relative to the recipe's folder."""
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), _ONE_OR_SEVERAL]
 """One name, or several."""
-Columns = Annotated[tuple[Column, ...], BeforeValidator(_as_tuple)]
+Columns = Annotated[tuple[Column, ...], BeforeValidator(_as_tuple), _ONE_OR_SEVERAL]
 """One column, or several."""
 
 

@@ -56,9 +56,9 @@ class Toy:
         recipe = as_recipe(document)
         return bind(unroll(recipe, document), STEPS, recipe.models, document)
 
-    def outputs(self) -> Outputs:
+    def outputs(self, limit: int | None = None) -> Outputs:
         runs = self.folder / self.runs
-        outputs = Outputs(Store(runs, "toy"), STEPS, {}, FileDigests(runs / "file-digests.json"), 0)
+        outputs = Outputs(Store(runs, "toy"), STEPS, {}, FileDigests(runs / "file-digests.json"), 0, limit)
         outputs.store.open()
         return outputs
 
@@ -66,7 +66,7 @@ class Toy:
         return make_plan(self.nodes(*overrides), self.outputs())
 
     def run(self, *overrides: str, again_from: str | None = None, **settings: Any) -> RunResult:
-        outputs = self.outputs()
+        outputs = self.outputs(settings.get("limit"))
         services: Any = None  # the toy steps need none
         with outputs.store.locked():
             return run_nodes(

@@ -144,3 +144,9 @@ def test_an_empty_file_gives_empty_tables(toy: Toy) -> None:
     toy.write([])
     result = toy.run()
     assert [step.manifest.rows.rows_out for step in result.steps] == [0, 0, 0, 0, 0, 0]
+
+
+def test_a_preview_takes_that_many_rows_of_each_file(toy: Toy) -> None:
+    result = toy.run(limit=4)
+    assert result["raw"].manifest.rows.rows_out == 4
+    assert toy.run()["raw"].manifest.rows.rows_out == 45
