@@ -1,1 +1,1 @@
-"""cli"""
+"""The command line: what is typed, what is shown, and how it ends."""

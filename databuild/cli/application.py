@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 UNEXPECTED = 70
 """Exit code of a bug in databuild, as sysexits.h has it (EX_SOFTWARE)."""
 _COMMANDS = ("init", "check", "plan", "run", "show", "why", "status", "env")
-_EPILOG = """Exit codes: 0 done; 1 other error; 2 the recipe or the command line; 3 a table lacks a column;
-4 a step failed; 5 a model, endpoint or trainer failed; 6 the runs folder; 70 a bug in databuild;
-130 stopped with Ctrl-C; 143 stopped with SIGTERM."""
+_EPILOG = """Exit codes: 0 done; 1 other error; 2 the recipe or the command line; 3 a table lacks a
+column; 4 a step failed; 5 a model, endpoint or trainer failed; 6 the runs folder; 70 a bug in
+databuild; 130 stopped with Ctrl-C; 143 stopped with SIGTERM."""
 
 
 class StopRequested(KeyboardInterrupt):
@@ -50,11 +50,10 @@ class Command(TyperCommand):
                 _tell(ctx.params, error)
                 raise typer.Exit(error.exit_code) from error
             except KeyboardInterrupt as stop:
-                write_error("stopped")
                 raise typer.Exit(getattr(stop, "exit_code", 130)) from stop
             except (typer.Exit, typer.Abort, BrokenPipeError):
                 raise
-            except Exception as error:  # noqa: BLE001 -- the process boundary: a bug is told, and kept
+            except Exception as error:
                 _keep(ctx.params, error)
                 raise typer.Exit(UNEXPECTED) from error
 
@@ -86,7 +85,7 @@ def command(name: str, short: str, example: Iterable[str]) -> Callable[[Any], An
     return app.command(name, cls=Command, short_help=short, epilog=epilog)
 
 
-def _version(asked: bool) -> None:  # noqa: FBT001 -- typer's callback
+def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
@@ -96,8 +95,8 @@ def _version(asked: bool) -> None:  # noqa: FBT001 -- typer's callback
 
 @app.callback()
 def root(
-    version: bool = typer.Option(  # noqa: ARG001, FBT001 -- typer's form; the callback uses it
-        False,  # noqa: FBT003
+    version: bool = typer.Option(
+        False,
         "--version",
         callback=_version,
         is_eager=True,

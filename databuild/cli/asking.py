@@ -31,7 +31,11 @@ RecipeName = Annotated[
 Limit = Annotated[
     int | None,
     typer.Option(
-        "--limit", metavar="N", min=1, help="Preview with N rows of each source.", show_default=False
+        "--limit",
+        metavar="N",
+        min=1,
+        help="Preview with N rows of each source.",
+        show_default=False,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]

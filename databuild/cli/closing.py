@@ -45,7 +45,10 @@ def summary(
     cached = sum(step.cached for step in result.steps)
     n_steps = len(result.steps)
     head = f"{result.recipe}: {n_steps} steps in {telling.seconds(result.seconds)}"
-    pieces: list[RenderableType] = ["", f"{head}, {cached} of them cached." if cached else f"{head}."]
+    pieces: list[RenderableType] = [
+        "",
+        f"{head}, {cached} of them cached." if cached else f"{head}.",
+    ]
     if cached < n_steps:
         pieces += ["", _steps(result.steps)]
     if findings.promotions:
@@ -136,7 +139,9 @@ def _places(findings: Findings, report: Path | None, trouble: str) -> list[Rende
         lines.append(("best model", str(best[1]) if best[1] else f"{best[0]} (not beaten)"))
     if report:
         lines.append(("report", str(report)))
-    texts = [Text(f"{label + ':':<12}{path}", no_wrap=True, overflow="ignore") for label, path in lines]
+    texts = [
+        Text(f"{label + ':':<12}{path}", no_wrap=True, overflow="ignore") for label, path in lines
+    ]
     if trouble:
         texts.append(Text(f"No report: {trouble}"))
     return [Text(), *texts] if texts else []

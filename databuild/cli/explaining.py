@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
     from databuild.engine.lineage import Event, Life
 
-RowId = Annotated[str, typer.Argument(metavar="ROW_ID", help="A row's id; a unique start is enough.")]
+RowId = Annotated[
+    str, typer.Argument(metavar="ROW_ID", help="A row's id; a unique start is enough.")
+]
 _TEXT_CHARS, _FACT_CHARS = 300, 120
 _SHOWN_CHILDREN = 20
+_TEXTS = ("prompt", "messages", "text", "response", "chosen", "rejected")
 _SOURCE = ("source_file", "source_record")
 _SAMPLING = (
     "model", "temperature", "top_p", "max_tokens", "k", "sample_seed", "finish_reason",
@@ -29,12 +32,16 @@ _COLOURS = {
 }  # fmt: skip
 
 
-@command("why", "Explain a row: its origin, its scores, its fate.", ["databuild show chosen@1", "databuild why 3fa94c", "databuild why 3fa94c --json"])
+@command(
+    "why",
+    "Explain a row: its origin, its scores, its fate.",
+    ["databuild show chosen@1", "databuild why 3fa94c", "databuild why 3fa94c --json"],
+)
 def why(
     row_id: RowId,
     recipe: asking.RecipeName = None,
     runs: asking.RunsFolder = asking.RUNS,
-    as_json: asking.AsJson = False,  # noqa: FBT001, FBT002
+    as_json: asking.AsJson = False,
 ) -> None:
     """Explain a row: where it came from, what was measured, why it was dropped, what it became.
 
@@ -57,7 +64,7 @@ def life_as_tree(life: Life) -> Tree:
     from rich.tree import Tree
 
     tree = Tree(_head(life), guide_style="dim")
-    _grow(tree, life)
+    _grow(tree, life, _TEXTS)
     if life.parents:
         origin = tree.add(Text("made from", "bold"))
         for parent in life.parents:
@@ -75,21 +82,26 @@ def life_as_tree(life: Life) -> Tree:
     return tree
 
 
-def _grow(tree: Tree, life: Life) -> None:
-    """The row's own columns: source, how it was drawn, texts and the rest."""
+def _grow(tree: Tree, life: Life, always: tuple[str, ...] = ()) -> None:
+    """The columns that came in with this row; what its parents had already is told with them."""
     from rich.text import Text
 
-    row = life.row
+    told = [parent.row for parent in life.parents]
+    row = {
+        name: value
+        for name, value in life.row.items()
+        if name in always or not any(name in one and one[name] == value for one in told)
+    }
     if "source_file" in row:
         record = f", record {row['source_record']}" if "source_record" in row else ""
         tree.add(Text.assemble(("source  ", "dim"), f"{row['source_file']}{record}"))
-    drawn = [f"{name} {telling.clipped(row[name], 60)}" for name in _SAMPLING if name in row]
-    if "sample_seed" in row:
+    is_drawn = "sample_seed" in row
+    if is_drawn:
+        drawn = (f"{name} {telling.clipped(row[name], 60)}" for name in _SAMPLING if name in row)
         tree.add(Text.assemble(("drawn  ", "dim"), ", ".join(drawn)))
     for name, value in row.items():
-        if name in _SOURCE or (name in _SAMPLING and "sample_seed" in row):
-            continue
-        tree.add(Text.assemble((f"{name}  ", "dim"), telling.clipped(value, _TEXT_CHARS)))
+        if name not in _SOURCE and not (is_drawn and name in _SAMPLING):
+            tree.add(Text.assemble((f"{name}  ", "dim"), telling.clipped(value, _TEXT_CHARS)))
 
 
 def _grow_ancestor(tree: Tree, life: Life) -> None:
@@ -133,6 +145,6 @@ def _event(event: Event) -> Text:
     facts = ", ".join(
         f"{name} {telling.clipped(value, _FACT_CHARS)}"
         for name, value in event.facts.items()
-        if value is not None and not (event.what == "kept" and name in {"reason", "evidence"})
+        if value is not None and not (event.what == "kept" and (name != "part" or value == "kept"))
     )
     return Text.assemble((event.what, _COLOURS.get(event.what, "")), f" in {event.step}  ", facts)

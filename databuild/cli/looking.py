@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ from databuild.cli.application import command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import polars as pl
     from rich.console import RenderableType
@@ -37,20 +37,21 @@ ColumnNames = Annotated[
 
 
 @command(
-    "show", "Show the rows, metrics or files of a step.",
+    "show",
+    "Show the rows, metrics or files of a step.",
     [
         "databuild show answers@1",
         "databuild show clean.dropped -n 20 --columns prompt,reason",
         "databuild show verdict@holdout",
     ],
 )
-def show(  # noqa: PLR0913, PLR0917 -- one argument per option
+def show(
     step: StepName,
     recipe: asking.RecipeName = None,
     n: HowMany = 5,
     columns: ColumnNames = None,
     runs: asking.RunsFolder = asking.RUNS,
-    as_json: asking.AsJson = False,  # noqa: FBT001, FBT002
+    as_json: asking.AsJson = False,
 ) -> None:
     """Show rows of a step of the last run, or the metrics and files of a train or deliver step.
 
@@ -80,7 +81,9 @@ def _pretty(table: pl.DataFrame, wanted: Sequence[str] | None) -> list[Renderabl
         return [f"Columns: {', '.join(shown)}"] if shown else []
     if len(shown) <= _TABLE_COLUMNS:
         return ["", _as_table(table.select(shown))]
-    return [piece for row in table.select(shown).iter_rows(named=True) for piece in ("", _record(row))]
+    return [
+        piece for row in table.select(shown).iter_rows(named=True) for piece in ("", _record(row))
+    ]
 
 
 def _as_table(table: pl.DataFrame) -> RenderableType:

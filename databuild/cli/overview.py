@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from databuild.cli import asking, telling
 from databuild.cli.application import command
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import RenderableType
 
 
-@command("status", "Say what was run here and where the rows went.", ["databuild status", "databuild status --recipe quickstart", "databuild status --json"])
+@command(
+    "status",
+    "Say what was run here and where the rows went.",
+    ["databuild status", "databuild status --recipe quickstart", "databuild status --json"],
+)
 def status(
     recipe: asking.RecipeName = None,
     runs: asking.RunsFolder = asking.RUNS,
-    as_json: asking.AsJson = False,  # noqa: FBT001, FBT002
+    as_json: asking.AsJson = False,
 ) -> None:
     """Say which recipes were run here, how the last run ended, and where its rows went.
 
@@ -50,20 +55,38 @@ def status(
 
 def _plain(manifest: Any) -> dict[str, Any]:
     rows = manifest.rows.model_dump()
-    return {"use": manifest.use, "status": manifest.status, "seconds": manifest.seconds, "rows": rows}
+    return {
+        "use": manifest.use,
+        "status": manifest.status,
+        "seconds": manifest.seconds,
+        "rows": rows,
+    }
 
 
-def _overview(runs: Path, name: str, latest: dict[str, Any], manifests: Any) -> list[RenderableType]:
+def _overview(
+    runs: Path, name: str, latest: dict[str, Any], manifests: Any
+) -> list[RenderableType]:
     from rich.text import Text
 
     colour = {"complete": "green", "running": "cyan"}.get(latest["status"], "yellow")
-    head = Text.assemble((name, "bold"), f"  last run {latest['run']}: ", (latest["status"], colour))
+    head = Text.assemble(
+        (name, "bold"), f"  last run {latest['run']}: ", (latest["status"], colour)
+    )
     made = telling.table(
-        "step", "in", "out", "dropped", "failed", "time", "lost because", left=("step", "lost because")
+        "step",
+        "in",
+        "out",
+        "dropped",
+        "failed",
+        "time",
+        "lost because",
+        left=("step", "lost because"),
     )
     for step, manifest in manifests.items():
         rows = manifest.rows
-        reasons = "; ".join(f"{n} {telling.clipped(why, 40)}" for why, n in [*rows.by_reason.items()][:2])
+        reasons = "; ".join(
+            f"{n} {telling.clipped(why, 40)}" for why, n in [*rows.by_reason.items()][:2]
+        )
         unfinished = "" if manifest.status == "complete" else " (unfinished)"
         made.add_row(
             Text(step + unfinished, "" if not unfinished else "yellow"),
@@ -76,10 +99,12 @@ def _overview(runs: Path, name: str, latest: dict[str, Any], manifests: Any) -> 
     return [head, made, *foot, Text()]
 
 
-@command("env", "Say what is installed and what is missing.", ["databuild env", "databuild env --json"])
+@command(
+    "env", "Say what is installed and what is missing.", ["databuild env", "databuild env --json"]
+)
 def env(
     runs: asking.RunsFolder = asking.RUNS,
-    as_json: asking.AsJson = False,  # noqa: FBT001, FBT002
+    as_json: asking.AsJson = False,
 ) -> None:
     """Say what this machine has, which extras are installed, and how to get those that are not."""
     from databuild.cli.environment import environment, render

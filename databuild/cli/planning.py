@@ -23,10 +23,11 @@ ShowWhy = Annotated[
 
 
 @command(
-    "check", "Check a recipe without running it.",
+    "check",
+    "Check a recipe without running it.",
     ["databuild check", "databuild check recipes/quickstart.yaml answers.k=8"],
 )
-def check(words: asking.Words = None, as_json: asking.AsJson = False) -> None:  # noqa: FBT001, FBT002
+def check(words: asking.Words = None, as_json: asking.AsJson = False) -> None:
     """Check a recipe without running anything.
 
     Every step, option, column, input, model and file is looked up. What is wrong is told with
@@ -38,7 +39,9 @@ def check(words: asking.Words = None, as_json: asking.AsJson = False) -> None:  
     checked = check_recipe(path, overrides)
     rounds = checked.recipe.flywheel.rounds if checked.recipe.flywheel else 0
     if as_json:
-        steps = [{"step": node.name, "use": node.use, "round": node.round} for node in checked.nodes]
+        steps = [
+            {"step": node.name, "use": node.use, "round": node.round} for node in checked.nodes
+        ]
         told = {"recipe": checked.recipe.name, "path": str(path), "rounds": rounds, "steps": steps}
         telling.write_json(told)
         return
@@ -50,15 +53,16 @@ def check(words: asking.Words = None, as_json: asking.AsJson = False) -> None:  
 
 
 @command(
-    "plan", "List every step of a run, without running it.",
+    "plan",
+    "List every step of a run, without running it.",
     ["databuild plan", "databuild plan recipe.yaml answers.k=8 --why", "databuild plan --limit 20"],
 )
 def plan(
     words: asking.Words = None,
-    why: ShowWhy = False,  # noqa: FBT001, FBT002
+    why: ShowWhy = False,
     runs: asking.RunsFolder = asking.RUNS,
     limit: asking.Limit = None,
-    as_json: asking.AsJson = False,  # noqa: FBT001, FBT002
+    as_json: asking.AsJson = False,
 ) -> None:
     """Say what a run would do, step by step, without doing it.
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from databuild.cli.telling import console, seconds
+from databuild.cli.telling import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,8 +83,8 @@ class Meter:
 class Board:
     """Watches a run and shows it: a `Watcher`.
 
-    In a terminal the step that runs has a live line below the finished ones; elsewhere a step has a
-    line when it starts, one about every ten seconds, and one when it ends. Cached steps are counted.
+    In a terminal the step that runs has a live line below the finished ones. Elsewhere a step has a
+    line when it starts, one about every ten seconds, one when it ends. Cached steps are counted.
 
     Args:
         n_steps: How many steps the run has.
@@ -119,15 +119,15 @@ class Board:
         spent = seconds(time.monotonic() - meter.started) if meter else ""
         if status == "done":
             self.finished.append(name)
-        what = summary if status == "done" else f"not finished  {meter.text() if meter else ''}"
-        number = self._number(done=status == "done")
+        what = summary if status == "done" else f"not finished: {meter.text() if meter else ''}"
         if self._out.is_terminal:
             from rich.text import Text
 
             mark = Text(_MARKS[status], _MARK_COLOURS[status])
             self._out.print(Text(" ").join([mark, Text(name, "bold"), Text(f" {what}  {spent}")]))
         else:
-            self._line(f"{number} {name}  {status}: {what}  {spent}")
+            number, word = self._number(done=status == "done"), "done: " * (status == "done")
+            self._line(f"{number} {name}  {word}{what}  {spent}")
 
     @contextmanager
     def shown(self) -> Iterator[None]:

@@ -41,7 +41,9 @@ def write_quickstart(folder: str | Path = ".") -> list[Path]:
         (target / RECIPE).write_text(_own(recipe.read_text(encoding="utf-8")), encoding="utf-8")
     except OSError as error:
         what = f"cannot write: {error.strerror or error}"
-        raise StoreError(str(target), what, fix="make it writable, or name another folder") from error
+        raise StoreError(
+            str(target), what, fix="make it writable, or name another folder"
+        ) from error
     return written
 
 
@@ -54,7 +56,9 @@ def _check_empty(target: Path) -> None:
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         what = f"the folder is not empty: it has {', '.join(names[:3])}{more}"
-        raise StoreError(str(target), what, fix="name an empty or a new folder: `databuild init DIR`")
+        raise StoreError(
+            str(target), what, fix="name an empty or a new folder: `databuild init DIR`"
+        )
 
 
 def _files_of(recipe: Path) -> list[Path]:
@@ -69,7 +73,7 @@ def _files_of(recipe: Path) -> list[Path]:
 
 
 def _own(text: str) -> str:
-    """The recipe as it stands in a user's folder: launched from there, without our schema's path."""
+    """The recipe for a user's own folder: launched from there, without our schema's path."""
     lines = [line for line in text.splitlines() if not line.startswith("# yaml-language-server")]
     while lines and lines[0].strip() == "#":
         lines.pop(0)

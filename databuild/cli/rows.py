@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -15,9 +14,22 @@ from databuild.errors import SchemaError, nearest
 from databuild.recipe.bind import Ref
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from databuild.engine.table import View
 
 LOSSES = ("dropped", "failed")
+_FIRST = (
+    "error",
+    "reason",
+    "evidence",
+    "prompt",
+    "response",
+    "chosen",
+    "rejected",
+    "strength",
+    "text",
+)
 
 
 @dataclass(frozen=True)
@@ -57,9 +69,7 @@ def open_step(runs: Path, recipe: str, reference: str) -> Found:
     return Found(known, name, part or None)
 
 
-def first_rows(
-    found: Found, n: int, columns: tuple[str, ...] | None
-) -> tuple[pl.DataFrame, int]:
+def first_rows(found: Found, n: int, columns: tuple[str, ...] | None) -> tuple[pl.DataFrame, int]:
     """The first `n` rows that are meant, and how many there are.
 
     Raises:
@@ -83,9 +93,7 @@ def _read(view: View, n: int, columns: tuple[str, ...] | None) -> pl.DataFrame:
     return _ordered(pl.concat(read, how="diagonal_relaxed").head(n), columns)
 
 
-def _losses(
-    found: Found, n: int, columns: tuple[str, ...] | None
-) -> tuple[pl.DataFrame, int]:
+def _losses(found: Found, n: int, columns: tuple[str, ...] | None) -> tuple[pl.DataFrame, int]:
     folder = found.folder / str(found.part)
     parts = [part_path(folder, index) for index in range(found.manifest.n_parts)]
     parts = [path for path in parts if path.exists()]
@@ -98,12 +106,13 @@ def _losses(
 
 
 def _ordered(table: pl.DataFrame, columns: tuple[str, ...] | None) -> pl.DataFrame:
-    return table.select(dict.fromkeys(("row_id", *columns))) if columns and "row_id" in table.columns else table
+    """Only `columns`, as asked, after the id; else the texts that one looks for first."""
+    first = ("row_id", *(columns or _FIRST))
+    rest = () if columns else table.columns
+    return table.select(name for name in dict.fromkeys((*first, *rest)) if name in table.columns)
 
 
-def _check_columns(
-    found: Found, columns: tuple[str, ...] | None, known: tuple[str, ...]
-) -> None:
+def _check_columns(found: Found, columns: tuple[str, ...] | None, known: tuple[str, ...]) -> None:
     for name in columns or ():
         if name not in known:
             what = f"it has no column {name!r}; {nearest(name, known)}"

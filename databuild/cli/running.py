@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +13,8 @@ from databuild.cli.application import command
 from databuild.errors import DatabuildError, RecipeError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from databuild.cli.progress import Board
     from databuild.engine.run import RunResult
 
@@ -50,15 +51,22 @@ class Asked:
         words = ["databuild", "run", str(self.path), *self.overrides]
         if self.runs != asking.RUNS:
             words += ["--runs", str(self.runs)]
-        options: dict[str, object] = {"--limit": self.limit, "--workers": self.workers, "--device": self.device}
+        options: dict[str, object] = {
+            "--limit": self.limit,
+            "--workers": self.workers,
+            "--device": self.device,
+        }
         if self.from_step not in {*begun, *(name.partition("@")[0] for name in begun)}:
             options["--from"] = self.from_step
-        words += [str(word) for option in options.items() if option[1] is not None for word in option]
+        words += [
+            str(word) for option in options.items() if option[1] is not None for word in option
+        ]
         return shlex.join(words)
 
 
 @command(
-    "run", "Run a recipe, or go on with it.",
+    "run",
+    "Run a recipe, or go on with it.",
     [
         "databuild run",
         "databuild run recipes/quickstart.yaml train_seed=2",
@@ -66,14 +74,14 @@ class Asked:
         "databuild run recipe.yaml --from scored",
     ],
 )
-def run(  # noqa: PLR0913, PLR0917 -- one argument per option
+def run(
     words: asking.Words = None,
     runs: asking.RunsFolder = asking.RUNS,
     limit: asking.Limit = None,
     from_step: FromStep = None,
     workers: Workers = None,
     device: Device = None,
-    as_json: asking.AsJson = False,  # noqa: FBT001, FBT002
+    as_json: asking.AsJson = False,
 ) -> None:
     """Run a recipe: what is finished is taken from the runs folder, the rest is done.
 
@@ -95,11 +103,14 @@ def run(  # noqa: PLR0913, PLR0917 -- one argument per option
 
 
 def _carry_out(asked: Asked) -> RunResult:
-    from databuild.api import check as check_recipe
     from databuild.api import run as run_recipe
     from databuild.cli.progress import Board
+    from databuild.recipe.load import load_document
+    from databuild.recipe.rounds import unroll
+    from databuild.recipe.validate import as_recipe
 
-    n_steps = len(check_recipe(asked.path, asked.overrides).nodes)
+    document = load_document(asked.path, asked.overrides)
+    n_steps = len(unroll(as_recipe(document), document))
     board = Board(n_steps, telling.console(stderr=True))
     try:
         with board.shown():
@@ -129,7 +140,9 @@ def _say_what_is_kept(asked: Asked, board: Board, n_steps: int, happened: str) -
     if unfinished:
         kept += f"; what {', '.join(unfinished)} has done so far is kept too"
     telling.say(f"\n{happened}: {kept}.", "Go on with:", stderr=True)
-    telling.console(stderr=True).print(f"  {asked.again(board.begun)}", markup=False, soft_wrap=True)
+    telling.console(stderr=True).print(
+        f"  {asked.again(board.begun)}", markup=False, soft_wrap=True
+    )
 
 
 def _device(device: str | None) -> str | None:
@@ -140,14 +153,12 @@ def _device(device: str | None) -> str | None:
 
 
 def _report(result: RunResult, asked: Asked) -> tuple[Path | None, str]:
-    """Write report.html, unless all was cached and it is there already."""
-    path = Path(result.folder) / "report.html"
-    if all(step.cached for step in result.steps) and path.exists():
-        return path, ""
-    from databuild.report.page import write_report
+    """Write report.html, unless all was cached and it tells of just these steps already."""
+    from databuild.report.page import is_current, write_report
 
+    if all(step.cached for step in result.steps) and is_current(result.recipe, asked.runs):
+        return asked.runs / result.recipe / "report.html", ""
     try:
         return write_report(result.recipe, asked.runs), ""
     except DatabuildError as error:
         return None, str(error)
-

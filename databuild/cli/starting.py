@@ -14,8 +14,12 @@ Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="An empty or a new
 _HERE = Path()
 
 
-@command("init", "Write a first recipe and its data.", ["databuild init my-folder", "cd my-folder && databuild run"])
-def init(folder: Folder = _HERE, as_json: asking.AsJson = False) -> None:  # noqa: FBT001, FBT002
+@command(
+    "init",
+    "Write a first recipe and its data.",
+    ["databuild init my-folder", "cd my-folder && databuild run"],
+)
+def init(folder: Folder = _HERE, as_json: asking.AsJson = False) -> None:
     """Write the quickstart, a runnable recipe with its data, into an empty folder.
 
     It trains a small chat model to follow instructions better, twice round, on two CPU cores.

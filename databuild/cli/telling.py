@@ -1,4 +1,4 @@
-"""How things are said: results on stdout, everything else on stderr, numbers as people read them."""
+"""How things are said: results on stdout, the rest on stderr, numbers as people read them."""
 
 from __future__ import annotations
 
@@ -97,10 +97,10 @@ def percent(value: float) -> str:
 
 
 def clipped(value: Any, length: int) -> str:
-    """A value in one line of at most `length` characters.
+    r"""A value in one line of at most `length` characters.
 
     Example:
-        >>> clipped("two\\n lines of text", 12), clipped(0.123456789, 9), clipped(None, 5)
+        >>> clipped("two\n lines of text", 12), clipped(0.123456789, 9), clipped(None, 5)
         ('two lines o…', '0.1235', '-')
     """
     if value is None:

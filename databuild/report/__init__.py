@@ -1,1 +1,1 @@
-"""report"""
+"""What a run found, as plain values and as one page."""

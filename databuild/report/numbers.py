@@ -27,9 +27,9 @@ class Histogram:
     series: tuple[tuple[str, tuple[int, ...]], ...]
 
     @property
-    def labels(self) -> list[str]:
-        """The bins, by their lower edge."""
-        return [f"{low:.2g}" for low, _ in pairwise(self.edges)]
+    def bins(self) -> list[str]:
+        """The bins, by both edges."""
+        return [f"{low:.2g} to {high:.2g}" for low, high in pairwise(self.edges)]
 
 
 def column(step: Finished, *names: str) -> pl.DataFrame | None:
@@ -37,7 +37,11 @@ def column(step: Finished, *names: str) -> pl.DataFrame | None:
     parts = [part_path(step.folder, index) for index in range(step.manifest.n_parts)]
     if not parts or any(name not in step.manifest.columns for name in names):
         return None
-    return pl.scan_parquet(parts, missing_columns="insert", extra_columns="ignore").select(names).collect()
+    return (
+        pl.scan_parquet(parts, missing_columns="insert", extra_columns="ignore")
+        .select(names)
+        .collect()
+    )
 
 
 def score_histograms(findings: Findings) -> list[Histogram]:
@@ -95,19 +99,24 @@ def _is_candidates(step: Finished) -> bool:
 
 
 def _histogram(steps: list[Finished], name: str) -> Histogram | None:
-    tables = [(step.name, rows[name].drop_nulls().drop_nans()) for step in steps if (rows := column(step, name)) is not None]  # fmt: skip
-    tables = [(step, values.cast(pl.Float64)) for step, values in tables if values.len()]
+    tables: list[tuple[str, pl.Series]] = []
+    for step in steps:
+        rows = column(step, name)
+        known = rows[name].drop_nulls().cast(pl.Float64) if rows is not None else pl.Series()
+        known = known.filter(known.is_finite()) if known.len() else known
+        if known.len():
+            tables.append((step.name, known))
     if not tables:
         return None
     everything = pl.concat([values for _, values in tables])
     low, high = float(everything.min()), float(everything.max())  # type: ignore[arg-type]
-    if 0 <= low and high <= 1:
+    if low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     size = (high - low) / _BINS or 1.0
     series = []
-    for step, values in tables:
+    for title, values in tables:
         numbers = ((values - low) / size).floor().clip(0, _BINS - 1).cast(pl.Int64)
         counts = dict(numbers.value_counts().iter_rows())
-        series.append((step, tuple(int(counts.get(index, 0)) for index in range(_BINS))))
+        series.append((title, tuple(int(counts.get(index, 0)) for index in range(_BINS))))
     edges = tuple(low + size * index for index in range(_BINS + 1))
     return Histogram(name, edges, tuple(series))

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from databuild.errors import ServiceError, StoreError
+from databuild.pairs.graded import STRENGTHS
 from databuild.report import numbers, svg
 from databuild.report.findings import Findings, find
-from databuild.report.numbers import Histogram
-from databuild.pairs.graded import STRENGTHS
+from databuild.schema.identity import digest_text
 
 if TYPE_CHECKING:
     from databuild.report.findings import Finished
+    from databuild.report.numbers import Histogram
 
 _SLOWEST = 15
 _REASONS = 3
+_HEAD_CHARS = 400
 TEMPLATE = "report.html.j2"
 
 
@@ -58,10 +60,20 @@ def write_report(recipe: str, runs: str | Path = "runs") -> Path:
     return path
 
 
+def is_current(recipe: str, runs: str | Path = "runs") -> bool:
+    """Whether `report.html` is there and tells of the same step folders as the last run."""
+    path = Path(runs) / recipe / "report.html"
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8") as page:
+        return _stamp(find(recipe, Path(runs))) in page.read(_HEAD_CHARS)
+
+
 def content(findings: Findings) -> dict[str, Any]:
     """Everything that the page says, by section."""
     return {
         "findings": findings,
+        "stamp": _stamp(findings),
         "written": datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         "machine": _machine(findings),
         "verdicts": findings.verdicts,
@@ -80,6 +92,11 @@ def content(findings: Findings) -> dict[str, Any]:
         "models": _models(findings),
         "places": _places(findings),
     }
+
+
+def _stamp(findings: Findings) -> str:
+    """Stands for which step folders a page is about."""
+    return digest_text(version("databuild"), *(step.folder.name for step in findings.steps))
 
 
 def _machine(findings: Findings) -> dict[str, str]:
@@ -117,19 +134,29 @@ def _round_plots(findings: Findings) -> list[str]:
         return []
     names = [f"round {one['promotion'].round}" for one in rounds]
     metric = rounds[0]["promotion"].metric
-    shares = all(0 <= v <= 1 for o in rounds for v in (o["promotion"].best, o["promotion"].candidate))
+    shares = all(
+        0 <= v <= 1 for o in rounds for v in (o["promotion"].best, o["promotion"].candidate)
+    )
     scores = [
         ("best so far", svg.GREY, [one["promotion"].best for one in rounds]),
         ("candidate", svg.BLUE, [one["promotion"].candidate for one in rounds]),
     ]
     tell = svg.percent if shares else svg.plain
-    plots = [svg.grouped_bars(names, scores, f"{metric} on dev", tell=tell, x_name=f"{metric} on dev")]
-    if all(one["best_tokens"] is not None and one["candidate_tokens"] is not None for one in rounds):
+    plots = [
+        svg.grouped_bars(names, scores, f"{metric} on dev", tell=tell, x_name=f"{metric} on dev")
+    ]
+    if all(
+        one["best_tokens"] is not None and one["candidate_tokens"] is not None for one in rounds
+    ):
         tokens = [
             ("best so far", svg.GREY, [round(one["best_tokens"], 1) for one in rounds]),
             ("candidate", svg.BLUE, [round(one["candidate_tokens"], 1) for one in rounds]),
         ]
-        plots.append(svg.grouped_bars(names, tokens, "Reply length", x_name="mean reply length on dev, tokens"))
+        plots.append(
+            svg.grouped_bars(
+                names, tokens, "Reply length", x_name="mean reply length on dev, tokens"
+            )
+        )
     return plots
 
 
@@ -147,7 +174,7 @@ def _pair_plots(findings: Findings) -> list[str]:
     told = numbers.strengths(findings)
     if not told:
         return []
-    names = [name.removesuffix(" better") if name != "better" else name for name in STRENGTHS]
+    names = [name.removesuffix(" better").removesuffix("ly") for name in STRENGTHS]
     series = [
         (step, svg.COLOURS[i % len(svg.COLOURS)], counts) for i, (step, counts) in enumerate(told)
     ]
@@ -161,7 +188,9 @@ def _drawn(found: Histogram, x_name: str) -> str:
         (step, svg.COLOURS[i % len(svg.COLOURS)], counts)
         for i, (step, counts) in enumerate(found.series)
     ]
-    return svg.grouped_bars(found.labels, series, f"Distribution of {x_name}", x_name=f"{x_name}, bins from")
+    edges = [svg.plain(edge) for edge in found.edges]
+    title = f"Distribution of {x_name}"
+    return svg.grouped_bars(found.bins, series, title, x_name=x_name, edges=edges)
 
 
 def _training(findings: Findings) -> list[dict[str, Any]]:
@@ -173,7 +202,15 @@ def _training(findings: Findings) -> list[dict[str, Any]]:
         series = [(name, colours[i], points) for i, (name, points) in enumerate(curves)]
         facts = {
             name: metrics[name]
-            for name in ("rows_used", "steps", "train_loss", "best_eval_loss", "best_step", "dtype", "device")
+            for name in (
+                "rows_used",
+                "steps",
+                "train_loss",
+                "best_eval_loss",
+                "best_step",
+                "dtype",
+                "device",
+            )
             if metrics.get(name) is not None
         }
         plot = svg.lines(series, f"Loss of {step.name}", x_name="optimiser step") if curves else ""
@@ -184,7 +221,9 @@ def _training(findings: Findings) -> list[dict[str, Any]]:
 def _time_plot(findings: Findings) -> str:
     rows = sorted(((s.manifest.seconds, s.name) for s in findings.steps), reverse=True)[:_SLOWEST]
     rows = [(seconds, name) for seconds, name in rows if seconds > 0]
-    return svg.bars([(name, s) for s, name in rows], "Seconds per step", tell=_seconds) if rows else ""
+    return (
+        svg.bars([(name, s) for s, name in rows], "Seconds per step", tell=_seconds) if rows else ""
+    )
 
 
 def _seconds(value: float) -> str:

@@ -1,14 +1,19 @@
-"""Plots as SVG text: no library to load, sharp at any size, and readable in the page's own source."""
+"""Plots as SVG text: no library to load, sharp at any size, readable in the page's source."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 GREY, BLUE, ORANGE, GREEN, RED = "#8a8f98", "#2563a8", "#d9822b", "#3d8b57", "#b5403a"
 COLOURS = (BLUE, ORANGE, GREEN, "#7a5ba6", RED, "#4b9aa8")
+WIDE, HALF = 812, 394
+"""Widths in pixels: of the page's column, and of two plots side by side in it."""
 _CHAR_PX = 6.4
 _FONT = 12
 
@@ -37,7 +42,7 @@ class Canvas:
     title: str
     parts: list[str] = field(default_factory=list)
 
-    def line(  # noqa: PLR0913, PLR0917 -- two points and a pen
+    def line(
         self, x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1
     ) -> None:
         """Draw a straight line."""
@@ -46,24 +51,23 @@ class Canvas:
             f'stroke-width="{width}"/>'
         )
 
-    def text(self, x: float, y: float, words: str, *, anchor: str = "start", colour: str = "#333") -> None:
+    def text(
+        self, x: float, y: float, words: str, *, anchor: str = "start", colour: str = "#333"
+    ) -> None:
         """Write one line; `y` is its base line."""
-        self.parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(words)}</text>'
-        )
+        place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+        self.parts.append(f'<text {place} fill="{colour}">{escape(words)}</text>')
 
-    def bar(self, x: float, y: float, width: float, height: float, colour: str, told: str) -> None:  # noqa: PLR0913, PLR0917 -- a box, its colour, its tool tip
+    def bar(self, x: float, y: float, width: float, height: float, colour: str, told: str) -> None:
         """Draw a filled box with a tool tip."""
-        self.parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{max(height, 0):.1f}" '
-            f'fill="{colour}"><title>{escape(told)}</title></rect>'
-        )
+        size = f'width="{max(width, 0):.1f}" height="{max(height, 0):.1f}"'
+        tip = f"<title>{escape(told)}</title>"
+        self.parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" {size} fill="{colour}">{tip}</rect>')
 
     def dot(self, x: float, y: float, colour: str, told: str, radius: float = 5) -> None:
         """Draw a point with a tool tip."""
-        self.parts.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}"><title>{escape(told)}</title></circle>'
-        )
+        place, tip = f'cx="{x:.1f}" cy="{y:.1f}"', f"<title>{escape(told)}</title>"
+        self.parts.append(f'<circle {place} r="{radius}" fill="{colour}">{tip}</circle>')
 
     def path(self, points: Sequence[tuple[float, float]], colour: str) -> None:
         """Draw a line through points."""
@@ -81,24 +85,28 @@ class Canvas:
 
     def svg(self) -> str:
         """The finished picture."""
-        return (
-            f'<svg viewBox="0 0 {self.width} {self.height}" width="{self.width}" height="{self.height}" '
-            f'role="img" aria-label="{escape(self.title)}" font-size="{_FONT}">{"".join(self.parts)}</svg>'
-        )
+        size = f'viewBox="0 0 {self.width} {self.height}" width="{self.width}"'
+        label = f'role="img" aria-label="{escape(self.title)}"'
+        drawn = "".join(self.parts)
+        return f'<svg {size} height="{self.height}" {label} font-size="{_FONT}">{drawn}</svg>'
 
 
 def plain(value: float) -> str:
     """A number on an axis."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def percent(value: float) -> str:
     """A share on an axis."""
-    return f"{100 * value:.4g} %"
+    return f"{round(100 * value, 1):g} %"
 
 
-def axis(values: Sequence[float], start: float, end: float, *, zero: bool = False) -> Axis:
-    """An axis that holds all values; ticks at 1, 2 or 5 times a power of ten.
+def axis(
+    values: Sequence[float], start: float, end: float, *, zero: bool = False, tight: bool = False
+) -> Axis:
+    """An axis that holds all values; ticks at 1, 2, 2.5 or 5 times a power of ten.
+
+    It begins and ends at a tick; a `tight` one at the first and last value.
 
     Example:
         >>> axis([0.07, 0.41], 0, 100, zero=True).ticks
@@ -114,11 +122,14 @@ def axis(values: Sequence[float], start: float, end: float, *, zero: bool = Fals
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(round(number * step, 10) for number in range(first, last + 1))
+    if tight:
+        inside = tuple(tick for tick in ticks if low <= tick <= high)
+        return Axis(low, high, start, end, inside)
     return Axis(ticks[0], ticks[-1], start, end, ticks)
 
 
 def intervals(
-    rows: Sequence[tuple[str, str, float, float, float]], title: str, *, width: int = 760
+    rows: Sequence[tuple[str, str, float, float, float]], title: str, *, width: int = WIDE
 ) -> str:
     """Means with their 95 % intervals, one row each: (label, colour, mean, low, high)."""
     left = 24 + max(len(label) for label, *_ in rows) * _CHAR_PX
@@ -141,33 +152,39 @@ def intervals(
     return canvas.svg()
 
 
-def grouped_bars(  # noqa: PLR0913 -- what is drawn, and how its values are told
+def grouped_bars(
     groups: Sequence[str],
     series: Sequence[tuple[str, str, Sequence[float]]],
     title: str,
     *,
-    width: int = 370,
+    width: int = HALF,
     tell: Callable[[float], str] = plain,
     x_name: str = "",
+    edges: Sequence[str] | None = None,
 ) -> str:
     """Bars side by side: per series a name, a colour and one value per group."""
     height, bottom, left = 230, 42, 58
     canvas = Canvas(width, height, title)
     y = axis([v for _, _, values in series for v in values], height - bottom, 34, zero=True)
     _grid(canvas, y, left, tell)
-    slot = (width - left - 6) / len(groups)
+    slot = (width - left - 14) / len(groups)
     bar = min(46.0, slot * 0.8 / len(series))
     for number, group in enumerate(groups):
         middle = left + slot * (number + 0.5)
         for index, (name, colour, values) in enumerate(series):
             begin = middle + (index - len(series) / 2) * bar
             top, value = y.at(values[number]), values[number]
-            canvas.bar(begin, top, bar - 1.5, y.at(0) - top, colour, f"{group}, {name}: {tell(value)}")
+            canvas.bar(
+                begin, top, bar - 1.5, y.at(0) - top, colour, f"{group}, {name}: {tell(value)}"
+            )
             if bar >= 30:
-                canvas.text(begin + bar / 2, top - 4, tell(round(value, 3)), anchor="middle")
-    every = math.ceil(max(len(group) for group in groups) * _CHAR_PX * 1.2 / slot)
-    for number in range(0, len(groups), every):
-        canvas.text(left + slot * (number + 0.5), height - 25, groups[number], anchor="middle", colour="#666")
+                canvas.text(begin + bar / 2, top - 4, tell(value), anchor="middle")
+    # The names of bins are their edges, which stand between the bars: one more than there are bins.
+    names, shift = (groups, 0.5) if edges is None else (edges, 0.0)
+    every = math.ceil(max(len(name) for name in names) * _CHAR_PX * 1.05 / slot)
+    for number in range(0, len(names), every):
+        place = left + slot * (number + shift)
+        canvas.text(place, height - 25, names[number], anchor="middle", colour="#666")
     canvas.text(left + (width - left) / 2, height - 7, x_name, anchor="middle", colour="#666")
     if len(series) > 1:
         canvas.legend([(name, colour) for name, colour, _ in series], left)
@@ -178,7 +195,7 @@ def lines(
     series: Sequence[tuple[str, str, Sequence[tuple[float, float]]]],
     title: str,
     *,
-    width: int = 370,
+    width: int = HALF,
     x_name: str = "",
 ) -> str:
     """Curves: per series a name, a colour and its points; points are marked where they are few."""
@@ -186,7 +203,7 @@ def lines(
     canvas = Canvas(width, height, title)
     points = [point for _, _, line in series for point in line]
     y = axis([value for _, value in points], height - bottom, 34)
-    x = axis([value for value, _ in points], left + 6, width - 14)
+    x = axis([value for value, _ in points], left + 8, width - 14, tight=True)
     _grid(canvas, y, left, plain)
     for tick in x.ticks:
         canvas.text(x.at(tick), height - 25, plain(tick), anchor="middle", colour="#666")
@@ -203,7 +220,7 @@ def lines(
 
 def bars(rows: Sequence[tuple[str, float]], title: str, *, tell: Callable[[float], str]) -> str:
     """Horizontal bars with their values: (label, value)."""
-    width, height = 760, 8 + 22 * len(rows)
+    width, height = WIDE, 8 + 22 * len(rows)
     left = 24 + max(len(label) for label, _ in rows) * _CHAR_PX
     canvas = Canvas(width, height, title)
     most = max(value for _, value in rows) or 1.0
