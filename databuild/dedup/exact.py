@@ -19,7 +19,8 @@ class ExactConfig(StepConfig):
     prefer: Column | None = None
     """Keep the row with the highest value of this column; without it, the smallest row_id."""
     width: bool = True
-    """Compare after Unicode NFKC, so that full-width letters equal ordinary ones; else after NFC."""
+    """Compare after Unicode NFKC, so that full-width letters equal ordinary ones; else after
+    NFC."""
     case: bool = True
     """Let upper and lower case be equal."""
     whitespace: bool = True

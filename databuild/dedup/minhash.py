@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from pydantic import Field
@@ -18,10 +18,9 @@ from databuild.text.whitespace import collapsed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from datasketch import MinHash
 
-# 32 bands of 4 find a pair of Jaccard similarity s with probability 1 - (1 - s**4)**32: .9998 at .7,
-# .985 at .6, .87 at .5. Verification makes the generous banding free of false positives.
+# 32 bands of 4 find a pair of Jaccard similarity s with probability 1 - (1 - s**4)**32: .9998 at
+# .7, .985 at .6, .87 at .5. Verification makes the generous banding free of false positives.
 PERMUTATIONS, BANDS, BAND_ROWS = 128, 32, 4
 _BATCH = 20_000
 
@@ -41,13 +40,14 @@ class MinhashConfig(StepConfig):
 def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFrame:
     """Keep the best of every group of rows whose texts share most of their 3-grams.
 
-    The texts are lower-cased after Unicode NFKC and cut into tokens (`text.tokens`: one per character
-    in scripts without spaces); the set of runs of three tokens stands for the text, a shorter text is
-    one run. Rows are visited best first; a row is dropped if a row kept before it has a Jaccard
-    similarity of at least `threshold`, computed exactly on the sets. Candidates are found by MinHash
-    (Broder 1997) in 32 bands of 4 of datasketch's 128 permutations. So every dropped row has a kept
-    row that is at least as good and verified; at 0.7 about 2 in 10,000 duplicates are missed.
-    A null text is similar to nothing; texts without a word are compared as they are.
+    The texts are lower-cased after Unicode NFKC and cut into tokens (`text.tokens`: one per
+    character in scripts without spaces); the set of runs of three tokens stands for the text, a
+    shorter text is one run. Rows are visited best first; a row is dropped if a row kept before it
+    has a Jaccard similarity of at least `threshold`, computed exactly on the sets. Candidates are
+    found by MinHash (Broder 1997) in 32 bands of 4 of datasketch's 128 permutations. So every
+    dropped row has a kept row that is at least as good and verified; at 0.7 about 2 in 10,000
+    duplicates are missed. A null text is similar to nothing; texts without a word are compared as
+    they are.
 
     Args:
         rows: n rows with `row_id`, the text column and `config.prefer`.
@@ -55,7 +55,8 @@ def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFr
 
     Returns:
         n rows with `row_id`, `part`, `reason` ("near duplicate") and `evidence`
-        (`{"kept": <row_id>, "jaccard": <similarity to it>}`). The order of the input does not matter.
+        (`{"kept": <row_id>, "jaccard": <similarity to it>}`). The order of the input does not
+        matter.
 
     Raises:
         StepError: datasketch is not installed.
@@ -94,7 +95,7 @@ def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFr
 
 
 def _near(texts: pl.DataFrame, threshold: float) -> list[tuple[str, str, float]]:
-    """For every text, best first: its id, the id of the kept text that stands for it, their Jaccard."""
+    """The id of every text, best first, that of the kept text that stands for it, their Jaccard."""
     ids = texts["row_id"].to_list()
     kept: dict[int, frozenset[int]] = {}
     bands: list[dict[bytes, list[int]]] = [{} for _ in range(BANDS)]
@@ -114,7 +115,7 @@ def _near(texts: pl.DataFrame, threshold: float) -> list[tuple[str, str, float]]
 
 
 def _signed(texts: pl.DataFrame) -> Iterator[tuple[frozenset[int], Sequence[bytes]]]:
-    """The 3-grams (as exact numbers, not hashes) and the keys of the bands of every text, in order."""
+    """The 3-grams (as exact numbers, not hashes) and the band keys of every text, in order."""
     minhash = _datasketch()
     numbers: dict[str, int] = {}
     for batch in texts.iter_slices(_BATCH):
@@ -134,9 +135,9 @@ def _signed(texts: pl.DataFrame) -> Iterator[tuple[frozenset[int], Sequence[byte
             yield frozenset(numbers.setdefault(gram, len(numbers)) for gram in row), keys
 
 
-def _datasketch() -> type[MinHash]:
+def _datasketch() -> Any:
     try:
-        from datasketch import MinHash  # noqa: PLC0415 -- heavy (scipy), and an extra
+        from datasketch import MinHash
     except ImportError as error:
         what = "datasketch is not installed"
         raise StepError("dedup.minhash", what, fix="uv add 'databuild[dedup]'") from error

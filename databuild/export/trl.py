@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 from pydantic import Field
@@ -12,12 +11,16 @@ from databuild.engine.step import step
 from databuild.errors import StepError
 from databuild.recipe.options import Column, Columns, StepConfig
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 class TrlConfig(StepConfig):
     """Options of `export.trl`."""
 
     kind: Literal["sft", "preference"] = "sft"
-    """`sft`: `prompt` and `completion` (or `messages`); `preference`: `prompt`, `chosen`, `rejected`."""
+    """`sft`: `prompt` and `completion` (or `messages`); `preference`: `prompt`, `chosen`,
+    `rejected`."""
     layout: Literal["prompt_completion", "messages"] = "prompt_completion"
     """How SFT rows are written: with `prompt_completion` TRL trains on the answer only."""
     split: str = Field(default="train", pattern=r"^\w+(\.\w+)*$")
@@ -63,10 +66,12 @@ def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dic
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> rows = pl.DataFrame({"row_id": ["a"], "prompt": ["Hi"], "response": ["Hello!"]})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_trl_folder(rows, TrlConfig(), out=Path(folder))
-        {'rows': 1, 'files': ['data/train-00000.parquet'], 'columns': ['prompt', 'completion', 'row_id']}
+        {'rows': 1, 'files': ['data/train-00000.parquet'], 'columns': ['prompt', 'completion',
+        'row_id']}
     """
     texts = [config.prompt, *_reads(config)]
     lacking = rows.filter(pl.any_horizontal(pl.col(texts).is_null()))["row_id"].to_list()
@@ -82,7 +87,7 @@ def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dic
     if clash:
         what = f"`keep` names {clash[0]!r}, which the export writes itself"
         raise StepError("export.trl", what, fix="leave it out of `keep`")
-    kept = [name for name in dict.fromkeys(("row_id", *config.keep))]
+    kept = list(dict.fromkeys(("row_id", *config.keep)))
     table = rows.sort("row_id").select(**made, **{name: pl.col(name) for name in kept})
     (out / "data").mkdir(parents=True, exist_ok=True)
     files = []

@@ -27,7 +27,8 @@ class EditConfig(StepConfig):
     about: Column = "about"
     """Stems of words of which one must occur in the answer."""
     topic: Column | None = "topic"
-    """What the prompt is about, for titles and JSON keys that ask for it; null (`~`) if not known."""
+    """What the prompt is about, for titles and JSON keys that ask for it; null (`~`) if not
+    known."""
     finish_reason: Column = "finish_reason"
     """Why the answer ended; an edited answer has ended by itself ("stop")."""
 

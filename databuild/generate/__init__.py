@@ -1,1 +1,1 @@
-"""generate"""
+"""Ask models for answers."""

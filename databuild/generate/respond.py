@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 import polars as pl
 from pydantic import Field, model_validator
@@ -12,6 +11,9 @@ from databuild.engine.step import Produced, step
 from databuild.models.protocol import Answer, Message, Request, Sampling
 from databuild.recipe.options import Column, ModelRef, Names, StepConfig
 from databuild.schema.identity import derive_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _ATTRIBUTES: Mapping[str, Any] = {
     "k": pl.Int64,
@@ -25,14 +27,21 @@ _ATTRIBUTES: Mapping[str, Any] = {
     "completion_tokens": pl.Int64,
     "origin": pl.String,
 }
-_ROWS = {"parent_ids": pl.List(pl.String), "response": pl.String, **_ATTRIBUTES}
-_FAILED = {"parent_ids": pl.List(pl.String), "k": pl.Int64, "error": pl.String, "retry": pl.Boolean}
+_ROWS: dict[str, Any] = {"parent_ids": pl.List(pl.String), "response": pl.String, **_ATTRIBUTES}
+_FAILED: dict[str, Any] = {
+    "parent_ids": pl.List(pl.String),
+    "k": pl.Int64,
+    "error": pl.String,
+    "retry": pl.Boolean,
+}
 
 
 class Ask(Protocol):
     """Answers requests, by id; answers that the journal holds are not asked for again."""
 
-    def __call__(self, requests: Sequence[Request]) -> Mapping[str, Answer]: ...
+    def __call__(self, requests: Sequence[Request]) -> Mapping[str, Answer]:
+        """Give one answer per request, by the request's id."""
+        ...
 
 
 class RespondConfig(StepConfig):
@@ -103,13 +112,14 @@ def sample_answers(
 
     Returns:
         n * k answers, fewer those in `failed` (with `k`, `error` and `retry`). An answer has one
-        parent, `response`, and attributes that say how it was drawn; `origin` is "sampled". An answer
-        that was cut at `max_tokens` is an answer, with finish reason "length". A prompt that is null
-        or blank fails once and is not tried again.
+        parent, `response`, and attributes that say how it was drawn; `origin` is "sampled". An
+        answer that was cut at `max_tokens` is an answer, with finish reason "length". A prompt that
+        is null or blank fails once and is not tried again.
 
     Example:
         >>> rows = pl.DataFrame({"row_id": ["a"], "prompt": ["Hi"]})
-        >>> ask = lambda requests: {r.id: Answer(r.id, r.messages[-1].content + "!", "stop") for r in requests}
+        >>> def ask(requests):
+        ...     return {r.id: Answer(r.id, r.messages[-1].content + "!", "stop") for r in requests}
         >>> config = RespondConfig(model="start", k=2)
         >>> made = sample_answers(rows, config, generator=ask, seed=7, models={"model": "tiny@1"})
         >>> made.rows.select("response", "k").rows()
@@ -165,7 +175,7 @@ def _messages(prompt: str | list[dict[str, Any]] | None, system: str | None) -> 
     if unknown:
         msg = f"unknown role {unknown[0]!r} in the prompt"
         raise ValueError(msg)
-    return (*head, *(Message(turn["role"], turn["content"] or "") for turn in turns))
+    return (*head, *(Message(cast("Any", turn["role"]), turn["content"] or "") for turn in turns))
 
 
 def _row(row_id: str, k: int, request: Request, answer: Answer, model: str) -> tuple[Any, ...]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 from pydantic import Field, field_validator
@@ -15,13 +14,20 @@ from databuild.errors import RecipeError, nearest
 from databuild.ingest.heads import Source, look_at
 from databuild.ingest.lines import find_lines, read_lines, read_range
 from databuild.ingest.records import BOM, Record, read_all, read_csv, read_json
-from databuild.ingest.shapes import Misfit, Shape, fit, fit_text, parse_shape, polars_type
+from databuild.ingest.shapes import MisfitError, Shape, fit, fit_text, parse_shape, polars_type
 from databuild.recipe.options import Paths, StepConfig
 
-_SOURCE = {"source_file": pl.String, "source_record": pl.Int64}
-_FAILED = {
-    "parent_ids": pl.List(pl.String), "error": pl.String, **_SOURCE, "source_line": pl.Int64, "raw": pl.String,
-}  # fmt: skip
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_SOURCE: dict[str, Any] = {"source_file": pl.String, "source_record": pl.Int64}
+_FAILED: dict[str, Any] = {
+    "parent_ids": pl.List(pl.String),
+    "error": pl.String,
+    **_SOURCE,
+    "source_line": pl.Int64,
+    "raw": pl.String,
+}
 _SHOWN_CHARS = 200
 _BATCH = 10_000
 
@@ -32,12 +38,14 @@ class FilesConfig(StepConfig):
     path: Paths
     """The files: paths or globs, relative to the recipe's folder."""
     format: Literal["auto", "jsonl", "json", "csv", "parquet"] = "auto"
-    """What they are; `auto` goes by the name (`.jsonl .ndjson .json .csv .tsv .parquet`, and `.gz`)."""
+    """What they are; `auto` goes by the name (`.jsonl .ndjson .json .csv .tsv .parquet`, and
+    `.gz`)."""
     key: str | None = None
-    """A column to copy into the text column `key`, by which versions are compared (a ticket number)."""
+    """A column to copy into the text column `key`, by which versions are compared (a ticket
+    number)."""
     types: dict[str, str] = Field(default_factory=dict)
-    """Types of columns, where the heads of the files do not tell them: `str`, `int`, `float`, `bool`,
-    `json` (any value, kept as JSON text), `list[...]`. Without it, a CSV column is text."""
+    """Types of columns, where the heads of the files do not tell them: `str`, `int`, `float`,
+    `bool`, `json` (any value, kept as JSON text), `list[...]`. Without it, a CSV column is text."""
     rename: dict[str, str] = Field(default_factory=dict)
     """New names of columns: `{instruction: prompt}`."""
     separator: str | None = Field(default=None, min_length=1, max_length=1)
@@ -56,8 +64,9 @@ def plan_splits(
 ) -> list[dict[str, Any]]:
     """Divide files into splits that hold every record once.
 
-    JSON lines are divided by bytes (a split owns the lines that begin in it), Parquet by rows; JSON,
-    CSV and packed files are one split each. Every split carries the types, so all have the same.
+    JSON lines are divided by bytes (a split owns the lines that begin in it), Parquet by rows;
+    JSON, CSV and packed files are one split each. Every split carries the types, so all have the
+    same.
 
     Raises:
         RecipeError: A file cannot be read, has an unknown format, or has columns that cannot be.
@@ -79,7 +88,7 @@ def plan_splits(
 
 
 def peek_columns(config: FilesConfig, files: Sequence[Path]) -> tuple[str, ...] | None:
-    """Name the columns that the rows will have, from the heads of the files; None if they are empty.
+    """Name the columns that the rows will have; None if the heads of the files tell none.
 
     Raises:
         RecipeError: See `plan_splits`.
@@ -102,11 +111,11 @@ def peek_columns(config: FilesConfig, files: Sequence[Path]) -> tuple[str, ...] 
     peeks=peek_columns,
 )
 def read_files(split: Mapping[str, Any], config: FilesConfig) -> Produced:
-    """Read the records of one split; every record is a row or in `failed`.
+    r"""Read the records of one split; every record is a row or in `failed`.
 
     The type of a column is decided from the first records of all files (`ingest.shapes`). A record
-    fails that is broken JSON, no object, invalid UTF-8, has a key twice, a value of another type than
-    its column, or a column that no head has. Blank lines of JSON lines and CSV are no records.
+    fails that is broken JSON, no object, invalid UTF-8, has a key twice, a value of another type
+    than its column, or a column that no head has. Blank lines of JSON lines and CSV are no records.
 
     Args:
         split: One of `plan_splits`.
@@ -122,7 +131,7 @@ def read_files(split: Mapping[str, Any], config: FilesConfig) -> Produced:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = Path(folder) / "tickets.jsonl"
-        ...     _ = file.write_text('{"prompt": "Hi"}\\n{"prompt": 5}\\n{"prompt": "Bye"}\\n')
+        ...     _ = file.write_text('{"prompt": "Hi"}\n{"prompt": 5}\n{"prompt": "Bye"}\n')
         ...     config = FilesConfig(path="tickets.jsonl")
         ...     made = read_files(plan_splits(config, [file], 1 << 20)[0], config)
         >>> made.rows.select("prompt", "source_file", "source_record").rows()
@@ -132,7 +141,7 @@ def read_files(split: Mapping[str, Any], config: FilesConfig) -> Produced:
     """
     if split["format"] == "parquet":
         return Produced(rows=_finish(_read_parquet(split), split, config))
-    types = {name: polars_type(shape) for name, shape in split["shapes"].items()}
+    types: dict[str, Any] = {name: polars_type(shape) for name, shape in split["shapes"].items()}
     failed: list[tuple[Any, ...]] = []
     frames = [pl.DataFrame(schema={**types, "source_record": pl.Int64}), *_frames(split, failed)]
     return Produced(
@@ -157,7 +166,7 @@ def _frames(split: Mapping[str, Any], failed: list[tuple[Any, ...]]) -> Iterator
     if split["format"] == "jsonl":
         yield from read_lines(find_lines(data, offset), shapes, fitted)
     else:
-        # Bytes that are not UTF-8 become lone surrogates, which fail with the field that holds them.
+        # Bytes that are not UTF-8 become lone surrogates, and fail with the field that holds them.
         text = data.removeprefix(BOM).decode(errors="surrogateescape")
         is_csv = split["format"] == "csv"
         yield from fitted(read_csv(text, split["separator"]) if is_csv else read_json(text))
@@ -169,7 +178,7 @@ def _fitted(
     records: Iterator[Record], split: Mapping[str, Any], failed: list[tuple[Any, ...]]
 ) -> Iterator[pl.DataFrame]:
     shapes: Mapping[str, Shape] = split["shapes"]
-    schema = {
+    schema: dict[str, Any] = {
         **{name: polars_type(shape) for name, shape in shapes.items()},
         "source_record": pl.Int64,
     }
@@ -180,7 +189,7 @@ def _fitted(
         if record.value is not None:
             try:
                 rows.append((*_values(record.value, shapes, read), record.place))
-            except (Misfit, RecursionError) as misfit:
+            except (MisfitError, RecursionError) as misfit:
                 error = str(misfit)
         if error:
             raw = record.raw or json.dumps(record.value, ensure_ascii=False)[:_SHOWN_CHARS]
@@ -198,7 +207,7 @@ def _values(value: Mapping[str, Any], shapes: Mapping[str, Shape], read: Any) ->
             msg = (
                 f"unknown column: {name!r} stands at the head of no file; declare it under `types`"
             )
-            raise Misfit(msg)
+            raise MisfitError(msg)
     return [read(value.get(name), shape, name) for name, shape in shapes.items()]
 
 
@@ -229,7 +238,7 @@ def _finish(frame: pl.DataFrame, split: Mapping[str, Any], config: FilesConfig) 
 
 
 def _check_columns(config: FilesConfig, sources: Sequence[Source], files: Sequence[Path]) -> None:
-    """Refuse names that cannot be: reserved ones, two that are the same, options that name nothing."""
+    """Refuse names that are reserved, names that stand twice, options that name nothing."""
     if not sources or not sources[0].shapes:
         return
     where, have = str(files[0]), list(sources[0].shapes)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from databuild.errors import RecipeError
-from databuild.ingest.records import BOM, Record, header_of, open_bytes, read_all, read_json, read_line
+from databuild.ingest.records import (
+    BOM,
+    Record,
+    header_of,
+    open_bytes,
+    read_all,
+    read_json,
+    read_line,
+)
 from databuild.ingest.shapes import Seen, Shape, parse_shape
 
 if TYPE_CHECKING:
@@ -17,9 +25,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SUFFIXES = {
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".tab": "csv",
-    ".parquet": "parquet", ".pq": "parquet",
-}  # fmt: skip
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
 _HEAD_RECORDS = 1000
 # Of very many files fewer records each are read, so that a check stays a matter of seconds.
 _ALL_RECORDS = 200_000
@@ -50,8 +64,12 @@ class Source:
     def as_split(self, start: int, end: int) -> dict[str, Any]:
         """A stretch of it, as plain JSON."""
         split: dict[str, Any] = {
-            "file": str(self.file), "name": self.name, "format": self.format, "start": start, "end": end,
-        }  # fmt: skip
+            "file": str(self.file),
+            "name": self.name,
+            "format": self.format,
+            "start": start,
+            "end": end,
+        }
         if self.format == "parquet":
             return {**split, "columns": list(self.shapes), "elsewhere": self.elsewhere}
         if self.format == "csv":
@@ -107,7 +125,8 @@ def _source(path: Path, name: str, asked: str, separator: str | None) -> Source:
             with open_bytes(path) as file:
                 file.read(1)
     except (OSError, EOFError, pl.exceptions.PolarsError) as error:
-        what = f"this file cannot be read as {form}: {str(error).splitlines()[0] or type(error).__name__}"
+        why = str(error).splitlines()[:1] or [type(error).__name__]
+        what = f"this file cannot be read as {form}: {why[0]}"
         raise RecipeError(
             str(path), what, fix="repair the file, or leave it out of `path`"
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -72,7 +72,7 @@ def read_range(path: Path, start: int, end: int) -> tuple[bytes, int]:
 
 
 def find_lines(data: bytes, offset: int) -> Lines:
-    """Find the lines; a byte-order mark at the beginning of the file and `\\r` at line ends are not of them."""
+    r"""Find the lines, without a byte-order mark at the very beginning and `\r` at their ends."""
     skip = len(BOM) if offset == 0 and data.startswith(BOM) else 0
     bytes_B = np.frombuffer(data, dtype=np.uint8)
     newlines = np.flatnonzero(bytes_B == _NEWLINE)
@@ -151,6 +151,6 @@ def _read_fast(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None
         return None
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
-    types: dict[str, Any] = {name: polars_type(shape) for name, shape in shapes.items()}
+    types = pl.Schema({name: polars_type(shape) for name, shape in shapes.items()})
     places = pl.Series("source_record", lines.starts_L + lines.offset, dtype=pl.Int64)
     return frame.cast(types).with_columns(places)

@@ -107,7 +107,7 @@ def read_json(text: str) -> Iterator[Record]:
             value, place = _DECODER.raw_decode(text, place)
             after = _skip(text, place)
             if text[after : after + 1] not in {",", "]"}:
-                raise json.JSONDecodeError("Expecting ',' or ']'", text, after)  # noqa: TRY301
+                raise json.JSONDecodeError("Expecting ',' or ']'", text, after)
         except (ValueError, RecursionError) as error:
             is_own = type(error) is ValueError
             what = error if is_own else f"broken JSON: {getattr(error, 'msg', 'nested too deeply')}"

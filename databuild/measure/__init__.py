@@ -1,1 +1,1 @@
-"""measure"""
+"""Say what is there, as columns, before anything is thrown away."""

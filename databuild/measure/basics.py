@@ -8,8 +8,8 @@ from databuild.engine.step import step
 from databuild.recipe.options import Column, StepConfig
 from databuild.text.tokens import folded, tokens, trigrams
 
-# UTF-8 read as Windows-1252: a lead byte as letter, then one (Ã, Â) or two (â) continuation bytes as
-# signs. What 1252 shows for 0x80 to 0x9F comes after the Latin-1 range.
+# UTF-8 read as Windows-1252: a lead byte as letter, then one (Ã, Â) or two (â) continuation bytes
+# as signs. What 1252 shows for 0x80 to 0x9F comes after the Latin-1 range.
 _SIGN = r"[\x{80}-\x{BF}€‚ƒ„…†‡ˆ‰Š‹Œ‘’“”•–—˜™š›œ]"
 _MOJIBAKE = rf"[ÃÂ]{_SIGN}|â{_SIGN}{{2}}|ï»¿|\x{{FFFD}}"
 _FACTS = ("chars", "words", "non_ascii_ratio", "repetition_ratio", "is_blank", "is_mojibake")

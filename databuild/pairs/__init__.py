@@ -1,1 +1,1 @@
-"""pairs"""
+"""Choose and compare answers: training rows and preference pairs."""

@@ -37,7 +37,8 @@ class BestConfig(StepConfig):
 def select_best_answers(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
     """Keep the `top` answers of every prompt by score.
 
-    Equal scores are ordered by `prefer`, then by the smallest row_id. A null or NaN score never wins.
+    Equal scores are ordered by `prefer`, then by the smallest row_id. A null or NaN score never
+    wins.
 
     Args:
         rows: n rows with `row_id` and the columns that `config` names.

@@ -15,8 +15,15 @@ from databuild.text.ranking import known_score
 # The four strengths of Llama 3 (arXiv:2407.21783, section 4.2.1), strongest first.
 STRENGTHS = ("significantly better", "better", "slightly better", "marginally better")
 _ADDS = (
-    "prompt", "chosen", "rejected", "chosen_score", "rejected_score", "margin", "strength", "chosen_origin",
-)  # fmt: skip
+    "prompt",
+    "chosen",
+    "rejected",
+    "chosen_score",
+    "rejected_score",
+    "margin",
+    "strength",
+    "chosen_origin",
+)
 
 
 class GradedConfig(StepConfig):
@@ -61,8 +68,9 @@ def make_graded_pairs(rows: pl.DataFrame, config: GradedConfig) -> Produced:
 
     The answers that were not edited, each text once, are ranked by score (equal scores by row_id);
     the i-th best is chosen over the i-th worst. The best edited answer that passes, E, ranks above
-    the best of them, C, and the worst, R: E over C, E over R (Llama 3's edited > chosen > rejected).
-    A pair needs a margin above 0 and of at least `min_margin`. Of equal margins C over R comes first.
+    the best of them, C, and the worst, R: E over C, E over R (Llama 3's edited > chosen >
+    rejected). A pair needs a margin above 0 and of at least `min_margin`. Of equal margins C over R
+    comes first.
 
     Args:
         rows: The answers of one or more prompts, with `row_id` and the columns that `config` names.

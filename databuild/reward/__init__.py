@@ -1,1 +1,1 @@
-"""reward"""
+"""Say how good an answer is."""

@@ -38,7 +38,7 @@ class VerifyConfig(StepConfig):
 
 @step("reward.verify", kind="measure", sees="row", version=1, adds=tuple(_SCHEMA)[1:-1])
 def measure_obedience(rows: pl.DataFrame, config: VerifyConfig) -> pl.DataFrame:
-    """Measure whether an answer meets its constraints, and the floors that make that worth something.
+    """Measure whether an answer meets its constraints and the floors that give a pass its worth.
 
     Definitions are `text.constraints.judge`'s: `constraint_pass` every constraint holds exactly;
     `strict_pass` and every floor as well; `verify_score` 0 to 1, 1 exactly for a strict pass, with
@@ -57,8 +57,9 @@ def measure_obedience(rows: pl.DataFrame, config: VerifyConfig) -> pl.DataFrame:
 
     Example:
         >>> rows = pl.DataFrame({
-        ...     "row_id": ["a"], "response": ["tomatoes like a lot of warm sun."], "about": [["tomato"]],
+        ...     "row_id": ["a"], "response": ["tomatoes like a lot of warm sun."],
         ...     "constraints": [[{"kind": "lowercase", "value": ""}]], "finish_reason": ["stop"],
+        ...     "about": [["tomato"]],
         ... })
         >>> measure_obedience(rows, VerifyConfig()).select("strict_pass", "verify_score").rows()
         [(True, 1.0)]

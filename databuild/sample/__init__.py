@@ -1,1 +1,1 @@
-"""sample"""
+"""Choose, split and mix rows."""

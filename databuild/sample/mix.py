@@ -13,7 +13,11 @@ class MixConfig(StepConfig):
 
 
 @step("sample.mix", kind="produce", sees="table", version=1, carries=True)
-def mix_rows(rows: pl.DataFrame, config: MixConfig, others: pl.DataFrame | None = None) -> Produced:  # noqa: ARG001 -- every step takes its config
+def mix_rows(
+    rows: pl.DataFrame,
+    config: MixConfig,  # noqa: ARG001 -- every step takes its config
+    others: pl.DataFrame | None = None,
+) -> Produced:
     """Put the rows of all inputs into one table.
 
     A mixed row has one parent and says what its parent says; a column that its input lacks is null.

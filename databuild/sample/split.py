@@ -18,12 +18,13 @@ class SplitConfig(StepConfig):
     """Options of `sample.split`."""
 
     parts: dict[str, float | int] = Field(min_length=1)
-    """Part -> its share of the rows (above 0, up to 1, as `0.8` or `1.0`) or its number of rows (whole
-    numbers); one kind for all. What is left over is dropped."""
+    """Part -> its share of the rows (above 0, up to 1, as `0.8` or `1.0`) or its number of rows
+    (whole numbers); one kind for all. What is left over is dropped."""
     stratify: Columns = ()
     """Give every combination of values of these columns its fair share of every part."""
     together: Column | None = None
-    """Rows with the same value of this column stay in one part; null is a value of its own each time."""
+    """Rows with the same value of this column stay in one part; null is a value of its own each
+    time."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -59,10 +60,11 @@ def split_rows(rows: pl.DataFrame, config: SplitConfig, *, seed: int) -> pl.Data
     """Draw parts without replacement, as large as asked, fair within every stratum.
 
     Rows are drawn in the order of XXH3-64(seed, row_id), so neither the order of the input nor the
-    machine matters. Part sizes follow from the shares by largest remainder; strata are divided among
-    the parts by controlled rounding (`text.apportion`), so that both are exact. If the parts ask for
-    more rows than there are, they get rows in proportion. With `together`, groups are dealt whole,
-    the largest first, to the part of their stratum that lacks most: sizes are then only near.
+    machine matters. Part sizes follow from the shares by largest remainder; strata are divided
+    among the parts by controlled rounding (`text.apportion`), so that both are exact. If the parts
+    ask for more rows than there are, they get rows in proportion. With `together`, groups are dealt
+    whole, the largest first, to the part of their stratum that lacks most: sizes are then only
+    near.
 
     Args:
         rows: n rows with `row_id`, `config.stratify` and `config.together`.
@@ -112,7 +114,7 @@ def _unit(config: SplitConfig) -> pl.Expr:
 
 
 def _units(rows: pl.DataFrame, config: SplitConfig, seed: int) -> pl.DataFrame:
-    """`unit`, `size` and `stratum` (that of its smallest row_id) of every unit, in the order of the draw."""
+    """Every `unit`, its `size`, and its `stratum` (of its smallest row_id), in the drawn order."""
     stratum = pl.struct(config.stratify).struct.json_encode() if config.stratify else pl.lit("")
     units = (
         rows.select("row_id", unit=_unit(config), stratum=stratum)

@@ -31,9 +31,9 @@ def largest_remainder(total: int, shares: Sequence[float]) -> list[int]:
 def apportion(sizes: Sequence[int], parts: Sequence[int]) -> np.ndarray:
     """Divide strata among parts: rows add up to the strata, columns to the parts, both exactly.
 
-    Every cell gets the whole part of size * part / total; the units that are left go to the cells of
-    the largest fractions whose stratum and part both still have room (controlled rounding), and where
-    that ends too early, to any such cell.
+    Every cell gets the whole part of size * part / total; the units that are left go to the cells
+    of the largest fractions whose stratum and part both still have room (controlled rounding), and
+    where that ends too early, to any such cell.
 
     Args:
         sizes: The size of every stratum.

@@ -14,11 +14,15 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    Schema = Mapping[str, pl.DataType]
 
 _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
@@ -37,6 +41,11 @@ _ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 _CONSTANTS: Mapping[str, bool | None] = {
     "true": True, "True": True, "false": False, "False": False, "null": None, "None": None,
 }  # fmt: skip
+_UNARY: Mapping[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.Not: operator.invert,
+    ast.USub: operator.neg,
+    ast.UAdd: lambda value: value,
+}
 Value = pl.Expr | str | int | float | bool | list[Any] | None
 
 
@@ -47,9 +56,9 @@ class Clause:
     text: str
     tree: ast.expr
 
-    def build(self, schema: Mapping[str, pl.DataType]) -> pl.Expr:
+    def build(self, schema: Schema) -> pl.Expr:
         """A Boolean Polars expression over a table with this schema."""
-        return _as_expression(_build(self.tree, schema))
+        return _expression(self.tree, schema)
 
 
 def clauses(text: str) -> list[Clause]:
@@ -78,8 +87,7 @@ def clauses(text: str) -> list[Clause]:
     for part in joined:
         _check(part)
         if isinstance(part, ast.Constant | ast.List | ast.Tuple | ast.BinOp):
-            msg = f"{ast.unparse(part)!r} is not a condition: it is neither true nor false"
-            raise ValueError(msg)
+            _refuse(part, "not a condition: neither true nor false,")
     return [Clause(ast.unparse(part), part) for part in joined]
 
 
@@ -109,8 +117,7 @@ def _read(tree: ast.expr) -> Iterator[str]:
 
 
 def _text_of(tree: ast.expr) -> str:
-    assert isinstance(tree, ast.Constant)
-    return str(tree.value)
+    return str(cast("ast.Constant", tree).value)
 
 
 def _refuse(tree: ast.AST, why: str) -> None:
@@ -119,36 +126,41 @@ def _refuse(tree: ast.AST, why: str) -> None:
 
 
 def _check(tree: ast.expr) -> None:
-    match tree:
-        case ast.Name():
-            return
-        case ast.Constant(value=value):
-            if not isinstance(value, str | int | float | bool | None):
-                _refuse(tree, f"a value of type {type(value).__name__}")
-        case ast.Call():
-            _check_call(tree)
-        case ast.List(elts=items) | ast.Tuple(elts=items):
-            if not all(isinstance(_literal(item), ast.Constant) for item in items):
-                _refuse(tree, "a list may hold only numbers and texts, not what stands")
-        case ast.BinOp(op=op) if type(op) not in _ARITHMETIC:
-            _refuse(tree, "only + - * / are known, not the operator")
-        case ast.UnaryOp(op=op) if not isinstance(op, ast.Not | ast.USub | ast.UAdd):
-            _refuse(tree, "unknown operator")
-        case ast.Compare(ops=ops, comparators=right):
-            for op, other in zip(ops, right, strict=True):
-                is_null = isinstance(other, ast.Name) and _CONSTANTS.get(other.id, "") is None
-                is_none = isinstance(other, ast.Constant) and other.value is None
-                if isinstance(op, ast.Is | ast.IsNot) != (is_null or is_none):
-                    _refuse(
-                        tree, "`is` and `null` go together (`x is null`, `x is not null`), as not"
-                    )
-        case ast.BoolOp() | ast.BinOp() | ast.UnaryOp():
-            pass
-        case _:
-            _refuse(tree, f"{type(tree).__name__} is not part of this language; seen")
+    """Refuse what is not of the language, here and inside."""
+    if type(tree) not in _CHECKS:
+        _refuse(tree, f"{type(tree).__name__} is not part of this language; seen")
+    _CHECKS[type(tree)](tree)
     for child in ast.iter_child_nodes(tree):
         if isinstance(child, ast.expr) and not isinstance(tree, ast.Call):
             _check(child)
+
+
+def _check_constant(tree: ast.Constant) -> None:
+    if not isinstance(tree.value, str | int | float | bool | None):
+        _refuse(tree, f"a value of type {type(tree.value).__name__}")
+
+
+def _check_list(tree: ast.List | ast.Tuple) -> None:
+    if not all(isinstance(_literal(item), ast.Constant) for item in tree.elts):
+        _refuse(tree, "a list may hold only numbers and texts, not what stands")
+
+
+def _check_binary(tree: ast.BinOp) -> None:
+    if type(tree.op) not in _ARITHMETIC:
+        _refuse(tree, "only + - * / are known, not the operator")
+
+
+def _check_unary(tree: ast.UnaryOp) -> None:
+    if not isinstance(tree.op, ast.Not | ast.USub | ast.UAdd):
+        _refuse(tree, "unknown operator")
+
+
+def _check_compare(tree: ast.Compare) -> None:
+    for op, other in zip(tree.ops, tree.comparators, strict=True):
+        is_null = isinstance(other, ast.Name) and _CONSTANTS.get(other.id, "") is None
+        is_none = isinstance(other, ast.Constant) and other.value is None
+        if isinstance(op, ast.Is | ast.IsNot) != (is_null or is_none):
+            _refuse(tree, "`is` and `null` go together (`x is null`, `x is not null`), as not")
 
 
 def _literal(tree: ast.expr) -> ast.expr:
@@ -175,35 +187,46 @@ def _check_call(tree: ast.Call) -> None:
     _check(argument)
 
 
-def _build(tree: ast.expr, schema: Mapping[str, pl.DataType]) -> Value:  # noqa: C901, PLR0911 -- one case per form of the language
+_CHECKS: Mapping[type[ast.expr], Callable[[Any], None]] = {
+    ast.Name: lambda _: None,
+    ast.BoolOp: lambda _: None,
+    ast.Constant: _check_constant,
+    ast.Call: _check_call,
+    ast.List: _check_list,
+    ast.Tuple: _check_list,
+    ast.BinOp: _check_binary,
+    ast.UnaryOp: _check_unary,
+    ast.Compare: _check_compare,
+}
+
+
+def _build(tree: ast.expr, schema: Schema) -> Value:
+    """Turn a checked tree into a Polars expression or a literal."""
     match tree:
-        case ast.Constant(value=value):
-            assert not isinstance(value, bytes | complex) and value is not ...  # noqa: PT018
-            return value
+        case ast.Constant():
+            return cast("str | int | float | bool | None", tree.value)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
+            return -number
         case ast.Name(id=name):
             return _CONSTANTS[name] if name in _CONSTANTS else _column(name, schema)
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [_build(item, schema) for item in items]
-        case ast.Call(func=ast.Name(id="col"), args=[name_tree]):
-            return _column(_text_of(name_tree), schema)
-        case ast.Call(args=[argument]):
-            column = _build(argument, schema)
-            assert isinstance(column, pl.Expr)
-            is_list = isinstance(_dtype(argument, schema), pl.List)
-            length = column.list.len() if is_list else column.str.len_chars()
-            return length.cast(pl.Int64)
+    return _build_operation(tree, schema)
+
+
+def _build_operation(tree: ast.expr, schema: Schema) -> pl.Expr:
+    match tree:
+        case ast.Call(func=ast.Name(id="len"), args=[argument]):
+            return _length(argument, schema)
+        case ast.Call(args=[name]):
+            return _column(_text_of(name), schema)
         case ast.BoolOp(op=op, values=parts):
-            built = [_as_expression(_build(part, schema)) for part in parts]
-            return pl.all_horizontal(built) if isinstance(op, ast.And) else pl.any_horizontal(built)
+            join = pl.all_horizontal if isinstance(op, ast.And) else pl.any_horizontal
+            return join([_expression(part, schema) for part in parts])
         case ast.UnaryOp(op=op, operand=operand):
-            value = _build(operand, schema)
-            if isinstance(op, ast.Not):
-                return ~_as_expression(value)
-            return -value if isinstance(op, ast.USub) else value  # type: ignore[operator]
+            return cast("pl.Expr", _UNARY[type(op)](_expression(operand, schema)))
         case ast.BinOp(left=left, op=op, right=right):
-            made = _ARITHMETIC[type(op)](
-                _as_expression(_build(left, schema)), _build(right, schema)
-            )
+            made = _ARITHMETIC[type(op)](_expression(left, schema), _expression(right, schema))
             # 0 / 0 makes a NaN, which Polars orders above every number: it must not pass.
             return pl.when(made.cast(pl.Float64, strict=False).is_not_nan()).then(made)
         case ast.Compare(left=left, ops=ops, comparators=right):
@@ -213,34 +236,43 @@ def _build(tree: ast.expr, schema: Mapping[str, pl.DataType]) -> Value:  # noqa:
     raise AssertionError(ast.dump(tree))
 
 
-def _column(name: str, schema: Mapping[str, pl.DataType]) -> pl.Expr:
+def _expression(tree: ast.expr, schema: Schema) -> pl.Expr:
+    value = _build(tree, schema)
+    return value if isinstance(value, pl.Expr) else pl.lit(value)
+
+
+def _length(argument: ast.expr, schema: Schema) -> pl.Expr:
+    column = _expression(argument, schema)
+    is_list = isinstance(_dtype(argument, schema), pl.List)
+    return (column.list.len() if is_list else column.str.len_chars()).cast(pl.Int64)
+
+
+def _column(name: str, schema: Schema) -> pl.Expr:
     found = pl.col(name)
     return found.fill_nan(None) if name in schema and schema[name].is_float() else found
 
 
-def _dtype(tree: ast.expr, schema: Mapping[str, pl.DataType]) -> pl.DataType | None:
+def _dtype(tree: ast.expr, schema: Schema) -> pl.DataType | None:
     names = list(_read(tree))
     is_column = isinstance(tree, ast.Name | ast.Call) and len(names) == 1
     return schema.get(names[0]) if is_column else None
 
 
-def _compare(
-    left: ast.expr, op: ast.cmpop, right: ast.expr, schema: Mapping[str, pl.DataType]
-) -> pl.Expr:
-    a, b = _build(left, schema), _build(right, schema)
+def _compare(left: ast.expr, op: ast.cmpop, right: ast.expr, schema: Schema) -> pl.Expr:
+    one = _expression(left, schema)
     if isinstance(op, ast.Is | ast.IsNot):
-        expression = _as_expression(a)
-        return expression.is_null() if isinstance(op, ast.Is) else expression.is_not_null()
-    if not isinstance(op, ast.In | ast.NotIn):
-        return _as_expression(_COMPARE[type(op)](_as_expression(a), b))
-    if isinstance(b, list):
-        found = _as_expression(a).is_in(b)
-    elif isinstance(_dtype(right, schema), pl.List):
-        found = _as_expression(b).list.contains(_as_expression(a))
-    else:
-        found = _as_expression(b).str.contains(_as_expression(a), literal=True)
-    return found if isinstance(op, ast.In) else ~found
+        return one.is_null() if isinstance(op, ast.Is) else one.is_not_null()
+    if isinstance(op, ast.In | ast.NotIn):
+        found = _contains(one, right, schema)
+        return found if isinstance(op, ast.In) else ~found
+    return cast("pl.Expr", _COMPARE[type(op)](one, _expression(right, schema)))
 
 
-def _as_expression(value: Value) -> pl.Expr:
-    return value if isinstance(value, pl.Expr) else pl.lit(value)
+def _contains(one: pl.Expr, right: ast.expr, schema: Schema) -> pl.Expr:
+    many = _build(right, schema)
+    if isinstance(many, list):
+        return one.is_in(many)
+    column = _expression(right, schema)
+    if isinstance(_dtype(right, schema), pl.List):
+        return column.list.contains(one)
+    return column.str.contains(one, literal=True)

@@ -6,14 +6,15 @@ import polars as pl
 
 
 def best_first(rows: pl.DataFrame, prefer: str | None) -> pl.DataFrame:
-    """Sort by `prefer`, highest first, then by `row_id`: an order that the input's order cannot change.
+    """Sort by `prefer`, highest first, then by `row_id`.
 
-    A null or NaN never wins: it comes after every number. True comes before False.
+    The order of the input cannot change this one. A null or NaN never wins: it comes
+    after every number. True comes before False.
 
     Example:
-        >>> rows = pl.DataFrame({"row_id": ["d", "c", "b", "a"], "q": [1.0, 2.0, float("nan"), None]})
+        >>> rows = pl.DataFrame({"row_id": ["d", "c", "b"], "q": [1.0, 2.0, float("nan")]})
         >>> best_first(rows, "q")["row_id"].to_list()
-        ['c', 'd', 'a', 'b']
+        ['c', 'd', 'b']
     """
     if prefer is None:
         return rows.sort("row_id")

@@ -10,10 +10,10 @@ TOKEN = rf"[{_UNSPACED}]|[\w--[{_UNSPACED}]]+"
 
 
 def tokens(text: pl.Expr) -> pl.Expr:
-    """List the tokens of a text: runs of word characters, and single characters of unspaced scripts.
+    r"""List the tokens of a text: runs of word characters, single characters where no spaces are.
 
-    A word character is Unicode's `\\w` (UTS #18). Unspaced scripts are Han, Hiragana, Katakana, Thai,
-    Lao, Khmer and Myanmar. A null text has null tokens.
+    A word character is Unicode's `\w` (UTS #18). Unspaced scripts are Han, Hiragana, Katakana,
+    Thai, Lao, Khmer and Myanmar. A null text has null tokens.
 
     Example:
         >>> pl.select(tokens(pl.lit("It's 世界 no. 12"))).item().to_list()
@@ -33,7 +33,7 @@ def folded(text: pl.Expr) -> pl.Expr:
 
 
 def trigrams(rows: pl.DataFrame, of: str) -> pl.DataFrame:
-    """List the runs of three tokens of every row.
+    r"""List the runs of three tokens of every row.
 
     Args:
         rows: n rows with the column `of: list[str]` of tokens.
@@ -44,8 +44,9 @@ def trigrams(rows: pl.DataFrame, of: str) -> pl.DataFrame:
         order. A row of one or two tokens has one gram of them all, a row of none has none.
 
     Example:
-        >>> trigrams(pl.DataFrame({"t": [["a", "b", "c", "d"], ["a", "b"], []]}), "t")["gram"].to_list()
-        ['a\\x1fb\\x1fc', 'b\\x1fc\\x1fd', 'a\\x1fb']
+        >>> rows = pl.DataFrame({"t": [["a", "b", "c", "d"], ["a", "b"], []]})
+        >>> trigrams(rows, "t")["gram"].to_list()
+        ['a\x1fb\x1fc', 'b\x1fc\x1fd', 'a\x1fb']
     """
     flat = (
         rows.select(pl.col(of).alias("token"))
@@ -68,6 +69,4 @@ def trigrams(rows: pl.DataFrame, of: str) -> pl.DataFrame:
         .then(short.otherwise(token))
         .otherwise(None)
     )
-    # A first token of a row of one or two tokens cannot be told from that of a longer row by its own
-    # place alone, which is why the first `when` comes before it.
     return flat.select("row", gram=kept).drop_nulls("gram")

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import polars as pl
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FENCE = "```"
 _BLANK = r"[\p{Zs}\t]"
 
 
 def collapsed(text: pl.Expr) -> pl.Expr:
-    """One space for any run of white space, none at the ends: for comparing, not for keeping.
+    r"""One space for any run of white space, none at the ends: for comparing, not for keeping.
 
     Example:
-        >>> pl.select(collapsed(pl.lit("  a \\n\\t b  "))).item()
+        >>> import polars as pl
+        >>> pl.select(collapsed(pl.lit("  a \n\t b  "))).item()
         'a b'
     """
     return text.str.replace_all(r"\s+", " ").str.strip_chars()
 
 
 def tidied(text: pl.Expr) -> pl.Expr:
-    """White space tidied, with lines and their indentation left standing.
+    r"""White space tidied, with lines and their indentation left standing.
 
-    Line ends become `\\n`; after the first visible character of a line, a run of blanks (Unicode Zs,
-    tab) becomes one space; blanks at line ends go; three or more line ends become two.
+    Line ends become `\n`; after the first visible character of a line, a run of blanks (Unicode
+    Zs, tab) becomes one space; blanks at line ends go; three or more line ends become two.
 
     Example:
-        >>> pl.select(tidied(pl.lit("a  b \\r\\n\\r\\n\\r\\n  - c\\td"))).item()
-        'a b\\n\\n  - c d'
+        >>> import polars as pl
+        >>> pl.select(tidied(pl.lit("a  b \r\n\r\n\r\n  - c\td"))).item()
+        'a b\n\n  - c d'
     """
     return (
         text.str.replace_all(r"\r\n?", "\n")

@@ -6,7 +6,9 @@ import pytest
 from databuild.errors import StepError
 from databuild.export.trl import TrlConfig, write_trl_folder
 
-SFT = pl.DataFrame({"row_id": ["b", "a"], "prompt": ["Hi", "Yo"], "response": ["Hello", "🙂"], "score": [1.0, 0.5]})
+SFT = pl.DataFrame(
+    {"row_id": ["b", "a"], "prompt": ["Hi", "Yo"], "response": ["Hello", "🙂"], "score": [1.0, 0.5]}
+)
 PAIRS = pl.DataFrame({
     "row_id": ["b", "a"], "prompt": ["Hi", "Yo"], "chosen": ["x", "y"], "rejected": ["z", ""],
     "margin": [0.5, 0.7], "strength": ["better", "significantly better"],
@@ -20,11 +22,16 @@ def turn(role: str, content: str) -> list[dict[str, str]]:
 def test_prompt_and_completion(tmp_path):
     facts = write_trl_folder(SFT, TrlConfig(keep=("score",)), out=tmp_path)
     assert facts == {
-        "rows": 2, "files": ["data/train-00000.parquet"], "columns": ["prompt", "completion", "row_id", "score"],
-    }  # fmt: skip
+        "rows": 2,
+        "files": ["data/train-00000.parquet"],
+        "columns": ["prompt", "completion", "row_id", "score"],
+    }
     assert pl.read_parquet(tmp_path / "data/train-00000.parquet").to_dicts()[0] == {
-        "prompt": turn("user", "Yo"), "completion": turn("assistant", "🙂"), "row_id": "a", "score": 0.5,
-    }  # fmt: skip
+        "prompt": turn("user", "Yo"),
+        "completion": turn("assistant", "🙂"),
+        "row_id": "a",
+        "score": 0.5,
+    }
 
 
 def test_messages_with_a_system_prompt(tmp_path):
@@ -34,9 +41,18 @@ def test_messages_with_a_system_prompt(tmp_path):
 
 
 def test_prompts_that_are_messages_already(tmp_path):
-    rows = SFT.with_columns(prompt=pl.Series([[{"content": "Hi", "role": "user", "x": 1}], [{"content": "Yo", "role": "user", "x": 2}]]))  # fmt: skip
+    rows = SFT.with_columns(
+        prompt=pl.Series(
+            [
+                [{"content": "Hi", "role": "user", "x": 1}],
+                [{"content": "Yo", "role": "user", "x": 2}],
+            ]
+        )
+    )
     write_trl_folder(rows, TrlConfig(), out=tmp_path)
-    assert pl.read_parquet(tmp_path / "data/train-00000.parquet")["prompt"][0].to_list() == turn("user", "Yo")
+    assert pl.read_parquet(tmp_path / "data/train-00000.parquet")["prompt"][0].to_list() == turn(
+        "user", "Yo"
+    )
 
 
 def test_bytes_do_not_depend_on_the_order_of_rows(tmp_path):
@@ -66,7 +82,9 @@ def test_no_rows_null_texts_and_clashes_are_clear_errors(tmp_path):
 def test_datasets_and_trl_take_the_folder_as_it_is(tmp_path, monkeypatch):
     datasets = pytest.importorskip("datasets")
     data_utils = pytest.importorskip("trl.data_utils")
-    write_trl_folder(PAIRS, TrlConfig(kind="preference", keep=("margin", "strength")), out=tmp_path / "pairs")
+    write_trl_folder(
+        PAIRS, TrlConfig(kind="preference", keep=("margin", "strength")), out=tmp_path / "pairs"
+    )
     loaded = datasets.load_dataset(str(tmp_path / "pairs"), cache_dir=str(tmp_path / "cache"))
     assert list(loaded) == ["train"]
     row = loaded["train"][0]

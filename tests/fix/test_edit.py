@@ -12,12 +12,16 @@ def rows(*responses: str | None, constraints=LOWER, prompt="p", finish="stop") -
     n = len(responses)
     return pl.DataFrame(
         {
-            "row_id": [f"{prompt}{i}" for i in range(n)], "prompt": [prompt] * n, "response": responses,
-            "constraints": [constraints] * n, "about": [["tomato"]] * n, "topic": ["tomatoes"] * n,
+            "row_id": [f"{prompt}{i}" for i in range(n)],
+            "prompt": [prompt] * n,
+            "response": responses,
+            "constraints": [constraints] * n,
+            "about": [["tomato"]] * n,
+            "topic": ["tomatoes"] * n,
             "finish_reason": [finish] * n,
         },
         schema_overrides={"response": pl.String},
-    )  # fmt: skip
+    )
 
 
 def test_an_edited_answer_passes_and_names_its_parent():
@@ -30,13 +34,23 @@ def test_an_edited_answer_passes_and_names_its_parent():
 
 
 def test_rows_without_an_edit_say_why():
-    table = pl.concat([
-        rows(
-            "tomatoes like a lot of warm sun.", "Sun.", "Tomatoes like a lot of warm sun.",
-            "Tomatoes like a lot of WARM sun.", "Tomatoes love the long warm summer days.",
-        ),
-        rows(None, "Tomatoes are really very red and round.", prompt="q", constraints=[{"kind": "x", "value": ""}]),
-    ])  # fmt: skip
+    table = pl.concat(
+        [
+            rows(
+                "tomatoes like a lot of warm sun.",
+                "Sun.",
+                "Tomatoes like a lot of warm sun.",
+                "Tomatoes like a lot of WARM sun.",
+                "Tomatoes love the long warm summer days.",
+            ),
+            rows(
+                None,
+                "Tomatoes are really very red and round.",
+                prompt="q",
+                constraints=[{"kind": "x", "value": ""}],
+            ),
+        ]
+    )
     made = edit_answers(table, EditConfig(max_per_prompt=2))
     assert made.rows["parent_ids"].to_list() == [["p2"], ["p4"]]
     assert dict(made.dropped.rows()) == {

@@ -12,7 +12,9 @@ from databuild.fix.normalize import NormalizeConfig, normalize_text
 
 def normalize(*texts: str | None) -> list[str | None]:
     rows = pl.DataFrame({"row_id": [str(i) for i in range(len(texts))], "prompt": texts})
-    return normalize_text(rows.cast({"prompt": pl.String}), NormalizeConfig()).rows["prompt"].to_list()
+    return (
+        normalize_text(rows.cast({"prompt": pl.String}), NormalizeConfig()).rows["prompt"].to_list()
+    )
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,10 @@ def normalize(*texts: str | None) -> list[str | None]:
         ("a\r\nb\rc", "a\nb\nc"),
         ("a \n\n\n\n b", "a\n\n b"),
         ("- a\n    - b  c", "- a\n    - b c"),
-        ("x  y\n```py\nif  a:\n\tb  \n\n\n\n```\nz  z", "x y\n```py\nif  a:\n\tb  \n\n\n\n```\nz z"),
+        (
+            "x  y\n```py\nif  a:\n\tb  \n\n\n\n```\nz  z",
+            "x y\n```py\nif  a:\n\tb  \n\n\n\n```\nz z",
+        ),
         ("a  b ```never  closed", "a b ```never  closed"),
         ("", ""),
         (None, None),

@@ -31,7 +31,10 @@ def test_requests_carry_the_derived_seed_and_the_sampling():
     respond(["Hi"], ask, k=2, temperature=0.7, max_tokens=9, stop="END", system="Be kind.")
     assert [r.id for r in ask.requests] == ["r0-0", "r0-1"]
     assert [r.seed for r in ask.requests] == [derive_seed(7, "r0", k) for k in range(2)]
-    assert [(m.role, m.content) for m in ask.requests[0].messages] == [("system", "Be kind."), ("user", "Hi")]
+    assert [(m.role, m.content) for m in ask.requests[0].messages] == [
+        ("system", "Be kind."),
+        ("user", "Hi"),
+    ]
     assert ask.requests[0].sampling == Sampling(temperature=0.7, max_tokens=9, stop=("END",))
 
 
@@ -41,8 +44,13 @@ def test_every_answer_says_how_it_was_drawn():
     row = made.rows.row(4, named=True)
     assert row["parent_ids"] == ["r1"]
     assert {k: row[k] for k in ("k", "model", "temperature", "top_p", "max_tokens", "origin")} == {
-        "k": 1, "model": "fake@1", "temperature": 0.5, "top_p": 1.0, "max_tokens": 256, "origin": "sampled",
-    }  # fmt: skip
+        "k": 1,
+        "model": "fake@1",
+        "temperature": 0.5,
+        "top_p": 1.0,
+        "max_tokens": 256,
+        "origin": "sampled",
+    }
     assert row["sample_seed"] == derive_seed(7, "r1", 1)
     assert row["completion_tokens"] > 0
 
@@ -52,8 +60,11 @@ def test_every_request_ends_as_an_answer_or_failed():
     made = respond(prompts, Asked(refuse_ratio=0.2, time_out_ratio=0.2, truncate_ratio=0.2), k=2)
     assert made.rows.height + made.failed.height == 80
     assert set(made.rows["finish_reason"]) == {"stop", "length"}
-    tried_again = {error: retry for error, retry in made.failed.select("error", "retry").rows()}
-    assert tried_again == {"timed out": True, "refused": False} or set(tried_again.values()) == {True, False}
+    tried_again = dict(made.failed.select("error", "retry").rows())
+    assert tried_again == {"timed out": True, "refused": False} or set(tried_again.values()) == {
+        True,
+        False,
+    }
     assert made.failed["k"].is_between(0, 1).all()
 
 
@@ -84,7 +95,11 @@ def test_an_answer_that_never_came_is_tried_again_and_an_empty_one_is_an_answer(
 
 def test_prompts_may_be_messages():
     ask = Asked()
-    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "Go"}]
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes?"},
+        {"role": "user", "content": "Go"},
+    ]
     respond([turns], ask)
     assert [m.role for m in ask.requests[0].messages] == ["user", "assistant", "user"]
     made = respond([[{"role": "tool", "content": "x"}]], ask)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -16,6 +16,9 @@ from polars.testing import assert_frame_equal
 from databuild.errors import RecipeError
 from databuild.ingest import lines
 from databuild.ingest.files import FilesConfig, peek_columns, plan_splits, read_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ONE = 1 << 30
 
@@ -44,23 +47,36 @@ def errors(failed) -> list[str]:
 
 def test_broken_records_fail_each_with_its_reason_line_and_text(tmp_path):
     path = write(
-        tmp_path, "a.jsonl",
+        tmp_path,
+        "a.jsonl",
         b'{"prompt":"a","n":1}\n\n{broken\n[1]\n{"prompt":"\xff"}\n{"prompt":7}\n{"n":1,"n":2}\n'
         b'{"n":1.5}\n{"n":99999999999999999999}\n{"prompt":"\\ud800"}\n{"n":NaN}\n5\n{"prompt":"z","n":null}',
-    )  # fmt: skip
+    )
     rows, failed = read(path, types={"n": "int"})
     assert rows["prompt"].to_list() == ["a", "z"]
     assert errors(failed) == [
-        "broken JSON", "not an object", "invalid UTF-8", "wrong type", "duplicate key", "wrong type",
-        "wrong type", "invalid Unicode", "broken JSON", "not an object",
-    ]  # fmt: skip
+        "broken JSON",
+        "not an object",
+        "invalid UTF-8",
+        "wrong type",
+        "duplicate key",
+        "wrong type",
+        "wrong type",
+        "invalid Unicode",
+        "broken JSON",
+        "not an object",
+    ]
     assert failed["source_line"].to_list() == list(range(3, 13))
     assert failed["raw"][0] == "{broken"
     assert failed["parent_ids"].to_list() == [[]] * 10
 
 
 def test_a_raw_excerpt_has_at_most_200_characters(tmp_path):
-    path = write(tmp_path, "a.jsonl", '{"prompt":"ok"}\n' + "é" * 5000 + '\n{"prompt":["' + "x" * 900 + '"]}\n')
+    path = write(
+        tmp_path,
+        "a.jsonl",
+        '{"prompt":"ok"}\n' + "é" * 5000 + '\n{"prompt":["' + "x" * 900 + '"]}\n',
+    )
     assert read(path)[1]["raw"].str.len_chars().to_list() == [200, 200]
 
 
@@ -74,7 +90,9 @@ def test_source_record_is_the_byte_offset_of_the_line(tmp_path):
 
 @pytest.mark.parametrize("shard_bytes", [1, 7, 30, 31, 32, 1000])
 def test_splits_of_any_size_hold_every_record_once(tmp_path, shard_bytes):
-    records = [{"prompt": "x" * (i % 9), "n": i, "c": [{"kind": "k", "value": str(i)}]} for i in range(20)]
+    records = [
+        {"prompt": "x" * (i % 9), "n": i, "c": [{"kind": "k", "value": str(i)}]} for i in range(20)
+    ]
     path = write(tmp_path, "a.jsonl", records)
     whole, _ = read(path)
     assert_frame_equal(whole, read(path, shard_bytes=shard_bytes)[0])
@@ -114,18 +132,25 @@ def test_a_json_column_keeps_any_value_as_text(tmp_path):
 
 
 def test_lists_of_objects_keep_their_fields(tmp_path):
-    path = write(tmp_path, "a.jsonl", [{"c": [{"kind": "bullets", "value": "3"}]}, {"c": []}, {"c": None}])
+    path = write(
+        tmp_path, "a.jsonl", [{"c": [{"kind": "bullets", "value": "3"}]}, {"c": []}, {"c": None}]
+    )
     assert read(path)[0]["c"].to_list() == [[{"kind": "bullets", "value": "3"}], [], None]
 
 
 _scalars = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-2, 2) | st.text(max_size=4)
 _values = st.recursive(
-    _scalars, lambda v: st.lists(v, max_size=2) | st.dictionaries(st.sampled_from("ab"), v, max_size=2)
+    _scalars,
+    lambda v: st.lists(v, max_size=2) | st.dictionaries(st.sampled_from("ab"), v, max_size=2),
 )
-_records = st.lists(st.dictionaries(st.sampled_from(["x", "y", "z"]), _values, max_size=3), max_size=6)
+_records = st.lists(
+    st.dictionaries(st.sampled_from(["x", "y", "z"]), _values, max_size=3), max_size=6
+)
 
 
-@given(records=_records, noise=st.lists(st.binary(max_size=6), max_size=2), shard=st.integers(5, 200))
+@given(
+    records=_records, noise=st.lists(st.binary(max_size=6), max_size=2), shard=st.integers(5, 200)
+)
 def test_fast_and_careful_reading_agree_and_lose_nothing(tmp_path_factory, records, noise, shard):
     folder = tmp_path_factory.mktemp("files")
     pieces = [json.dumps(r, ensure_ascii=i % 2 == 0).encode() for i, r in enumerate(records)]
@@ -176,14 +201,18 @@ def test_a_file_without_permission_is_a_clear_error(tmp_path):
 
 def test_wrong_and_reserved_columns_are_clear_errors(tmp_path):
     path = write(tmp_path, "a.jsonl", [{"prompt": "a", "n": 1}])
-    with pytest.raises(RecipeError, match="`key` names a column that the files lack.*did you mean 'prompt'"):
+    with pytest.raises(
+        RecipeError, match=r"`key` names a column that the files lack.*did you mean 'prompt'"
+    ):
         plan_splits(FilesConfig(path="a", key="promt"), [path], ONE)
     with pytest.raises(RecipeError, match="names a column that the files lack"):
         peek_columns(FilesConfig(path="a", rename={"q": "prompt"}), [path])
     with pytest.raises(RecipeError, match="two columns would be called 'prompt'"):
         peek_columns(FilesConfig(path="a", rename={"n": "prompt"}), [path])
     taken = write(tmp_path, "b.jsonl", [{"row_id": "1"}])
-    with pytest.raises(RecipeError, match="databuild keeps for itself.*rename: {row_id: file_row_id}"):
+    with pytest.raises(
+        RecipeError, match=r"databuild keeps for itself.*rename: {row_id: file_row_id}"
+    ):
         peek_columns(FilesConfig(path="b"), [taken])
     with pytest.raises(ValueError, match="unknown type 'number'"):
         FilesConfig(path="a", types={"n": "number"})
@@ -194,8 +223,13 @@ def test_key_and_rename(tmp_path):
     config = {"key": "id", "rename": {"id": "ticket", "instruction": "prompt"}}
     rows, _ = read(path, **config)
     assert rows.row(0, named=True) == {
-        "parent_ids": [], "ticket": 7, "prompt": "Hi", "key": "7", "source_file": "a.jsonl", "source_record": 0,
-    }  # fmt: skip
+        "parent_ids": [],
+        "ticket": 7,
+        "prompt": "Hi",
+        "key": "7",
+        "source_file": "a.jsonl",
+        "source_record": 0,
+    }
     assert peek_columns(FilesConfig(path="a", **config), [path]) == (
         "ticket", "prompt", "key", "source_file", "source_record",
     )  # fmt: skip
@@ -211,7 +245,10 @@ def test_json_arrays_and_json_lines_in_a_json_file(tmp_path):
     rows, failed = read(array)
     assert rows.select("p", "source_record").rows() == [("a", 0), ("b", 1), ("c", 3)]
     assert errors(failed) == ["not an object"]
-    assert read(write(tmp_path, "b.json", '{"p": "a"}\n{"p": "b"}\n'))[0]["p"].to_list() == ["a", "b"]
+    assert read(write(tmp_path, "b.json", '{"p": "a"}\n{"p": "b"}\n'))[0]["p"].to_list() == [
+        "a",
+        "b",
+    ]
     assert read(write(tmp_path, "c.json", '{\n "p": "a"\n}\n'))[0]["p"].to_list() == ["a"]
 
 
@@ -230,12 +267,15 @@ def test_something_after_a_json_array_is_a_failed_record(tmp_path):
 
 
 def test_csv_is_text_unless_declared(tmp_path):
-    path = write(tmp_path, "a.csv", 'id,q,n\r\n007,"a, ""b""\nc",1\r\n008,,x\r\n009,\u2028z\r\n010,d,2\r\n')
+    path = write(
+        tmp_path, "a.csv", 'id,q,n\r\n007,"a, ""b""\nc",1\r\n008,,x\r\n009,\u2028z\r\n010,d,2\r\n'
+    )
     rows, failed = read(path, types={"n": "int"})
     assert rows.select("id", "q", "n").rows() == [("007", 'a, "b"\nc', 1), ("010", "d", 2)]
     assert failed["error"].to_list() == [
-        'wrong type: n is "x", expected whole numbers', "wrong number of fields: 2, the header has 3",
-    ]  # fmt: skip
+        'wrong type: n is "x", expected whole numbers',
+        "wrong number of fields: 2, the header has 3",
+    ]
     assert failed["source_line"].to_list() == [4, 5]
 
 
@@ -275,7 +315,7 @@ def test_parquet_by_row_ranges(tmp_path):
 def test_parquet_files_that_disagree_are_a_clear_error(tmp_path):
     pl.DataFrame({"p": ["a"]}).write_parquet(tmp_path / "a.parquet")
     pl.DataFrame({"p": [1]}).write_parquet(tmp_path / "b.parquet")
-    with pytest.raises(RecipeError, match="the column 'p' is Int64 here and String in a.parquet"):
+    with pytest.raises(RecipeError, match="the column 'p' is Int64 here and String in a"):
         read(tmp_path / "a.parquet", tmp_path / "b.parquet")
     with pytest.raises(RecipeError, match="carry their own types"):
         read(tmp_path / "a.parquet", types={"p": "str"})
@@ -287,7 +327,9 @@ def test_deep_and_wide_values_are_kept_as_json(tmp_path):
     deep: object = "x"
     for _ in range(40):
         deep = [deep]
-    records = [{"deep": deep, "map": {f"k{i}-{j}": 1 for j in range(30)}, "o": {}} for i in range(10)]
+    records = [
+        {"deep": deep, "map": {f"k{i}-{j}": 1 for j in range(30)}, "o": {}} for i in range(10)
+    ]
     rows, failed = read(write(tmp_path, "a.jsonl", records))
     assert failed.is_empty()
     assert rows.schema["map"] == pl.String

@@ -1,22 +1,26 @@
-"""A small lawful input for every step of the stages: the laws are tried on these tables and variants.
+"""A small lawful input for every step of the stages: the laws are tried on these tables and
+variants.
 
-`EXAMPLES[name]` builds an `Example` from an empty folder (a source writes its files there). Tables are
-by input slot; every table has `row_id`. The tables hold what real ones hold: nulls, NaN, blanks,
-emoji, unspaced scripts, equal rows.
+`EXAMPLES[name]` builds an `Example` from an empty folder (a source writes its files there). Tables
+are by input slot; every table has `row_id`. The tables hold what real ones hold: nulls, NaN,
+blanks, emoji, unspaced scripts, equal rows.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from databuild.models.fake import FakeGenerator, FakeOptions
-from databuild.models.protocol import Answer, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from databuild.models.protocol import Answer, Request
 
 NAN = float("nan")
 TEXTS = [
@@ -61,17 +65,20 @@ class FakeAsk:
 
 def texts() -> pl.DataFrame:
     n = len(TEXTS)
-    return pl.DataFrame({
-        "row_id": [f"r{i:02d}" for i in range(n)],
-        "prompt": TEXTS,
-        "quality": [0.5, 0.9, NAN, 1.0, None, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7],
-        "split": ["train", "dev", "holdout", None, "old"] + ["train"] * (n - 5),
-        "topic": ["sky", "sky", "sky", None] + ["other"] * (n - 4),
-    })
+    return pl.DataFrame(
+        {
+            "row_id": [f"r{i:02d}" for i in range(n)],
+            "prompt": TEXTS,
+            "quality": [0.5, 0.9, NAN, 1.0, None, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7],
+            "split": ["train", "dev", "holdout", None, "old"] + ["train"] * (n - 5),
+            "topic": ["sky", "sky", "sky", None] + ["other"] * (n - 4),
+        }
+    )
 
 
 def answers() -> pl.DataFrame:
-    """Answers to three prompts: good, bad, equal, empty, cut, one without an answer, one impossible."""
+    """Answers to three prompts: good, bad, equal, empty, cut, one without an answer, one
+    impossible."""
     lower = [{"kind": "lowercase", "value": ""}]
     short = [{"kind": "max_words", "value": "8"}]
     rows = [
@@ -85,13 +92,27 @@ def answers() -> pl.DataFrame:
         ("b3", "q", "🍅", short, "stop", "sampled", NAN, None),
         ("b4", "q", None, short, "stop", "sampled", None, None),
         ("c0", "r", "tomatoes are red and round and sweet.", None, "stop", None, 1.0, True),
-        ("c1", "r", "tomatoes are red.", [{"kind": "nobody", "value": ""}], "stop", "edited", 0.9, None),
+        (
+            "c1",
+            "r",
+            "tomatoes are red.",
+            [{"kind": "nobody", "value": ""}],
+            "stop",
+            "edited",
+            0.9,
+            None,
+        ),
     ]
     schema = {
-        "row_id": pl.String, "prompt": pl.String, "response": pl.String,
+        "row_id": pl.String,
+        "prompt": pl.String,
+        "response": pl.String,
         "constraints": pl.List(pl.Struct({"kind": pl.String, "value": pl.String})),
-        "finish_reason": pl.String, "origin": pl.String, "verify_score": pl.Float64, "strict_pass": pl.Boolean,
-    }  # fmt: skip
+        "finish_reason": pl.String,
+        "origin": pl.String,
+        "verify_score": pl.Float64,
+        "strict_pass": pl.Boolean,
+    }
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(
         about=pl.lit(["tomato"], dtype=pl.List(pl.String)), topic=pl.lit("tomatoes")
     )
@@ -117,10 +138,16 @@ def _example(
 
 
 def _pairs() -> pl.DataFrame:
-    return pl.DataFrame({
-        "row_id": ["x", "y"], "prompt": ["p", "q"], "chosen": ["good", "fine 🙂"],
-        "rejected": ["bad", ""], "margin": [0.7, 0.2], "strength": ["significantly better", "slightly better"],
-    })  # fmt: skip
+    return pl.DataFrame(
+        {
+            "row_id": ["x", "y"],
+            "prompt": ["p", "q"],
+            "chosen": ["good", "fine 🙂"],
+            "rejected": ["bad", ""],
+            "margin": [0.7, 0.2],
+            "strength": ["significantly better", "slightly better"],
+        }
+    )
 
 
 EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
@@ -132,14 +159,21 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "dedup.minhash": _example(texts, {"prefer": "quality"}),
     "sample.where": _example(texts, {"keep": "quality > 0.2 and len(prompt) > 3"}),
     "sample.parts": _example(texts, {"column": "split", "parts": ["train", "dev"]}),
-    "sample.split": _example(texts, {"parts": {"train": 0.5, "dev": 0.25}, "stratify": "topic"}, seed=7),
-    "sample.mix": lambda _: Example({
-        "rows": texts().select("row_id", "prompt"),
-        "others": unscored().select("row_id", "response"),
-    }),
+    "sample.split": _example(
+        texts, {"parts": {"train": 0.5, "dev": 0.25}, "stratify": "topic"}, seed=7
+    ),
+    "sample.mix": lambda _: Example(
+        {
+            "rows": texts().select("row_id", "prompt"),
+            "others": unscored().select("row_id", "response"),
+        }
+    ),
     "generate.respond": _example(
-        texts, {"model": "start", "k": 3, "max_tokens": 20},
-        generator=FakeAsk(refuse_ratio=0.2, time_out_ratio=0.2), seed=7, models={"model": "fake@1"},
+        texts,
+        {"model": "start", "k": 3, "max_tokens": 20},
+        generator=FakeAsk(refuse_ratio=0.2, time_out_ratio=0.2),
+        seed=7,
+        models={"model": "fake@1"},
     ),
     "reward.verify": _example(unscored),
     "pairs.best": _example(answers),
@@ -147,4 +181,4 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "export.trl": lambda folder: Example(
         {"rows": _pairs()}, {"kind": "preference", "keep": ["margin"]}, {"out": folder}
     ),
-}  # fmt: skip
+}

@@ -1,4 +1,5 @@
-"""The laws on the examples of the stages' steps, called directly, without the engine around them."""
+"""The laws on the examples of the stages' steps, called directly, without the engine around
+them."""
 
 from __future__ import annotations
 
@@ -17,8 +18,11 @@ from polars.testing import assert_frame_equal
 from databuild.engine.laws import check_measure, check_produce, check_select
 from databuild.engine.step import Produced, Step
 
-_SPEC = importlib.util.spec_from_file_location("laws_examples", Path(__file__).with_name("examples.py"))
-assert _SPEC and _SPEC.loader
+_SPEC = importlib.util.spec_from_file_location(
+    "laws_examples", Path(__file__).with_name("examples.py")
+)
+assert _SPEC
+assert _SPEC.loader
 _examples = importlib.util.module_from_spec(_SPEC)
 sys.modules[_SPEC.name] = _examples  # dataclasses look their module up there
 _SPEC.loader.exec_module(_examples)
@@ -39,7 +43,9 @@ def _find_steps() -> dict[str, Step]:
 
 
 STEPS = _find_steps()
-ON_TABLES = sorted(n for n, s in STEPS.items() if s.kind in {"measure", "select", "produce"} and s.inputs)
+ON_TABLES = sorted(
+    n for n, s in STEPS.items() if s.kind in {"measure", "select", "produce"} and s.inputs
+)
 
 
 def _run(step: Step, example, tables):
@@ -94,7 +100,9 @@ def test_the_order_of_rows_does_not_matter(name, tmp_path):
     step, example = STEPS[name], EXAMPLES[name](tmp_path)
     tables = list(example.tables.values())
     straight = _run(step, example, tables)[1]
-    shuffled = _run(step, example, [t.sample(fraction=1.0, shuffle=True, seed=3) for t in tables])[1]
+    shuffled = _run(step, example, [t.sample(fraction=1.0, shuffle=True, seed=3) for t in tables])[
+        1
+    ]
     for one, other in zip(_frames(straight), _frames(shuffled), strict=True):
         assert_frame_equal(one, other, check_row_order=False)
 
@@ -107,7 +115,9 @@ def test_a_row_step_gives_the_same_in_batches_of_any_size(name, tmp_path):
     for size in (1, 5):
         batches = [_frames(_run(step, example, [part])[1]) for part in rows.iter_slices(size)]
         for i, frame in enumerate(whole):
-            assert_frame_equal(frame, pl.concat([batch[i] for batch in batches]), check_row_order=False)
+            assert_frame_equal(
+                frame, pl.concat([batch[i] for batch in batches]), check_row_order=False
+            )
 
 
 @pytest.mark.parametrize("name", [n for n in ON_TABLES if STEPS[n].sees == "group"])

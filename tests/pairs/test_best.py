@@ -46,7 +46,12 @@ def test_one_text_is_kept_once_per_prompt():
         ("a", "p", "x ", 0.9, "sampled", True), ("b", "p", " x", 0.8, "sampled", True),
         ("c", "p", "y", 0.7, "sampled", True), ("d", "q", "x", 0.1, "sampled", True),
     )  # fmt: skip
-    assert reasons(rows, top=2) == {"a": None, "b": "same text as a better one", "c": None, "d": None}
+    assert reasons(rows, top=2) == {
+        "a": None,
+        "b": "same text as a better one",
+        "c": None,
+        "d": None,
+    }
 
 
 def test_equal_scores_go_by_origin_and_then_by_row_id():

@@ -45,7 +45,10 @@ def test_the_best_is_chosen_over_the_worst():
 
 
 def test_more_pairs_are_folded_and_no_answer_stands_twice():
-    assert pairs(sampled(0.1, 0.2, 0.5, 0.8, 0.9), max_pairs_per_prompt=9) == [("4", "0"), ("3", "1")]
+    assert pairs(sampled(0.1, 0.2, 0.5, 0.8, 0.9), max_pairs_per_prompt=9) == [
+        ("4", "0"),
+        ("3", "1"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,21 @@ from databuild.reward.verify import VerifyConfig, measure_obedience
 def verify(response, constraints=(), about=("tomato",), finish="stop") -> dict:
     rules = [{"kind": kind, "value": value} for kind, value in constraints]
     rows = pl.DataFrame(
-        {"row_id": ["a"], "response": [response], "constraints": [rules], "about": [list(about)], "finish_reason": [finish]},
+        {
+            "row_id": ["a"],
+            "response": [response],
+            "constraints": [rules],
+            "about": [list(about)],
+            "finish_reason": [finish],
+        },
         schema={
-            "row_id": pl.String, "response": pl.String, "about": pl.List(pl.String), "finish_reason": pl.String,
+            "row_id": pl.String,
+            "response": pl.String,
+            "about": pl.List(pl.String),
+            "finish_reason": pl.String,
             "constraints": pl.List(pl.Struct({"kind": pl.String, "value": pl.String})),
         },
-    )  # fmt: skip
+    )
     return measure_obedience(rows, VerifyConfig()).row(0, named=True)
 
 
@@ -22,7 +31,11 @@ def test_a_strict_pass_needs_every_constraint_and_every_floor():
     good = verify("tomatoes like a lot of warm sun.", [("lowercase", ""), ("max_words", "9")])
     assert (good["strict_pass"], good["constraint_pass"], good["verify_score"]) == (True, True, 1.0)
     half = verify("Tomatoes like a lot of warm sun.", [("lowercase", ""), ("max_words", "9")])
-    assert (half["strict_pass"], half["constraint_pass"], half["verify_score"]) == (False, False, 0.75)
+    assert (half["strict_pass"], half["constraint_pass"], half["verify_score"]) == (
+        False,
+        False,
+        0.75,
+    )
 
 
 @pytest.mark.parametrize(

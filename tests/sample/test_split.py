@@ -26,7 +26,9 @@ def test_shares_are_exact_in_all_and_in_every_stratum():
     rows = table(400)
     out = split(rows, parts={"train": 0.8, "dev": 0.1, "holdout": 0.1}, stratify="kind")
     assert sizes(out) == {"train": 320, "dev": 40, "holdout": 40}
-    by_kind = out.join(rows, on="row_id").group_by("kind", "part").len().sort("len")["len"].to_list()
+    by_kind = (
+        out.join(rows, on="row_id").group_by("kind", "part").len().sort("len")["len"].to_list()
+    )
     assert by_kind == [10, 10, 30, 30, 80, 240]
 
 

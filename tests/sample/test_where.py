@@ -21,7 +21,11 @@ def test_the_reason_is_the_first_clause_that_fails():
 def test_nan_never_passes():
     rows = pl.DataFrame({"row_id": ["a", "b", "c"], "q": [float("nan"), 0.9, None]})
     for keep in ("q > 0.5", "q >= 0", "not q < 0.5", "q == q"):
-        assert select_where(rows, WhereConfig(keep=keep))["part"].to_list() == ["dropped", "kept", "dropped"]
+        assert select_where(rows, WhereConfig(keep=keep))["part"].to_list() == [
+            "dropped",
+            "kept",
+            "dropped",
+        ]
 
 
 def test_it_reads_the_columns_of_its_condition():
