@@ -69,9 +69,8 @@ def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dic
         >>> from pathlib import Path
         >>> rows = pl.DataFrame({"row_id": ["a"], "prompt": ["Hi"], "response": ["Hello!"]})
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_trl_folder(rows, TrlConfig(), out=Path(folder))
-        {'rows': 1, 'files': ['data/train-00000.parquet'], 'columns': ['prompt', 'completion',
-        'row_id']}
+        ...     write_trl_folder(rows, TrlConfig(), out=Path(folder))["files"]
+        ['data/train-00000.parquet']
     """
     texts = [config.prompt, *_reads(config)]
     lacking = rows.filter(pl.any_horizontal(pl.col(texts).is_null()))["row_id"].to_list()
