@@ -53,7 +53,7 @@ def measure_obedience(rows: pl.DataFrame, config: VerifyConfig) -> pl.DataFrame:
         an `error`.
 
     Cost:
-        About 40 microseconds per answer of 50 words.
+        About 160 microseconds of one core per answer of 50 words with two constraints.
 
     Example:
         >>> rows = pl.DataFrame({
