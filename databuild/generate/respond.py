@@ -125,20 +125,7 @@ def sample_answers(
         >>> made.rows.select("response", "k").rows()
         [('Hi!', 0), ('Hi!', 1)]
     """
-    wanted: list[tuple[str, int, Request]] = []
-    failed: list[tuple[list[str], int | None, str, bool]] = []
-    sampling = config.sampling()
-    for row_id, prompt in rows.select("row_id", config.prompt).iter_rows():
-        try:
-            messages = _messages(prompt, config.system)
-        except ValueError as error:
-            failed.append(([row_id], None, str(error), False))
-            continue
-        for k in range(config.k):
-            # Greedy answers do not depend on a seed: one for all lets a later exam find them again.
-            draw = derive_seed(seed, row_id, k) if config.temperature else 0
-            request = Request(f"{row_id}-{k}", messages, sampling, draw)
-            wanted.append((row_id, k, request))
+    wanted, failed = _requests(rows, config, seed)
     answers = generator([request for _, _, request in wanted])
     made = []
     for row_id, k, request in wanted:
@@ -153,6 +140,25 @@ def sample_answers(
         rows=pl.DataFrame(made, schema=_ROWS, orient="row"),
         failed=pl.DataFrame(failed, schema=_FAILED, orient="row"),
     )
+
+
+def _requests(
+    rows: pl.DataFrame, config: RespondConfig, seed: int
+) -> tuple[list[tuple[str, int, Request]], list[tuple[list[str], int | None, str, bool]]]:
+    """The requests with their row and k, and the prompts that cannot be asked, as failed rows."""
+    wanted: list[tuple[str, int, Request]] = []
+    failed: list[tuple[list[str], int | None, str, bool]] = []
+    sampling = config.sampling()
+    for row_id, prompt in rows.select("row_id", config.prompt).iter_rows():
+        try:
+            messages = _messages(prompt, config.system)
+        except ValueError as error:
+            failed.append(([row_id], None, str(error), False))
+            continue
+        for k in range(config.k):
+            request = Request(f"{row_id}-{k}", messages, sampling, derive_seed(seed, row_id, k))
+            wanted.append((row_id, k, request))
+    return wanted, failed
 
 
 def _fault(answer: Answer) -> tuple[str, bool]:
