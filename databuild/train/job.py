@@ -88,8 +88,8 @@ def train(
 def environment() -> dict[str, str]:
     """Return the variables that must stand before torch is imported.
 
-    Idle OpenMP threads sleep instead of spinning beside other processes; freed memory is kept, which
-    saves a quarter of a million page faults per step; nothing is looked up on the network.
+    Idle OpenMP threads sleep instead of spinning beside other processes; freed memory is kept,
+    which saves a quarter of a million page faults per step; nothing is fetched.
     """
     cores = str(len(os.sched_getaffinity(0)))
     return {

@@ -90,6 +90,8 @@ def _replace(target: Path, fill: Any) -> None:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     fill(part)
+    for path in part.iterdir():  # safetensors makes its files private; a server may be another user
+        path.chmod(part.stat().st_mode & 0o666)
     shutil.rmtree(target, ignore_errors=True)
     part.rename(target)
 

@@ -45,7 +45,7 @@ def build(work: Work, tokenizer: Any, train_rows: Examples, eval_rows: Examples)
         "train_dataset": Dataset.from_list(train_rows.rows),
         "eval_dataset": held,
         "processing_class": tokenizer,
-        "peft_config": _adapter(work.options),
+        "peft_config": _adapter(work.options, model),
         "callbacks": [_reporter(work)],
     }
     trainer = _trainer_class(work.kind, train_rows.lengths())(**arguments)
@@ -140,13 +140,15 @@ def _steps(value: float) -> float:
     return value if value < 1 else int(value)
 
 
-def _adapter(options: TrainOptions) -> Any:
+def _adapter(options: TrainOptions, model: Any) -> Any:
     if options.lora is None:
         return None
     from peft import LoraConfig
 
     lora, targets = options.lora, options.lora.target_modules
     layers = lora.layers_to_transform
+    if layers is not None and targets == "all-linear":
+        targets = _linear_names(model)  # PEFT takes layers with a list of names only
     return LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
@@ -155,6 +157,18 @@ def _adapter(options: TrainOptions) -> Any:
         layers_to_transform=list(layers) if layers is not None else None,
         task_type="CAUSAL_LM",
     )
+
+
+def _linear_names(model: Any) -> tuple[str, ...]:
+    import torch
+
+    head = model.get_output_embeddings()
+    linear = [
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    ]
+    return tuple(sorted(set(linear)))
 
 
 def _trainer_class(kind: str, lengths: list[int]) -> Any:
