@@ -156,17 +156,16 @@ def _requests(
             failed.append(([row_id], None, str(error), False))
             continue
         for k in range(config.k):
-            request = Request(f"{row_id}-{k}", messages, sampling, derive_seed(seed, row_id, k))
+            # Greedy answers depend on no seed: with one for all, a later exam finds them again.
+            draw = derive_seed(seed, row_id, k) if config.temperature else 0
+            request = Request(f"{row_id}-{k}", messages, sampling, draw)
             wanted.append((row_id, k, request))
     return wanted, failed
 
 
 def _fault(answer: Answer) -> tuple[str, bool]:
-    """What went wrong, and whether another try may end better: a refusal and a length come back."""
-    error = answer.error or answer.finish_reason
-    if answer.finish_reason == "error" and "the context" in error:
-        return f"prompt too long: {error}", False
-    return error, answer.finish_reason == "error"
+    """What went wrong, and whether another try may end better: a refusal comes back the same."""
+    return answer.error or answer.finish_reason, answer.finish_reason == "error"
 
 
 def _messages(prompt: str | list[dict[str, Any]] | None, system: str | None) -> tuple[Message, ...]:

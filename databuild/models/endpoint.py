@@ -259,7 +259,8 @@ class _Client:
 
 
 def _failed(request: Request, fate: Fate, error: str) -> _Outcome:
-    return _Outcome(Answer(request.id, None, "error", error=error), fate)
+    finish: FinishReason = "refused" if fate == "refused" else "error"
+    return _Outcome(Answer(request.id, None, finish, error=error), fate)
 
 
 def _read(request: Request, response: httpx.Response) -> _Outcome:

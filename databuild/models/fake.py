@@ -96,7 +96,7 @@ class FakeGenerator:
         prompt_tokens = sum(len(_TOKEN.findall(message.content)) for message in request.messages)
         if prompt_tokens >= options.max_model_len:
             error = f"the prompt has {prompt_tokens} tokens, the context {options.max_model_len}"
-            return Answer(request.id, None, "error", prompt_tokens, error=error)
+            return Answer(request.id, None, "refused", prompt_tokens, error=error)
         chance = "greedy" if sampling.temperature == 0 else request.seed
         draw = _draw(options.seed, request.rendered(), sampling.temperature, sampling.top_p, chance)
         fate = draw.random()

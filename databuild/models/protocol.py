@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 FinishReason = Literal["stop", "length", "refused", "error"]
+"""`refused` would come back the same (too long, filtered); `error` may pass another time."""
 
 
 class Sampling(BaseModel):

@@ -68,7 +68,7 @@ class Server:
             trouble = f"the prompt has {n_tokens} tokens, the context {self.max_model_len}"
         except (ValueError, TypeError, TemplateError) as error:
             trouble = str(error)
-        self.answer(name, text=None, finish="error", n_prompt=n_tokens, error=trouble)
+        self.answer(name, text=None, finish="refused", n_prompt=n_tokens, error=trouble)
 
     def sampling(self, request: Json) -> SamplingParams:
         """Translate the request's sampling; a greedy one needs no random stream."""

@@ -71,7 +71,7 @@ def test_every_request_ends_as_an_answer_or_failed():
 def test_a_prompt_that_is_too_long_fails_and_is_not_tried_again():
     made = respond(["word " * 500], Asked(max_model_len=100))
     assert made.failed.select("error", "retry").rows() == [
-        ("prompt too long: the prompt has 500 tokens, the context 100", False)
+        ("the prompt has 500 tokens, the context 100", False)
     ]
 
 

@@ -91,7 +91,7 @@ class GeneratorContract:
     ):
         requests = [ask(self.too_long, name="long"), ask("Tell me about tea.", name="short")]
         answers = {answer.id: answer for answer in generator.stream(requests)}
-        assert answers["long"].finish_reason == "error"
+        assert answers["long"].finish_reason == "refused"
         assert answers["long"].text is None
         assert re.search(r"context|\d tokens", answers["long"].error or "")
         assert answers["short"].error is None
