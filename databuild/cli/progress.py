@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _WINDOW_S = 30.0
 """The rate is measured over this long, so that it follows what happens now."""
+_ALREADY_S = 0.5
 _PLAIN_EVERY_S = 10.0
 _BAR_CELLS = 24
 _MARKS = {"done": "✓", "failed": "✗"}
@@ -32,6 +34,7 @@ class Meter:
     use: str
     detail: str = ""
     started: float = field(default_factory=time.monotonic)
+    begun: float = -math.inf
     units: int = 0
     unit: str = ""
     done: int = 0
@@ -41,16 +44,20 @@ class Meter:
     def total(self, n: int, unit: str) -> None:
         """Say how many units there will be; counting starts again."""
         self.units, self.unit, self.done = n, unit, 0
+        self.begun = time.monotonic()
         self.recent.clear()
-        self.recent.append((time.monotonic(), 0))
+        self.recent.append((self.begun, 0))
 
     def tick(self, n: int = 1, note: str = "") -> None:
         """Say that `n` more units are done."""
         self.done += n
         self.note = note
-        if "journal" in note:  # looked up, not made: it says nothing about the rate
+        now = time.monotonic()
+        # What was there already is counted at once, or said to come from the journal: it was not
+        # made now, and says nothing about the rate.
+        if "journal" in note or now - self.begun < _ALREADY_S:
             self.recent.clear()
-        self.recent.append((time.monotonic(), self.done))
+        self.recent.append((now, self.done))
 
     def rate(self) -> float | None:
         """Units per second over the last half minute; None before anything is known."""

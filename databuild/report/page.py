@@ -244,11 +244,12 @@ def _options(step: Finished) -> dict[str, Any]:
 
 
 def _models(findings: Findings) -> list[tuple[str, str]]:
-    return [
-        (step.name, step.manifest.model.identity)
-        for step in findings.steps
-        if step.manifest.model is not None
-    ]
+    """The models that the run began with, then those that it made or chose."""
+    made = [(s.name, s.manifest.model.identity) for s in findings.steps if s.manifest.model]
+    known = {identity for _, identity in made}
+    asked = [one for s in findings.steps for one in s.manifest.key_parts.get("models", {}).values()]
+    given = [("at the start", one) for one in dict.fromkeys(asked) if one not in known]
+    return [*given, *made]
 
 
 def _places(findings: Findings) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ GREY, BLUE, ORANGE, GREEN, RED = "#8a8f98", "#2563a8", "#d9822b", "#3d8b57", "#b
 COLOURS = (BLUE, ORANGE, GREEN, "#7a5ba6", RED, "#4b9aa8")
 WIDE, HALF = 812, 394
 """Widths in pixels: of the page's column, and of two plots side by side in it."""
-_CHAR_PX = 6.4
+_CHAR_PX = 7.0
 _FONT = 12
 
 
@@ -117,7 +117,7 @@ def axis(
         low, high = min(low, 0.0), max(high, 0.0)
     if high - low < 1e-12:
         low, high = (low - 0.5, high + 0.5) if low else (0.0, 1.0)
-    raw = (high - low) / 4
+    raw = (high - low) / 5
     power = 10 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
