@@ -1,0 +1,135 @@
+"""The quickstart's own recipe with small numbers: real vLLM, real TRL, both rounds, killed once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import databuild
+
+ROOT = Path(__file__).parents[2]
+RECIPE = str(ROOT / "recipes" / "quickstart.yaml")
+SMALL = ["answers.k=2", "answers.max_tokens=48", "exam.max_tokens=48", "--limit", "20"]
+
+pytestmark = pytest.mark.live
+
+
+def start(runs: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "databuild", "run", RECIPE, *SMALL, "--runs", str(runs), "--json"]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def answered(runs: Path) -> list[str]:
+    """The keys of all journalled requests."""
+    lines = [line for file in runs.glob("journals/*/*.jsonl") for line in file.read_text().splitlines()]
+    return [json.loads(line)[0] for line in lines]
+
+
+def processes_below(mark: int) -> list[str]:
+    """Command lines of living processes that were started with our mark in their environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                environ = (entry / "environ").read_bytes()
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if f"DATABUILD_TEST_RUN={mark}".encode() in environ and command:
+                found.append(command)
+    return found
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Run the recipe, kill it with -9 among the answers of round 1, run it again to the end."""
+    runs = tmp_path_factory.mktemp("quickstart") / "runs"
+    os.environ["DATABUILD_TEST_RUN"] = str(os.getpid())
+    first = start(runs)
+    deadline = time.monotonic() + 600
+    while len(answered(runs)) < 30 and first.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    until = time.monotonic() + 20
+    while processes_below(os.getpid()) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert processes_below(os.getpid()) == [], "a child outlived the killed run"
+    second = start(runs)
+    out, err = second.communicate(timeout=850)
+    assert second.returncode == 0, err[-3000:]
+    return runs, json.loads(out)
+
+
+def test_both_rounds_end_in_a_verdict(run: tuple[Path, dict[str, Any]]) -> None:
+    _, outcome = run
+    assert len(outcome["promotions"]) == 2
+    holdout = outcome["verdicts"]["holdout"]
+    assert holdout["n_prompts"] == 20
+    assert 0 <= holdout["base"]["mean"] <= 1
+    assert Path(outcome["report"]).stat().st_size > 10_000
+
+
+def test_nothing_was_asked_twice(run: tuple[Path, dict[str, Any]]) -> None:
+    runs, _ = run
+    assert [key for key, n in Counter(answered(runs)).items() if n > 1] == []
+
+
+def test_every_row_is_accounted_for(run: tuple[Path, dict[str, Any]]) -> None:
+    runs, _ = run
+    for name, manifest in databuild.status("quickstart", runs=runs).items():
+        assert manifest.status == "complete", name
+        rows = manifest.rows
+        if manifest.kind == "select":
+            assert rows.rows_in == rows.rows_out + rows.dropped, name
+    answers = databuild.status("quickstart", runs=runs)["answers@1"].rows
+    assert answers.rows_in * 2 == answers.rows_out + answers.failed
+
+
+def test_a_second_run_is_all_cache(run: tuple[Path, dict[str, Any]]) -> None:
+    runs, _ = run
+    again = start(runs)
+    out, _ = again.communicate(timeout=60)
+    assert all(step["cached"] for step in json.loads(out)["steps"])
+
+
+def test_why_follows_a_training_row_to_its_source(run: tuple[Path, dict[str, Any]]) -> None:
+    runs, _ = run
+    row = databuild.show("chosen@1", "quickstart", runs=runs).row(0, named=True)
+    (life,) = databuild.why(row["row_id"], "quickstart", runs=runs)
+    trained = [event.step for event in life.events if event.what == "trained"]
+    assert trained == ["sft@1"]
+    parent = life
+    while parent.parents:
+        parent = parent.parents[0]
+    assert parent.row["source_file"] == "train.jsonl"
+
+
+def test_the_datasets_load_and_the_model_answers(run: tuple[Path, dict[str, Any]]) -> None:
+    from datasets import load_dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    runs, outcome = run
+    sft = load_dataset(outcome["exports"]["sft_set@1"], split="train")
+    assert sft.column_names[:2] == ["prompt", "completion"]
+    pairs = load_dataset(outcome["exports"]["dpo_set@1"], split="train")
+    assert {"prompt", "chosen", "rejected"} <= set(pairs.column_names)
+    folder = Path(databuild.status("quickstart", runs=runs)["dpo@1"].model.location)
+    folder = runs / folder
+    tokenizer, model = (kind.from_pretrained(folder) for kind in (AutoTokenizer, AutoModelForCausalLM))
+    ids = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Say hello."}], add_generation_prompt=True, return_tensors="pt",
+        return_dict=True,
+    )  # fmt: skip
+    assert model.generate(**ids, max_new_tokens=4).shape[1] > ids["input_ids"].shape[1]
