@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from databuild.errors import RecipeError, nearest
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Keys = tuple[str | int, ...]
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
+_VARIABLE = re.compile(r"\$\{([^{}]*)\}")
+_SECTIONS = ("vars", "steps", "models")
+_TOP = {*_SECTIONS, "seed", "name", "flywheel", "plugins"}
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,10 @@ def load_document(path: Path, overrides: Iterable[str] = ()) -> Document:
     lines: dict[Keys, int] = {}
     data = _plain(tree, (), lines)
     document = Document(path, data, text, lines)
-    for override in overrides:
-        _override(document, override)
+    asked = list(overrides)
+    for override in asked:
+        others = (other for other in asked if other is not override)
+        _override(document, override, mentions="\n".join([text, *others]))
     return document
 
 
@@ -94,45 +98,73 @@ def _parse(path: Path, text: str) -> CommentedMap:
     except YAMLError as error:
         raise RecipeError(str(path), f"not valid YAML: {error}", fix="correct the file") from error
     if not isinstance(tree, CommentedMap):
-        what = f"a recipe is a mapping, this file holds {type(tree).__name__}"
+        held = "nothing" if tree is None else "a list" if isinstance(tree, list) else "one value"
+        what = f"a recipe is a mapping, this file holds {held}"
         raise RecipeError(str(path), what, fix="start with `name:` and `steps:`")
     return tree
 
 
 def _plain(node: Any, keys: Keys, lines: dict[Keys, int]) -> Any:
-    """Turn ruamel's node types into plain ones; note the line of every key on the way."""
+    """Turn ruamel's node types into plain ones; note the line of every key on the way.
+
+    Keys that came in with `<<` have no line of their own.
+    """
+    if isinstance(node, CommentedMap | CommentedSeq):
+        is_map = isinstance(node, CommentedMap)
+        for key, place in (node.lc.data or {}).items():
+            lines[(*keys, str(key) if is_map else key)] = place[0] + 1
     if isinstance(node, CommentedMap):
-        for key in node:
-            lines[(*keys, str(key))] = node.lc.key(key)[0] + 1
         return {str(key): _plain(value, (*keys, str(key)), lines) for key, value in node.items()}
     if isinstance(node, CommentedSeq):
-        for index in range(len(node)):
-            lines[(*keys, index)] = node.lc.item(index)[0] + 1
         return [_plain(value, (*keys, index), lines) for index, value in enumerate(node)]
+    if isinstance(node, TaggedScalar):
+        return str(node.value)
     for plain in (bool, int, float, str):
         if isinstance(node, plain):
             return plain(node)
     return node
 
 
-def _override(document: Document, override: str) -> None:
+def _override(document: Document, override: str, mentions: str) -> None:
     dotted, equals, text = override.partition("=")
-    if not equals or not dotted:
+    keys = dotted.split(".")
+    if not equals or not all(keys):
         what = f"the override {override!r} is not key=value"
         raise RecipeError("command line", what, fix="write for example `answers.k=4`")
-    keys = dotted.split(".")
-    data = document.data
-    if keys[0] not in data:
-        home = next((top for top in ("vars", "steps") if keys[0] in data.get(top, {})), None)
-        if home is None and keys[0] not in {"seed", "name", "models", "flywheel", "plugins"}:
-            known = [*data, *data.get("vars", {}), *data.get("steps", {})]
-            what = f"the override {override!r} names nothing in the recipe; {nearest(keys[0], known)}"
-            raise RecipeError("command line", what, fix="correct the name before the dot")
-        keys = [home, *keys] if home else keys
-    target = data
+    keys = _full(document.data, keys, override, mentions)
+    target = document.data
     for key in keys[:-1]:
-        target = target.setdefault(key, {})
+        if target.get(key) is None:
+            target[key] = {}
+        target = target[key]
         if not isinstance(target, dict):
             what = f"the override {override!r} goes below {key!r}, which is {target!r}"
             raise RecipeError("command line", what, fix="shorten the key")
-    target[keys[-1]] = _plain(YAML().load(text), (), {}) if text else ""
+    try:
+        target[keys[-1]] = _plain(YAML().load(text), (), {}) if text else ""
+    except YAMLError as error:
+        what = f"the value of the override {override!r} is not valid YAML"
+        raise RecipeError("command line", what, fix="quote the value, as in `key='\"a: b\"'`") from error
+
+
+def _full(data: dict[str, Any], keys: list[str], override: str, mentions: str) -> list[str]:
+    """The keys of an override from the top, where it may begin with a variable or a step.
+
+    A new variable, step or model must be mentioned somewhere, or it would be a typo without effect.
+    """
+    names = {top: list(data[top]) if isinstance(data.get(top), dict) else [] for top in _SECTIONS}
+    if keys[0] not in data:
+        home = next((top for top in ("vars", "steps") if keys[0] in names[top]), None)
+        keys = [home, *keys] if home else keys
+    top = keys[0]
+    if top not in data and top not in _TOP:
+        wrong, known, fix = top, [*data, *names["vars"], *names["steps"]], "name before the dot"
+    elif top in names and len(keys) > 1 and keys[1] not in names[top]:
+        mention = re.escape(f"${{{keys[1]}}}") if top == "vars" else rf"\b{re.escape(keys[1])}\b"
+        if re.search(mention, mentions) or (top == "steps" and len(keys) == 2):  # noqa: PLR2004
+            return keys
+        wrong, known, fix = keys[1], names[top], f"name after `{top}.`"
+    else:
+        return keys
+    what = f"the override {override!r} names nothing in the recipe; {nearest(wrong, known)}"
+    raise RecipeError("command line", what, fix=f"correct the {fix}")
