@@ -11,7 +11,7 @@ import polars as pl
 from databuild.engine.laws import check_measure, check_produce, check_select
 from databuild.engine.step import DROPPED, Produced, Step
 from databuild.engine.store import Counts
-from databuild.errors import LawError
+from databuild.errors import DatabuildError, LawError, StepError
 from databuild.recipe.options import StepConfig
 from databuild.schema.identity import content_ids, occurrences, row_ids
 
@@ -44,10 +44,8 @@ def run_batch(
     Raises:
         LawError: The step returned something that its kind forbids.
     """
-    if split is not None:
-        out = step.run(split, config, **resources)
-    else:
-        out = step.run(inputs[0], config, *inputs[1:], **resources)
+    first = split if split is not None else inputs[0]
+    out = call(step, first, config, *inputs[1:], **resources)
     if step.kind == "produce" and isinstance(out, Produced):
         return _produced(step, inputs, out)
     if step.kind == "measure" and isinstance(out, pl.DataFrame):
@@ -56,6 +54,27 @@ def run_batch(
         return _selected(step, config, inputs[0], out)
     what = f"a {step.kind} step does not return {type(out).__name__}"
     raise LawError(step.name, what, fix="return Produced from a produce step, else a DataFrame")
+
+
+def call(step: Step, *arguments: Any, **resources: Any) -> Any:
+    """Call a step's function. What a user's own step raises becomes an error that names the step.
+
+    Raises:
+        StepError: A plugin's step raised.
+    """
+    if step.plugin is None:
+        return step.run(*arguments, **resources)
+    try:
+        return step.run(*arguments, **resources)
+    except DatabuildError:
+        raise
+    except Exception as error:
+        place = error.__traceback__
+        while place and place.tb_next:
+            place = place.tb_next
+        line = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else str(step.plugin)
+        what = f"your step raised {type(error).__name__}: {error} (at {line})"
+        raise StepError(step.name, what, fix=f"mend {step.plugin} and run again") from error
 
 
 def _measured(step: Step, config: StepConfig, rows: pl.DataFrame, out: pl.DataFrame) -> Batch:

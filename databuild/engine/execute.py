@@ -296,6 +296,10 @@ def _finish_table(task: Task, manifest: Manifest, parts: list[Part]) -> None:
         schema = pl.read_parquet_schema(part_path(task.folder, index))
         columns |= {name: str(dtype) for name, dtype in schema.items()}
     manifest.columns = columns
+    # An attempt with smaller shards may have left more parts than there are now.
+    for path in task.folder.glob("**/part-*.parquet"):
+        if int(path.stem.removeprefix("part-")) >= len(parts):
+            path.unlink()
 
 
 def _check_failures(task: Task, manifest: Manifest) -> None:
