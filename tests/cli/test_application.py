@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import subprocess
+import sys
 
 import pytest
+import typer
+from typer.testing import CliRunner
+
+from databuild.cli.application import Command
 
 PLUGIN = """\
 from databuild import StepConfig, step
@@ -64,16 +70,28 @@ def test_an_error_is_json_too_when_that_was_asked_for(small):
     assert set(error) == {"class", "where", "what", "fix", "exit_code"}
 
 
-def test_a_bug_is_one_line_and_its_traceback_is_kept(small, edit):
+def test_a_step_of_ones_own_that_raises_is_a_step_error_with_its_line(small, edit):
     (small.folder / "own.py").write_text(PLUGIN, encoding="utf-8")
     edit("models:", "plugins: [own.py]\nmodels:")
     edit("  clean:", "  broken:  {use: own.broken, from: facts}\n  clean:")
-    result = small("run", code=70)
-    assert "ZeroDivisionError: a bug of mine" in result.stderr
+    told = small("run", code=4).stderr
+    assert "ZeroDivisionError: a bug of mine" in told
+    assert "own.py:8" in told
+
+
+def test_a_bug_is_one_line_and_its_traceback_is_kept(tmp_path):
+    crashing = typer.Typer()
+
+    @crashing.command("crash", cls=Command)
+    def crash(runs: str) -> None:
+        raise ZeroDivisionError(runs)
+
+    result = CliRunner().invoke(crashing, [str(tmp_path)])
+    assert result.exit_code == 70
+    assert "databuild has a bug: ZeroDivisionError" in result.stderr
     assert "Traceback" not in result.stderr
-    kept = list((small.folder / "runs").glob("traceback-*.txt"))
-    assert len(kept) == 1
-    assert "own.py" in kept[0].read_text(encoding="utf-8")
+    (kept,) = tmp_path.glob("traceback-*.txt")
+    assert "raise ZeroDivisionError(runs)" in kept.read_text(encoding="utf-8")
 
 
 def test_an_unknown_option_is_a_usage_error(small):
@@ -87,6 +105,16 @@ def test_help_is_enough_to_go_on_with(small, command):
     assert "databuild init" in told if not command else f"  databuild {command[0]}" in told
     if not command:
         assert "Exit codes:" in told
+
+
+def test_help_loads_no_table_library():
+    program = (
+        "import sys, databuild.cli.main; print({'polars', 'numpy', 'rich.live'} & set(sys.modules))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "set()\n"
 
 
 def test_the_version_is_printed(small):

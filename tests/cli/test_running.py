@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from databuild.cli.progress import Board, Meter
+from databuild.cli.running import Asked
 
 SLOW = "models.start={fake: {latency_s: 0.05}}"
 
@@ -103,6 +105,23 @@ def test_from_runs_a_step_and_what_follows_again(small):
     told = small.json("run", "--from", "clean")
     assert [s["step"] for s in told["steps"] if s["status"] == "cached"] == ["raw", "facts"]
     assert "did you mean 'clean'" in small("run", "--from", "claen", code=2).stderr
+
+
+def test_the_command_that_goes_on_drops_from_once_it_has_begun():
+    asked = Asked(Path("my recipe.yaml"), ["answers.k=2"], Path("try"), 9, "answers", 2, "cpu")
+    told = (
+        "databuild run 'my recipe.yaml' answers.k=2 --runs try --limit 9 --workers 2 --device cpu"
+    )
+    assert asked.again(set()) == f"{told} --from answers"
+    assert asked.again({"answers@1"}) == told
+
+
+def test_a_run_without_the_report_extra_succeeds_and_says_so(small, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert "No report: report: jinja2 is not installed. Fix: pip" in small("run").stdout
+    told = small.json("run")
+    assert told["report"] is None
+    assert "jinja2" in told["report_trouble"]
 
 
 def test_a_device_is_cpu_or_cuda(small):
