@@ -59,6 +59,12 @@ def check(path: str | Path, overrides: Iterable[str] = ()) -> Checked:
     document = load_document(Path(path), overrides)
     recipe = as_recipe(document)
     folder = document.path.resolve().parent
+    for index, plugin in enumerate(recipe.plugins):
+        if not (folder / plugin).is_file():
+            there = (path.name for path in (folder / plugin).parent.glob("*.py"))
+            name = Path(plugin).name
+            what = f"the plugin file {plugin!r} does not exist; {nearest(name, there)}"
+            raise RecipeError(document.where("plugins", index), what, fix="correct its path")
     steps = all_steps(folder / plugin for plugin in recipe.plugins)
     nodes = bind(unroll(recipe, document), steps, recipe.models, document)
     return Checked(recipe, document, steps, tuple(nodes))

@@ -7,16 +7,17 @@ known name: steps, options, inputs, parts, models, and the columns that a step n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import ValidationError
 
 from databuild.errors import RecipeError, SchemaError, nearest
 from databuild.recipe.options import StepConfig, marked
+from databuild.recipe.validate import likeliest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from databuild.recipe.load import Document
     from databuild.recipe.model import ModelSpec
@@ -94,25 +95,51 @@ def bind(
         SchemaError: A step needs a column that its input does not have.
     """
     waiting = {step.name: step for step in asked}
+    _check_once(asked)
     for step in asked:
-        _check_use(step, steps)
-        _check_references(step, waiting, models, steps)
+        _check_use(step, steps, document)
+        _check_references(step, waiting, models, steps, document)
     done: dict[str, Node] = {}
     while waiting:
         ready = [s for s in waiting.values() if not (_needs(s, steps) & waiting.keys())]
         if not ready:
-            first = next(iter(waiting.values()))
-            what = f"these steps wait for each other: {', '.join(sorted(waiting))}"
-            raise RecipeError(first.where, what, fix="break the circle")
+            raise _circle(waiting, steps)
         done[ready[0].name] = _bind_one(ready[0], steps, done, models, document)
         del waiting[ready[0].name]
     return list(done.values())
 
 
-def _check_use(step: Asked, steps: Mapping[str, StepType]) -> None:
+def _at(document: Document, step: Asked, *keys: str | int) -> str:
+    """`file:line` of an option of a step; of the flywheel where that, and not the user, made the step."""
+    written = ("steps", step.origin)
+    return document.where(*written, *keys) if written in document.lines else step.where
+
+
+def _check_once(asked: list[Asked]) -> None:
+    seen: set[str] = set()
+    for step in asked:
+        if step.name in seen:
+            what = f"two steps would be called {step.name!r}"
+            raise RecipeError(step.where, what, fix="rename a step, or a part that `final` measures")
+        seen.add(step.name)
+
+
+def _circle(waiting: Mapping[str, Asked], steps: Mapping[str, StepType]) -> RecipeError:
+    circle = set(waiting)
+    while True:  # leave out the steps that only wait for the circle
+        needed = {name for one in circle for name in _needs(waiting[one], steps)} & circle
+        if needed == circle:
+            break
+        circle = needed
+    first = next(step for name, step in waiting.items() if name in circle)
+    what = f"these steps wait for each other: {', '.join(sorted(circle))}"
+    return RecipeError(first.where, what, fix="break the circle")
+
+
+def _check_use(step: Asked, steps: Mapping[str, StepType], document: Document) -> None:
     if step.use not in steps:
         what = f"step {step.origin!r} uses {step.use!r}; {nearest(step.use, steps)}"
-        raise RecipeError(step.where, what, fix="correct `use:`")
+        raise RecipeError(_at(document, step, "use"), what, fix="correct `use:`")
 
 
 def _check_references(
@@ -120,19 +147,21 @@ def _check_references(
     known: Mapping[str, Asked],
     models: Mapping[str, ModelSpec],
     steps: Mapping[str, StepType],
+    document: Document,
 ) -> None:
-    for reference in step.inputs.values():
+    for slot, reference in step.inputs.items():
         name = reference.partition(".")[0]
         if name not in known:
             what = f"step {step.origin!r} takes its input from {name!r}; {nearest(name, known)}"
-            raise RecipeError(step.where, what, fix="correct `from:`")
+            raise RecipeError(_at(document, step, "from", slot), what, fix="correct `from:`")
     for option, name in _model_options(step, steps):
         trains = [n for n, s in known.items() if s.use in steps and steps[s.use].kind == "train"]
         if name not in models and name not in trains:
             known_models = [*models, *(n for n in trains)]
             what = f"`{option}` of step {step.origin!r} names the model {name!r}"
             what = f"{what}; {nearest(name, known_models)}"
-            raise RecipeError(step.where, what, fix="name one under `models:` or a train step")
+            where = _at(document, step, option)
+            raise RecipeError(where, what, fix="name one under `models:` or a train step")
 
 
 def _model_options(step: Asked, steps: Mapping[str, StepType]) -> list[tuple[str, str]]:
@@ -155,9 +184,9 @@ def _bind_one(
 ) -> Node:
     kind = steps[step.use]
     config = _config(step, kind, document)
-    inputs = _inputs(step, kind, done, steps)
+    inputs = _inputs(step, kind, done, steps, document)
     paths = _paths(step, config, document)
-    columns = _columns(step, kind, config, inputs, paths, done, steps)
+    columns = _columns(step, kind, config, inputs, paths, done, steps, document)
     return Node(
         name=step.name,
         origin=step.origin,
@@ -177,10 +206,9 @@ def _config(step: Asked, kind: StepType, document: Document) -> StepConfig:
     try:
         return kind.config.model_validate(step.options)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = likeliest(error)
         option = str(first["loc"][0]) if first["loc"] else ""
-        where = document.where("steps", step.origin, *map(str, first["loc"]))
-        where = where if option else step.where
+        where = _at(document, step, *first["loc"])
         if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
             known = nearest(option, [*kind.config.model_fields, "from", "use", "max_failure_ratio"])
             what = f"step {step.origin!r} ({step.use}) has no option {option!r}; {known}"
@@ -193,17 +221,22 @@ def _config(step: Asked, kind: StepType, document: Document) -> StepConfig:
 
 
 def _inputs(
-    step: Asked, kind: StepType, done: Mapping[str, Node], steps: Mapping[str, StepType]
+    step: Asked,
+    kind: StepType,
+    done: Mapping[str, Node],
+    steps: Mapping[str, StepType],
+    document: Document,
 ) -> dict[str, Ref]:
     if not kind.inputs and step.inputs:
         what = f"step {step.origin!r} ({step.use}) reads files and takes no input"
-        raise RecipeError(step.where, what, fix="remove `from:`")
+        raise RecipeError(_at(document, step, "from"), what, fix="remove `from:`")
     named = {slot or kind.inputs[0]: reference for slot, reference in step.inputs.items()}
     unknown = [slot for slot in named if slot not in kind.inputs]
     if unknown:
         what = f"step {step.origin!r} ({step.use}) has no input {unknown[0]!r}"
         what = f"{what}; {nearest(unknown[0], kind.inputs)}"
-        raise RecipeError(step.where, what, fix="correct the names under `from:`")
+        where = _at(document, step, "from", unknown[0])
+        raise RecipeError(where, what, fix="correct the names under `from:`")
     missing = [slot for slot in kind.inputs if slot not in named and slot not in kind.optional]
     if missing:
         what = f"step {step.origin!r} ({step.use}) misses its input {missing[0]!r}"
@@ -212,15 +245,17 @@ def _inputs(
     for slot in (slot for slot in kind.inputs if slot in named):
         name, _, part = named[slot].partition(".")
         refs[slot] = Ref(name, part or None)
-        _check_part(step, refs[slot], done[name], steps)
+        _check_part(step, refs[slot], done[name], steps, _at(document, step, "from", slot))
     return refs
 
 
-def _check_part(step: Asked, ref: Ref, node: Node, steps: Mapping[str, StepType]) -> None:
+def _check_part(
+    step: Asked, ref: Ref, node: Node, steps: Mapping[str, StepType], where: str
+) -> None:
     kind = steps[node.use]
     if kind.kind in {"train", "deliver"}:
         what = f"step {step.origin!r} takes rows from {node.origin!r}, which is a {kind.kind} step"
-        raise RecipeError(step.where, what, fix="take rows from a step that has rows")
+        raise RecipeError(where, what, fix="take rows from a step that has rows")
     if ref.part is None:
         return
     if kind.kind == "select":
@@ -229,7 +264,7 @@ def _check_part(step: Asked, ref: Ref, node: Node, steps: Mapping[str, StepType]
         parts = ()
     if ref.part not in parts:
         what = f"step {step.origin!r} takes {str(ref)!r}, but {node.origin!r} has no part {ref.part!r}"
-        raise RecipeError(step.where, f"{what}; {nearest(ref.part, parts)}", fix="correct `from:`")
+        raise RecipeError(where, f"{what}; {nearest(ref.part, parts)}", fix="correct `from:`")
 
 
 def _paths(step: Asked, config: StepConfig, document: Document) -> tuple[Path, ...]:
@@ -238,8 +273,10 @@ def _paths(step: Asked, config: StepConfig, document: Document) -> tuple[Path, .
     for option, pattern in marked(config, "path"):
         matches = sorted(p for p in folder.glob(pattern) if p.is_file()) if "*" in pattern else [folder / pattern]
         if not matches or not matches[0].exists():
-            where = document.where("steps", step.origin, option)
-            what = f"no file matches {pattern!r} in {folder}"
+            where = _at(document, step, option)
+            beside = (folder / pattern).parent
+            there = [p.name for p in beside.iterdir() if p.is_file()] if beside.is_dir() else []
+            what = f"no file matches {pattern!r} in {folder}; {nearest(Path(pattern).name, there)}"
             raise RecipeError(where, what, fix=f"correct `{option}` (it is relative to the recipe)")
         found += matches
     return tuple(found)
@@ -253,6 +290,7 @@ def _columns(  # noqa: PLR0913, PLR0917 -- all that is known of a step when it i
     paths: tuple[Path, ...],
     done: Mapping[str, Node],
     steps: Mapping[str, StepType],
+    document: Document,
 ) -> tuple[str, ...] | None:
     """The columns of the table that a step yields, None where only the data can tell."""
     if kind.sees == "source":
@@ -264,7 +302,8 @@ def _columns(  # noqa: PLR0913, PLR0917 -- all that is known of a step when it i
             if have is not None and column != "*" and column not in have:
                 what = f"step {step.origin!r} ({step.use}) needs the column {column!r}, which its "
                 what = f"{what}input {slot!r} ({inputs[slot]}) lacks; {nearest(column, have)}"
-                raise SchemaError(step.where, what, fix="correct the name, or add the column before")
+                named = [option for option, text in marked(config, "column") if text == column]
+                raise SchemaError(_at(document, step, *named[:1]), what, fix="correct the name, or add the column before")
     first, added = tables[kind.inputs[0]], kind.columns_added(config)
     if added is None or first is None or None in tables.values():
         return None

@@ -1,7 +1,7 @@
 """Read a recipe's YAML (1.2, through ruamel.yaml) and remember the line of everything in it.
 
 `on`, `no` and `1e-5` mean what they say, a repeated key is an error, and `${name}` stands for a
-variable. Overrides (`key=value`) are put in before anything is checked, so that they are checked too.
+variable. Overrides (`key=value`) are put in before anything is checked, so they are checked too.
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ def _override(document: Document, override: str, mentions: str) -> None:
         target[keys[-1]] = _plain(YAML().load(text), (), {}) if text else ""
     except YAMLError as error:
         what = f"the value of the override {override!r} is not valid YAML"
-        raise RecipeError("command line", what, fix="quote the value, as in `key='\"a: b\"'`") from error
+        raise RecipeError(
+            "command line", what, fix="quote the value, as in `key='\"a: b\"'`"
+        ) from error
 
 
 def _full(data: dict[str, Any], keys: list[str], override: str, mentions: str) -> list[str]:
@@ -161,7 +163,7 @@ def _full(data: dict[str, Any], keys: list[str], override: str, mentions: str) -
         wrong, known, fix = top, [*data, *names["vars"], *names["steps"]], "name before the dot"
     elif top in names and len(keys) > 1 and keys[1] not in names[top]:
         mention = re.escape(f"${{{keys[1]}}}") if top == "vars" else rf"\b{re.escape(keys[1])}\b"
-        if re.search(mention, mentions) or (top == "steps" and len(keys) == 2):  # noqa: PLR2004
+        if re.search(mention, mentions) or (top == "steps" and len(keys) == 2):
             return keys
         wrong, known, fix = keys[1], names[top], f"name after `{top}.`"
     else:

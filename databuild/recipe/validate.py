@@ -8,12 +8,17 @@ from pydantic import BaseModel, ValidationError
 
 from databuild.errors import RecipeError, nearest
 from databuild.recipe.load import fill
-from databuild.recipe.model import Flywheel, ModelSpec, Recipe
+from databuild.recipe.model import Final, Flywheel, Gate, ModelSpec, Recipe
 
 if TYPE_CHECKING:
     from databuild.recipe.load import Document
 
-_MODELS: dict[str, type[BaseModel]] = {"": Recipe, "flywheel": Flywheel, "models": ModelSpec}
+_MODELS: dict[str, type[BaseModel]] = {
+    "flywheel": Flywheel,
+    "flywheel.gate": Gate,
+    "flywheel.final": Final,
+    "models": ModelSpec,
+}
 
 
 def as_recipe(document: Document) -> Recipe:
@@ -30,7 +35,13 @@ def as_recipe(document: Document) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        raise _explain(document, error.errors(include_url=False)[0]) from error
+        raise _explain(document, likeliest(error)) from error
+
+
+def likeliest(error: ValidationError) -> Any:
+    """The fault to tell of: a name that is not there explains the one that is missing."""
+    faults = error.errors(include_url=False)
+    return next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
 
 
 def _explain(document: Document, fault: Any) -> RecipeError:
@@ -38,7 +49,8 @@ def _explain(document: Document, fault: Any) -> RecipeError:
     where = document.where(*path)
     name = ".".join(map(str, path))
     if fault["type"] == "extra_forbidden":
-        section = str(path[0]) if len(path) > 1 else ""
+        inside = ".".join(map(str, path[:-1]))
+        section = "models" if path[0] == "models" else inside
         known = _MODELS.get(section, Recipe).model_fields
         what = f"a recipe has no field {name!r}; {nearest(str(path[-1]), known)}"
         return RecipeError(where, what, fix="correct the name")
@@ -51,4 +63,4 @@ def _explain(document: Document, fault: Any) -> RecipeError:
 
 def _short(value: object) -> str:
     text = repr(value)
-    return text if len(text) < 80 else f"{text[:77]}..."  # noqa: PLR2004 -- fits a terminal
+    return text if len(text) < 80 else f"{text[:77]}..."

@@ -77,7 +77,10 @@ def test_every_key_and_item_has_its_line(tmp_path: Path) -> None:
     [
         ("name: r\nsteps: {}\nname: s\n", r'r\.yaml:3: not valid YAML: .*duplicate key "name"'),
         ("name: r\nsteps:\n  a: {use: x}\n  a: {use: y}\n", r'r\.yaml:4: .*duplicate key "a"'),
-        ("name: r\nsteps: [a\nseed: 1\n", r"r\.yaml:3: not valid YAML: .*flow sequence.*Fix: correct this line"),
+        (
+            "name: r\nsteps: [a\nseed: 1\n",
+            r"r\.yaml:3: not valid YAML: .*flow sequence.*Fix: correct this line",
+        ),
         ("name: 'r\n", r"r\.yaml:2: not valid YAML"),
         ("name: r\n\tseed: 1\n", r"r\.yaml:2: not valid YAML"),
         ("name: r\n---\nname: s\n", r"r\.yaml:2: not valid YAML: expected a single document"),
