@@ -29,17 +29,17 @@ Example:
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import polars as pl
 
-from databuild.errors import RecipeError
+from databuild.errors import DatabuildError, RecipeError
 from databuild.recipe.options import StepConfig, marked
 
 Kind = Literal["measure", "select", "produce", "train", "deliver"]
@@ -182,30 +182,51 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
 
 
 _PLUGIN_PREFIX = "databuild_plugin_"
+_SOURCE = "_databuild_source"
 
 
 def load_plugin(path: Path) -> list[Step]:
     """Load a user's Python file and return the steps that it declares, in its order.
 
+    A file that was edited since it was loaded is loaded again: its source is part of every key, so
+    what runs must be what was hashed.
+
     Raises:
         RecipeError: The file is missing, or cannot be imported.
     """
-    if not path.is_file():
-        raise RecipeError(str(path), "this plugin file does not exist", fix="correct its path")
+    if path.suffix != ".py":
+        raise RecipeError(str(path), "this is not a Python file", fix="name a .py file")
+    try:
+        source = path.read_text(encoding="utf-8")
+    except OSError as error:
+        what = f"this plugin file cannot be read: {error.strerror}"
+        raise RecipeError(str(path), what, fix="correct its path") from error
     name = _PLUGIN_PREFIX + path.resolve().as_posix().encode().hex()
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise RecipeError(str(path), "this is not a Python file", fix="name a .py file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
+    known = sys.modules.get(name)
+    if known is None or known.__dict__.get(_SOURCE) != source:
+        known = sys.modules[name] = _import(path, name, source)
+    return [value for value in vars(known).values() if isinstance(value, Step)]
+
+
+def _import(path: Path, name: str, source: str) -> ModuleType:
+    """Import exactly this source: Python's own cache would miss an edit within one second."""
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    before = sys.modules.get(name)
+    sys.modules[name] = module  # dataclasses and annotations look their module up there
+    try:
+        exec(compile(source, str(path), "exec"), vars(module))  # noqa: S102 -- the user's own steps
+    except Exception as error:
+        if before is None:
             del sys.modules[name]
-            what = f"the plugin cannot be imported: {type(error).__name__}: {error}"
-            raise RecipeError(str(path), what, fix="make `python <file>` run") from error
-    return [value for value in vars(sys.modules[name]).values() if isinstance(value, Step)]
+        else:
+            sys.modules[name] = before
+        if isinstance(error, DatabuildError):
+            raise
+        what = f"the plugin cannot be imported: {type(error).__name__}: {error}"
+        raise RecipeError(str(path), what, fix="make `python <file>` run") from error
+    vars(module)[_SOURCE] = source
+    return module
 
 
 def load_step(module: str, function: str, plugin: Path | None) -> Step:
