@@ -72,7 +72,7 @@ class Journal:
                 whole += len(line)
                 try:
                     key, value = json.loads(line)
-                    self._entries[key] = value
+                    self._entries[str(key)] = dict(value)
                 except (ValueError, TypeError):
                     self.damaged += 1
         if whole < self._path.stat().st_size:

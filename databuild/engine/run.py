@@ -18,7 +18,7 @@ from databuild.engine.outputs import Identity, Output, Outputs
 from databuild.engine.plan import standing
 from databuild.engine.resources import Services, Watcher
 from databuild.engine.shards import committed
-from databuild.engine.store import Manifest, write_json
+from databuild.engine.store import Manifest, sweep, write_json, writing
 from databuild.errors import StepError
 from databuild.recipe.bind import Node
 
@@ -107,7 +107,7 @@ def _run_node(  # noqa: PLR0913, PLR0917 -- the run's own loop body
         shutil.rmtree(folder, ignore_errors=True)
         manifest = _new_manifest(node, step.kind, identity, outputs)
     _forget_failures(folder, manifest)
-    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     manifest.status = "unfinished"
     _save(outputs, node, identity, manifest)
     progress = watcher.step_starts(node.name, node.use, "resumed" if status == "resume" else "")
@@ -163,6 +163,8 @@ def check_accounts(manifest: Manifest) -> None:
 def _save(outputs: Outputs, node: Node, identity: Identity, manifest: Manifest) -> None:
     check_accounts(manifest)
     folder = outputs.store.folder(node.name, identity.key)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "manifest.json", manifest.model_dump(mode="json"))
 
 

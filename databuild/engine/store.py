@@ -12,6 +12,7 @@ Everything is written to a temporary name, fsynced and renamed, so a file that i
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -157,7 +158,9 @@ class Store:
         Raises:
             StoreError: Another run holds it.
         """
-        with writing(self.root), (self.root / ".lock").open("a+") as handle:
+        with writing(self.root):
+            handle = (self.root / ".lock").open("a+")
+        with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -165,9 +168,10 @@ class Store:
                 what = f"another run works in this folder (process {handle.read().strip()})"
                 fix = "wait for it to end, or use another folder with `--runs DIR`"
                 raise StoreError(str(self.root), what, fix=fix) from error
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
+            with writing(self.root):
+                handle.truncate(0)
+                handle.write(str(os.getpid()))
+                handle.flush()
             yield
 
     def manifest(self, step: str, key: str) -> Manifest | None:
@@ -189,8 +193,14 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / "manifest.json"
     if not path.exists():
         return None
+    content = read_json(path)
+    if content.get("format") != FORMAT:
+        found = content.get("format")
+        what = f"the manifest has format {found}, this databuild reads format {FORMAT}"
+        fix = f"use another folder with `--runs DIR`, or delete {folder} and run again"
+        raise StoreError(str(path), what, fix=fix)
     try:
-        return Manifest.model_validate(read_json(path))
+        return Manifest.model_validate(content)
     except ValidationError as error:
         what = f"the manifest is of another version or damaged ({error.error_count()} faults)"
         fix = f"delete {folder} and run again"
@@ -204,11 +214,10 @@ def read_json(path: Path) -> dict[str, Any]:
         StoreError: It cannot be read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         fix = "delete the file and run again"
         raise StoreError(str(path), f"it cannot be read: {error}", fix=fix) from error
-    return dict(content)
 
 
 @contextmanager
@@ -221,33 +230,56 @@ def writing(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fix = "make room or writable there, and run again: everything finished is kept"
-        raise StoreError(str(place), f"cannot write: {error.strerror or error}", fix=fix) from error
+        raise _refused(place, error.strerror or str(error)) from error
     except pl.exceptions.ComputeError as error:
-        fix = "make room or writable there, and run again: everything finished is kept"
-        raise StoreError(str(place), f"cannot write: {error}", fix=fix) from error
+        raise _refused(place, str(error)) from error
+
+
+@contextmanager
+def making_room(place: Path) -> Iterator[None]:
+    """Turn "no space left" in a step that writes files itself into the same clear error.
+
+    Raises:
+        StoreError: No space is left. Everything else is the step's own trouble and passes.
+    """
+    try:
+        yield
+    except (OSError, pl.exceptions.ComputeError) as error:
+        is_full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
+        if not is_full and os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise _refused(place, os.strerror(errno.ENOSPC)) from error
+
+
+def _refused(place: Path, reason: str) -> StoreError:
+    fix = "make room or writable there, and run again: everything finished is kept"
+    return StoreError(str(place), f"cannot write: {reason}", fix=fix)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file whole or not at all."""
     with writing(path):
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        _commit(temporary, path)
+        with _temporary(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def write_part(folder: Path, index: int, rows: pl.DataFrame, part: Part | None = None) -> None:
     """Commit `part-<index>.parquet`, with its counts in its own metadata."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        path = part_path(folder, index)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         metadata = {"databuild": part.model_dump_json()} if part else None
-        rows.write_parquet(
-            temporary, compression="zstd", compression_level=1,
-            row_group_size=ROW_GROUP_ROWS, metadata=metadata,
-        )  # fmt: skip
-        _commit(temporary, path)
+        with _temporary(part_path(folder, index)) as temporary:
+            rows.write_parquet(
+                temporary, compression="zstd", compression_level=1,
+                row_group_size=ROW_GROUP_ROWS, metadata=metadata,
+            )  # fmt: skip
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed attempt left half-written in a step's folder."""
+    for name in (".part-*.parquet.*", ".manifest.json.*"):
+        for path in folder.glob(f"**/{name}"):
+            path.unlink(missing_ok=True)
 
 
 def part_path(folder: Path, index: int) -> Path:
@@ -277,7 +309,9 @@ def staged(folder: Path) -> Iterator[Path]:
     with writing(folder):
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
+    with making_room(folder):
         yield staging
+    with writing(folder):
         for item in sorted(staging.iterdir()):
             target = folder / item.name
             if target.is_dir():
@@ -286,7 +320,14 @@ def staged(folder: Path) -> Iterator[Path]:
         staging.rmdir()
 
 
-def _commit(temporary: Path, path: Path) -> None:
-    with temporary.open("rb") as handle:
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A name to write to; what was written becomes `path` in one move, or is gone if that failed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
