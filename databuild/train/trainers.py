@@ -195,7 +195,7 @@ def _trainer_class(kind: str, lengths: list[int]) -> Any:
 def _reporter(work: Work) -> Any:
     from transformers import TrainerCallback
 
-    class Reporter(TrainerCallback):  # type: ignore[misc] # transformers loads it lazily
+    class Reporter(TrainerCallback):
         def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
             logs = logs or {}
             for name in ("loss", "grad_norm", "eval_loss"):

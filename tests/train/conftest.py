@@ -16,7 +16,7 @@ TEMPLATE = (
     "+ '<|end|>' + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|start|>assistant\n' }}{% endif %}"
 )
-WORDS = "red green blue lamp river stone cloud seven bread train".split()
+WORDS = ["red", "green", "blue", "lamp", "river", "stone", "cloud", "seven", "bread", "train"]
 
 
 @pytest.fixture(scope="session")
@@ -33,10 +33,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     reader = Tokenizer(models.BPE(vocab=words, merges=[]))
     reader.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     reader.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=reader, eos_token="<|end|>", pad_token="<|pad|>", chat_template=TEMPLATE
-    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=reader, chat_template=TEMPLATE)
+    tokenizer.eos_token, tokenizer.pad_token = "<|end|>", "<|pad|>"
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|start|>"]})
+    torch.set_num_threads(1)  # a second one only waits: the matrices are tiny, the cores shared
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(words), hidden_size=64, intermediate_size=128, num_hidden_layers=2,

