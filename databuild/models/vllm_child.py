@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,10 @@ from databuild.engine.child import Channel, Json, connect
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
+
+
+WATCH_S = 0.5
+"""How often the engine's processes are looked at."""
 
 
 class Server:
@@ -147,6 +153,36 @@ class Server:
             self.is_asleep = False
 
 
+def watch_engine(parent: Channel) -> None:
+    """Tell the parent when one of vLLM's processes dies; its own client waits for ever."""
+    import psutil
+
+    engine = [
+        (process, process.name())
+        for process in psutil.Process().children(recursive=True)
+        if "resource_tracker" not in " ".join(process.cmdline())
+    ]
+
+    def watch() -> None:
+        while True:
+            for process, name in engine:
+                if not process.is_running() or _is_zombie(process):
+                    parent.send({"fatal": f"vLLM's process {name} ({process.pid}) died"})
+                    return
+            time.sleep(WATCH_S)
+
+    threading.Thread(target=watch, name="engine watch", daemon=True).start()
+
+
+def _is_zombie(process: Any) -> bool:
+    import psutil
+
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
 def fold_seed(seed: int, bits: int) -> int:
     """Fold all of a seed's bits into the `bits` that the engine's stream depends on.
 
@@ -177,6 +213,7 @@ def main() -> None:
     options = parent.receive() or {}
     try:
         server = start(parent, options)
+        watch_engine(parent)
         parent.send({"ready": {"max_model_len": server.max_model_len, "pid": os.getpid()}})
         server.run()
     except Exception as error:  # noqa: BLE001 - the process boundary: all that failed is told
