@@ -35,23 +35,31 @@ class Batch:
 def run_batch(
     step: Step,
     config: StepConfig,
-    inputs: Sequence[pl.DataFrame],
+    inputs: Sequence[pl.DataFrame | None],
     resources: Mapping[str, Any],
     split: Mapping[str, Any] | None = None,
 ) -> Batch:
     """Call the step's function on its inputs (or, for a source, on a split) and check its laws.
+
+    Args:
+        step: What to run.
+        config: Its options.
+        inputs: One table per slot of the step, None for an optional one that is not given.
+        resources: What it needs besides.
+        split: For a source, in place of inputs.
 
     Raises:
         LawError: The step returned something that its kind forbids.
     """
     first = split if split is not None else inputs[0]
     out = call(step, first, config, *inputs[1:], **resources)
+    tables = [table for table in inputs if table is not None]
     if step.kind == "produce" and isinstance(out, Produced):
-        return _produced(step, inputs, out)
+        return _produced(step, tables, out)
     if step.kind == "measure" and isinstance(out, pl.DataFrame):
-        return _measured(step, config, inputs[0], out)
+        return _measured(step, config, tables[0], out)
     if step.kind == "select" and isinstance(out, pl.DataFrame):
-        return _selected(step, config, inputs[0], out)
+        return _selected(step, config, tables[0], out)
     what = f"a {step.kind} step does not return {type(out).__name__}"
     raise LawError(step.name, what, fix="return Produced from a produce step, else a DataFrame")
 
@@ -90,7 +98,7 @@ def _measured(step: Step, config: StepConfig, rows: pl.DataFrame, out: pl.DataFr
     failed = out.filter(pl.col("error").is_not_null()).select("row_id", "error")
     counts = Counts(
         rows_in=rows.height, rows_out=out.height, failed=failed.height,
-        by_reason=_reasons(failed, "error"),
+        by_reason=reasons(failed, "error"),
     )  # fmt: skip
     return Batch(out.select("row_id", *added).sort("row_id"), _nothing(), failed, counts)
 
@@ -104,7 +112,7 @@ def _selected(step: Step, config: StepConfig, rows: pl.DataFrame, out: pl.DataFr
     dropped = out.filter(pl.col("part") == DROPPED).select("row_id", "reason", "evidence")
     counts = Counts(
         rows_in=rows.height, rows_out=kept.height, dropped=dropped.height,
-        by_reason=_reasons(dropped, "reason"),
+        by_reason=reasons(dropped, "reason"),
         by_part=dict(kept.group_by("part").len().sort("part").iter_rows()),
     )  # fmt: skip
     return Batch(kept, dropped, _nothing(), counts)
@@ -127,11 +135,11 @@ def _produced(step: Step, inputs: Sequence[pl.DataFrame], out: Produced) -> Batc
     counts = Counts(
         rows_in=sum(table.height for table in inputs), rows_out=rows.height,
         dropped=dropped.height, failed=failed.height, retry=retry,
-        by_reason=_reasons(dropped, "reason") | _reasons(failed, "error"),
+        by_reason=reasons(dropped, "reason") | reasons(failed, "error"),
     )  # fmt: skip
     if "generator" in step.needs:
-        counts.tokens_in = int(rows["prompt_tokens"].sum())
-        counts.tokens_out = int(rows["completion_tokens"].sum())
+        counts.tokens_in = _sum(rows, "prompt_tokens")
+        counts.tokens_out = _sum(rows, "completion_tokens")
     return Batch(rows, dropped, failed, counts, tuple(own))
 
 
@@ -154,7 +162,12 @@ def _carry(step: Step, rows: pl.DataFrame, inputs: Sequence[pl.DataFrame]) -> pl
     )
 
 
-def _reasons(rows: pl.DataFrame, column: str) -> dict[str, int]:
+def _sum(rows: pl.DataFrame, column: str) -> int:
+    return int(rows[column].sum()) if column in rows.columns else 0
+
+
+def reasons(rows: pl.DataFrame, column: str) -> dict[str, int]:
+    """How often each reason was given; what follows a colon tells rows apart and is left out."""
     if rows.is_empty():
         return {}
     short = pl.col(column).str.split(":").list.first().str.slice(0, 80)

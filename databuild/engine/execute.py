@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from databuild.engine.batch import Batch, run_batch
+from databuild.engine.batch import Batch, call, reasons, run_batch
 from databuild.engine.local import run_jobs
 from databuild.engine.resources import Ask, Progress, Services
 from databuild.engine.shards import (
@@ -26,7 +26,7 @@ from databuild.engine.shards import (
 from databuild.engine.step import Step
 from databuild.engine.store import Counts, Manifest, ModelTarget, Part, part_path, staged, write_json, write_part
 from databuild.engine.table import View
-from databuild.errors import StepError
+from databuild.errors import SchemaError, StepError, nearest
 from databuild.recipe.bind import Node
 from databuild.schema.identity import add_digests, digest_text
 
@@ -88,6 +88,7 @@ def execute(task: Task, manifest: Manifest) -> Manifest:
     Raises:
         StepError: Too many requests failed, or an input part is empty where a step cannot do without.
     """
+    _check_columns(task)
     if task.step.kind in {"train", "deliver"}:
         _deliver(task, manifest)
     else:
@@ -97,6 +98,31 @@ def execute(task: Task, manifest: Manifest) -> Manifest:
     shutil.rmtree(task.folder / SCRATCH, ignore_errors=True)
     manifest.status = "complete"
     return manifest
+
+
+def _check_columns(task: Task) -> None:
+    """Refuse what `check` could not see, because only the data tells a source's columns.
+
+    Raises:
+        SchemaError: An input lacks a column, or has the one that is to be measured.
+    """
+    step, config = task.step, task.node.config
+    where = f"{task.node.where}, step {task.node.name}"
+    for slot, view in task.views.items():
+        for column in (*step.columns_read(config), *step.grouped_by(config)):
+            if column != "*" and column not in view.columns:
+                what = f"the input {slot!r} has no column {column!r}; {nearest(column, view.columns)}"
+                raise SchemaError(where, what, fix="correct the name, or look at the source's files")
+    if step.kind == "measure":
+        _check_new(task, step.columns_added(config) or ())
+
+
+def _check_new(task: Task, added: Iterable[str]) -> None:
+    clash = sorted(set(added) & set(task.views[task.step.inputs[0]].columns))
+    if clash:
+        what = f"{task.step.name} would overwrite the column {clash[0]!r}"
+        where = f"{task.node.where}, step {task.node.name}"
+        raise SchemaError(where, what, fix="remove the step, or give its columns another name")
 
 
 def _parts(task: Task, manifest: Manifest) -> Iterator[Part]:
@@ -174,7 +200,8 @@ def _run_table(task: Task) -> Iterator[Part]:
     step, config = task.step, task.node.config
     columns = None if step.carries else step.columns_read(config)
     columns = columns if step.sees == "table" else (*(columns or ()), *step.grouped_by(config))
-    tables = [task.views[slot].read(columns) for slot in step.inputs if slot in task.views]
+    views = (task.views.get(slot) for slot in step.inputs)
+    tables = [None if view is None else view.read(columns) for view in views]
     batch = run_batch(step, config, tables, task.resources())
     if step.kind == "produce":
         pieces = max(1, -(-batch.rows.height // task.settings.shard_rows))
@@ -225,13 +252,10 @@ def _aligned(task: Task, batch: Batch) -> Iterator[Part]:
 def _recount(
     step: Step, rows_in: int, rows: pl.DataFrame, dropped: pl.DataFrame, failed: pl.DataFrame
 ) -> Counts:
-    def tally(frame: pl.DataFrame, column: str) -> dict[str, int]:
-        return dict(frame.group_by(column).len().iter_rows()) if frame.height else {}
-
     return Counts(
         rows_in=rows_in, rows_out=rows.height, dropped=dropped.height, failed=failed.height,
-        by_reason=tally(dropped, "reason") | tally(failed, "error"),
-        by_part=tally(rows, "part") if step.kind == "select" else {},
+        by_reason=reasons(dropped, "reason") | reasons(failed, "error"),
+        by_part=reasons(rows, "part") if step.kind == "select" else {},
     )  # fmt: skip
 
 
@@ -257,7 +281,8 @@ def _deliver(task: Task, manifest: Manifest) -> None:
         given = {"out": out} if "out" in task.step.needs else {}
         others = {name: task.resource(name) for name in task.step.needs if name != "out"}
         slots = [slot for slot in task.step.inputs if slot in task.views]
-        facts = task.step.run(config=config, **dict(zip(slots, tables, strict=True)), **given, **others)
+        named = dict(zip(slots, tables, strict=True))
+        facts = call(task.step, config=config, **named, **given, **others)
     manifest.metrics = dict(facts)
     rows = sum(table.height for table in tables)
     skipped = pl.DataFrame(manifest.metrics.pop("rows_skipped", []), schema=_SKIPPED)
@@ -275,7 +300,12 @@ def _deliver(task: Task, manifest: Manifest) -> None:
         else:
             where = f"{task.folder.parent.name}/{task.folder.name}/best"
             identity = f"{task.node.origin}:{manifest.key}"
-            manifest.model = ModelTarget(identity=identity, kind="folder", location=where)
+            # It is run as the model that it grew from: an engine's options are no part of weights.
+            start = task.targets.get("model")
+            options = start.options if start and start.kind in {"folder", "packaged"} else {}
+            manifest.model = ModelTarget(
+                identity=identity, kind="folder", location=where, options=options
+            )
 
 
 def _finish_table(task: Task, manifest: Manifest, parts: list[Part]) -> None:
@@ -295,6 +325,8 @@ def _finish_table(task: Task, manifest: Manifest, parts: list[Part]) -> None:
     for index in range(len(parts)):
         schema = pl.read_parquet_schema(part_path(task.folder, index))
         columns |= {name: str(dtype) for name, dtype in schema.items()}
+    if task.step.kind == "measure":
+        _check_new(task, columns.keys() - {"row_id"})
     manifest.columns = columns
     # An attempt with smaller shards may have left more parts than there are now.
     for path in task.folder.glob("**/part-*.parquet"):

@@ -2,7 +2,8 @@
 
 1. measure: exactly one result per row; new columns only.
 2. select: exactly one part per row; a dropped row has a reason.
-3. produce: parents exist in the inputs; every input row is a parent, failed, or dropped.
+3. produce: every row has parents (a source's none), and they exist in the inputs; every input row
+   is a parent, failed with an error, or dropped with a reason.
 """
 
 from __future__ import annotations
@@ -48,12 +49,13 @@ def check_select(step: Step, rows: pl.DataFrame, out: pl.DataFrame, parts: Seque
 
 def check_produce(step: Step, inputs: Iterable[pl.DataFrame], out: Produced) -> None:
     """Raise LawError unless parents exist and no input row vanished."""
-    given = pl.concat([t.select("row_id") for t in inputs]) if step.inputs else _no_ids()
+    _check_frames(step, out)
+    given = pl.concat([_no_ids(), *(table.select("row_id") for table in inputs)])
     reserved = sorted((RESERVED - {"parent_ids"}) & set(out.rows.columns) - {"part"})
     if reserved:
         raise LawError(step.name, f"it makes {reserved}", fix="leave these columns to the engine")
     used = [_parents(out.rows), _parents(out.failed), _ids(out.dropped)]
-    strangers = pl.concat(used).join(given, on="row_id", how="anti") if step.inputs else _no_ids()
+    strangers = pl.concat(used).join(given, on="row_id", how="anti")
     if strangers.height:
         what = f"{strangers.height} parents are no rows of its input, as {_some(strangers)}"
         raise LawError(step.name, what, fix="take `parent_ids` from the input's row_id")
@@ -65,6 +67,32 @@ def check_produce(step: Step, inputs: Iterable[pl.DataFrame], out: Produced) -> 
     if twice.height:
         what = f"{twice.height} rows are dropped and have children, as {_some(twice)}"
         raise LawError(step.name, what, fix="drop only rows that became nothing")
+
+
+def _check_frames(step: Step, out: Produced) -> None:
+    """Raise LawError unless rows name parents (a source's none), and losses a reason or an error."""
+    wanted = {
+        "rows": (out.rows, {"parent_ids"}),
+        "failed": (out.failed, {"parent_ids", "error"}),
+        "dropped": (out.dropped, {"row_id", "reason"}),
+    }
+    for name, (frame, columns) in wanted.items():
+        if frame is None or (frame.is_empty() and name != "rows"):
+            continue
+        if not columns <= set(frame.columns):
+            what = f"`{name}` lacks {sorted(columns - set(frame.columns))}, it has {frame.columns}"
+            raise LawError(step.name, what, fix=f"return {sorted(columns)} in `{name}`")
+        nulls = [column for column in sorted(columns) if frame[column].null_count()]
+        if nulls:
+            what = f"`{name}` has rows whose {nulls[0]!r} is null"
+            raise LawError(step.name, what, fix="say it of every row")
+    orphans = out.rows.filter(pl.col("parent_ids").list.len() == 0).height if step.inputs else 0
+    if orphans:
+        what = f"{orphans} rows have no parents"
+        raise LawError(step.name, what, fix="name in `parent_ids` the rows that they come from")
+    dropped = _ids(out.dropped)
+    if dropped.height != dropped["row_id"].n_unique():
+        raise LawError(step.name, "it drops a row twice", fix="drop each row once")
 
 
 def _check_same_rows(step: Step, rows: pl.DataFrame, out: pl.DataFrame) -> None:

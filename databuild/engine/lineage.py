@@ -74,7 +74,9 @@ class Runs:
     def scan(self, name: str, folder: str = "") -> pl.LazyFrame | None:
         """The files of a step (or of its `dropped` or `failed`), None where there are none."""
         place = self.folders[name] / folder
-        parts = [part_path(place, index) for index in range(self.manifests[name].n_parts)]
+        # A train step has no table, but may have left out rows: in `dropped/part-00000`.
+        n_parts = max(1, self.manifests[name].n_parts)
+        parts = [part_path(place, index) for index in range(n_parts)]
         parts = [path for path in parts if path.exists()]
         return pl.scan_parquet(parts, missing_columns="insert", extra_columns="ignore") if parts else None
 
@@ -169,14 +171,16 @@ def _events(runs: Runs, name: str, row_id: str) -> Iterator[Event]:
                 yield from _losses(runs, other, row_id)
         elif manifest.kind == "train" and manifest.use != "flywheel.promote":
             trains = [ref for ref in manifest.inputs.values() if _is_in(runs, ref, name, row_id)]
-            if trains:
+            skipped = list(_verdicts(runs, other, manifest, mine)) if trains else []
+            yield from skipped
+            if trains and not skipped:
                 yield Event(other, "trained", {"from": trains[0]})
 
 
 def _verdicts(runs: Runs, step: str, manifest: Manifest, mine: pl.Expr) -> Iterator[Event]:
     what = "measured" if manifest.kind == "measure" else "kept"
     for folder, happened in (("", what), ("dropped", "dropped"), ("failed", "failed")):
-        scan = runs.scan(step, folder)
+        scan = None if manifest.kind == "train" and not folder else runs.scan(step, folder)
         if scan is None:
             continue
         for facts in scan.filter(mine).collect().to_dicts():
@@ -201,9 +205,9 @@ def _is_in(runs: Runs, reference: str, base: str, row_id: str) -> bool:
         return False
     while runs.manifests[name].kind in {"measure", "select"}:
         if runs.manifests[name].kind == "select":
-            scan = runs.scan(name)
+            scan = runs.scan(name, "dropped" if part == "dropped" else "")
             kept = pl.col("row_id") == row_id
-            kept = kept & (pl.col("part") == part) if part else kept
+            kept = kept & (pl.col("part") == part) if part not in {"", "dropped"} else kept
             if scan is None or scan.filter(kept).collect().is_empty():
                 return False
         reference = next(iter(runs.manifests[name].inputs.values()))

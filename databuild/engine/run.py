@@ -76,8 +76,10 @@ def run_nodes(
     again = _downstream(nodes, again_from)
     try:
         for node in nodes:
-            result.steps.append(_run_node(node, outputs, services, watcher, settings, node.name in again))
-            _point(outputs, result, "running")
+            ran = _run_node(node, outputs, services, watcher, settings, node.name in again)
+            result.steps.append(ran)
+            if not ran.cached:
+                _point(outputs, result, "running")
     except BaseException:
         _point(outputs, result, "interrupted")
         raise

@@ -59,10 +59,15 @@ class View:
             StoreError: A layer has no value for a row, so the runs folder was changed by hand.
         """
         wanted = self.columns if columns is None or "*" in columns else columns
-        have = pl.read_parquet_schema(part_path(self.base, index))
-        rows = pl.read_parquet(part_path(self.base, index), columns=_of(have, wanted))
-        for layer in self.layers:
-            rows = _lay(rows, layer, index, wanted)
+        try:
+            have = pl.read_parquet_schema(part_path(self.base, index))
+            rows = pl.read_parquet(part_path(self.base, index), columns=_of(have, wanted))
+            for layer in self.layers:
+                rows = _lay(rows, layer, index, wanted)
+        except (pl.exceptions.ComputeError, FileNotFoundError) as error:
+            what = f"part {index} is missing or damaged: {error}"
+            fix = f"delete {self.base} or the folder that is named, and run again"
+            raise StoreError(str(self.base), what, fix=fix) from error
         return rows
 
     def read(self, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
