@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import Any
 
 import polars as pl
@@ -48,8 +49,9 @@ def promote_if_better(
     if both.is_empty():
         what = f"candidate and best share no prompt that has a {config.metric!r}"
         raise StepError("flywheel.promote", what, fix="check the gate's part and the exam's steps")
-    candidate = float(both[config.metric].mean())  # type: ignore[arg-type]
-    best = float(both[f"{config.metric}_best"].mean())  # type: ignore[arg-type]
+    # Exact sums: two models with the same scores in another order must come out as equals.
+    candidate = fsum(both[config.metric]) / both.height
+    best = fsum(both[f"{config.metric}_best"]) / both.height
     gain = candidate - best
     return {
         "model": "candidate" if gain > config.min_gain else "best",

@@ -1,4 +1,4 @@
-"""Real TRL on the real 135 M model: what databuild hands out trains as it is, here and elsewhere."""
+"""Real TRL on the real 135 M model: what databuild hands out trains as it is."""
 
 from __future__ import annotations
 
