@@ -1,0 +1,140 @@
+"""What was journalled is there again, whatever happened to the file in between."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from databuild.engine.journal import Journal
+from databuild.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def lines(folder: Path) -> list[bytes]:
+    return (folder / "requests.jsonl").read_bytes().splitlines(keepends=True)
+
+
+@contextmanager
+def files_no_longer_than(n_bytes: int) -> Iterator[None]:
+    """The kernel itself refuses to let a file grow further: a write is cut short, the next fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_what_was_put_is_there_and_there_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    assert journal.get("a") is None
+    journal.put("a", {"text": "é 🙂\n\u2028", "n": 1})
+    journal.put("b", {"text": None})
+    journal.put("a", {"text": "again"})
+    assert (len(journal), journal.get("a")) == (2, {"text": "again"})
+    journal.close()
+    again = Journal(tmp_path / "j")
+    assert (len(again), again.damaged) == (2, 0)
+    assert again.get("a") == {"text": "again"}
+    assert again.get("b") == {"text": None}
+
+
+def test_lone_surrogates_survive(tmp_path: Path) -> None:
+    Journal(tmp_path).put("a", {"text": "cut \ud83d"})
+    assert Journal(tmp_path).get("a") == {"text": "cut \ud83d"}
+
+
+def test_an_entry_is_on_disk_when_put_returns(tmp_path: Path) -> None:
+    code = f"""
+import os
+from pathlib import Path
+from databuild.engine.journal import Journal
+journal = Journal(Path({str(tmp_path)!r}))
+for n in range(5):
+    journal.put(f"k{{n}}", {{"n": n}})
+os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    journal = Journal(tmp_path)
+    assert [journal.get(f"k{n}") for n in range(5)] == [{"n": n} for n in range(5)]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 7, 12])
+def test_a_torn_last_line_is_cut_off(tmp_path: Path, cut: int) -> None:
+    journal = Journal(tmp_path)
+    journal.put("a", {"n": 1})
+    journal.put("b", {"n": 2})
+    path = tmp_path / "requests.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    torn = Journal(tmp_path)
+    assert (torn.get("a"), torn.get("b"), torn.damaged) == ({"n": 1}, None, 0)
+    torn.put("b", {"n": 3})
+    assert lines(tmp_path) == [b'["a", {"n": 1}]\n', b'["b", {"n": 3}]\n']
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"{broken", b"\xff\xfe", b"[]", b'["a"]', b"3", b'["k", 3]', b'["k", null]', b'"ab"', b""],
+)
+def test_a_damaged_line_is_skipped_and_counted(tmp_path: Path, line: bytes) -> None:
+    good = json.dumps(["a", {"n": 1}]).encode()
+    (tmp_path / "requests.jsonl").write_bytes(
+        b"\n".join([good, line, good.replace(b"a", b"z"), b""])
+    )
+    journal = Journal(tmp_path)
+    assert (len(journal), journal.damaged) == (2, 1)
+    assert journal.get("z") == {"n": 1}
+    journal.put("k", {"n": 5})
+    assert Journal(tmp_path).get("k") == {"n": 5}
+
+
+def test_two_journals_of_one_folder_do_not_break_each_others_lines(tmp_path: Path) -> None:
+    one, two = Journal(tmp_path), Journal(tmp_path)
+    for n in range(50):
+        one.put(f"one{n}", {"text": "x" * n})
+        two.put(f"two{n}", {"text": "y" * n})
+    again = Journal(tmp_path)
+    assert (len(again), again.damaged) == (100, 0)
+
+
+def test_journals_of_two_folders_know_nothing_of_each_other(tmp_path: Path) -> None:
+    one, two = Journal(tmp_path / "one"), Journal(tmp_path / "two")
+    one.put("a", {"n": 1})
+    assert two.get("a") is None
+
+
+def test_a_full_disk_is_a_store_error_and_leaves_whole_lines(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.put("a", {"text": "x" * 100})
+    size = (tmp_path / "requests.jsonl").stat().st_size
+    with files_no_longer_than(size + 50):
+        for _ in range(2):  # one write that is cut short, one that is
+            with pytest.raises(
+                StoreError, match=r"requests\.jsonl: cannot write: .*Fix: make room"
+            ) as caught:
+                journal.put("b", {"text": "y" * 100})
+    assert caught.value.exit_code == 6
+    assert journal.get("b") is None
+    assert len(lines(tmp_path)) == 1
+    journal.put("b", {"text": "y" * 100})
+    again = Journal(tmp_path)
+    assert (len(again), again.damaged) == (2, 0)
+
+
+def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot write"):
+        Journal(tmp_path / "file" / "j")
