@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -12,8 +11,12 @@ from databuild.engine.laws import check_measure, check_produce, check_select
 from databuild.engine.step import DROPPED, Produced, Step
 from databuild.engine.store import Counts
 from databuild.errors import DatabuildError, LawError, StepError
-from databuild.recipe.options import StepConfig
 from databuild.schema.identity import content_ids, occurrences, row_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from databuild.recipe.options import StepConfig
 
 NOT_A_NUMBER = "not a number"
 
@@ -80,13 +83,17 @@ def call(step: Step, *arguments: Any, **resources: Any) -> Any:
         place = error.__traceback__
         while place and place.tb_next:
             place = place.tb_next
-        line = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else str(step.plugin)
+        line = (
+            f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else str(step.plugin)
+        )
         what = f"your step raised {type(error).__name__}: {error} (at {line})"
         raise StepError(step.name, what, fix=f"mend {step.plugin} and run again") from error
 
 
 def _measured(step: Step, config: StepConfig, rows: pl.DataFrame, out: pl.DataFrame) -> Batch:
-    added = step.columns_added(config) or tuple(c for c in out.columns if c not in {"row_id", "error"})
+    added = step.columns_added(config) or tuple(
+        c for c in out.columns if c not in {"row_id", "error"}
+    )
     check_measure(step, rows, out, added)
     if "error" not in out.columns:
         out = out.with_columns(error=pl.lit(None, dtype=pl.String))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -23,12 +21,26 @@ from databuild.engine.shards import (
     settle_split,
     stage_split,
 )
-from databuild.engine.step import Step
-from databuild.engine.store import Counts, Manifest, ModelTarget, Part, part_path, staged, write_json, write_part
-from databuild.engine.table import View
+from databuild.engine.store import (
+    Counts,
+    Manifest,
+    ModelTarget,
+    Part,
+    part_path,
+    staged,
+    write_json,
+    write_part,
+)
 from databuild.errors import SchemaError, StepError, nearest
-from databuild.recipe.bind import Node
 from databuild.schema.identity import add_digests, digest_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from databuild.engine.step import Step
+    from databuild.engine.table import View
+    from databuild.recipe.bind import Node
 
 SCRATCH = ".scratch"
 GROUP_ROWS = 200_000
@@ -86,7 +98,8 @@ def execute(task: Task, manifest: Manifest) -> Manifest:
     """Run the step to the end and return its complete manifest.
 
     Raises:
-        StepError: Too many requests failed, or an input part is empty where a step cannot do without.
+        StepError: Too many requests failed, or an input part is empty where a step cannot do
+        without.
     """
     _check_columns(task)
     if task.step.kind in {"train", "deliver"}:
@@ -111,8 +124,12 @@ def _check_columns(task: Task) -> None:
     for slot, view in task.views.items():
         for column in (*step.columns_read(config), *step.grouped_by(config)):
             if column != "*" and column not in view.columns:
-                what = f"the input {slot!r} has no column {column!r}; {nearest(column, view.columns)}"
-                raise SchemaError(where, what, fix="correct the name, or look at the source's files")
+                what = (
+                    f"the input {slot!r} has no column {column!r}; {nearest(column, view.columns)}"
+                )
+                raise SchemaError(
+                    where, what, fix="correct the name, or look at the source's files"
+                )
     if step.kind == "measure":
         _check_new(task, step.columns_added(config) or ())
 
@@ -205,9 +222,7 @@ def _run_table(task: Task) -> Iterator[Part]:
     batch = run_batch(step, config, tables, task.resources())
     if step.kind == "produce":
         pieces = max(1, -(-batch.rows.height // task.settings.shard_rows))
-        return (
-            commit(task.folder, i, step, piece) for i, piece in enumerate(_cut(batch, pieces))
-        )
+        return (commit(task.folder, i, step, piece) for i, piece in enumerate(_cut(batch, pieces)))
     return _aligned(task, batch)
 
 
@@ -312,7 +327,9 @@ def _finish_table(task: Task, manifest: Manifest, parts: list[Part]) -> None:
     manifest.n_parts = len(parts)
     manifest.rows = Counts.total(part.counts for part in parts)
     manifest.digest = _sum(part.digest for part in parts)
-    names = dict.fromkeys(task.step.parts_kept(task.node.config)) if task.step.kind == "select" else {}
+    names = (
+        dict.fromkeys(task.step.parts_kept(task.node.config)) if task.step.kind == "select" else {}
+    )
     manifest.part_digests = {
         name: _sum(part.part_digests[name] for part in parts if name in part.part_digests)
         for name in names
