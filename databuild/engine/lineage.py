@@ -1,19 +1,22 @@
 """The way of a row: where it came from, what was measured, where it was dropped, what became of it.
 
-All of it is looked up in the folders of the last run; nothing is recomputed and no recipe is needed.
+All of it is looked up in the folders of the last run; nothing is recomputed and no recipe is
+needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from databuild.engine.outputs import Output
 from databuild.engine.store import Manifest, Store, part_path, read_manifest
 from databuild.errors import SchemaError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _MOST_CHILDREN = 64
 _SHOWN = 8
@@ -78,7 +81,11 @@ class Runs:
         n_parts = max(1, self.manifests[name].n_parts)
         parts = [part_path(place, index) for index in range(n_parts)]
         parts = [path for path in parts if path.exists()]
-        return pl.scan_parquet(parts, missing_columns="insert", extra_columns="ignore") if parts else None
+        return (
+            pl.scan_parquet(parts, missing_columns="insert", extra_columns="ignore")
+            if parts
+            else None
+        )
 
 
 def find_row(runs: Runs, prefix: str) -> str:
@@ -99,7 +106,9 @@ def find_row(runs: Runs, prefix: str) -> str:
         what = f"no row of the last run has an id that starts with {prefix!r}"
         raise SchemaError("why", what, fix="take an id from `databuild show <step>`")
     some = ", ".join(sorted(found)[:_SHOWN])
-    raise SchemaError("why", f"{prefix!r} is the start of several ids: {some}", fix="give more digits")
+    raise SchemaError(
+        "why", f"{prefix!r} is the start of several ids: {some}", fix="give more digits"
+    )
 
 
 def why(runs: Runs, prefix: str) -> list[Life]:
@@ -213,4 +222,3 @@ def _is_in(runs: Runs, reference: str, base: str, row_id: str) -> bool:
         reference = next(iter(runs.manifests[name].inputs.values()))
         name, _, part = reference.partition(".")
     return True
-
