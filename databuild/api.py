@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from databuild.engine.execute import Settings
 from databuild.engine.keys import FileDigests
@@ -18,19 +15,23 @@ from databuild.engine.outputs import Outputs, view_of
 from databuild.engine.plan import Planned, make_plan
 from databuild.engine.resources import Silence, Watcher
 from databuild.engine.run import RunResult, run_nodes
-from databuild.engine.step import Step
 from databuild.engine.store import Manifest, Store, read_manifest
 from databuild.errors import RecipeError, SchemaError, nearest
 from databuild.models.services import LocalServices
 from databuild.recipe.bind import Node, Ref, bind
 from databuild.recipe.load import Document, load_document
-from databuild.recipe.model import Recipe
 from databuild.recipe.rounds import unroll
 from databuild.recipe.validate import as_recipe
 from databuild.steps import all_steps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import polars as pl
+
+    from databuild.engine.step import Step
     from databuild.engine.table import View
+    from databuild.recipe.model import Recipe
 
 RUNS = Path("runs")
 
@@ -77,7 +78,7 @@ def plan(
     runs: str | Path = RUNS,
     limit: int | None = None,
 ) -> list[Planned]:
-    """Say what a run would do: per step whether it is cached, runs, or is decided later, and why."""
+    """Say what a run would do: per step whether it is cached, runs, or comes later, and why."""
     checked = check(path, overrides)
     return make_plan(checked.nodes, _outputs(checked, Path(runs), limit))
 
@@ -113,7 +114,10 @@ def run(  # noqa: PLR0913 -- the one entry point; every option has a default
     checked = check(path, overrides)
     _check_step(checked, from_step)
     settings = replace(
-        settings or Settings(), workers=workers or cores(), limit=limit, device=device or found_device()
+        settings or Settings(),
+        workers=workers or cores(),
+        limit=limit,
+        device=device or found_device(),
     )
     outputs = _outputs(checked, Path(runs), limit)
     outputs.store.open()
@@ -121,13 +125,20 @@ def run(  # noqa: PLR0913 -- the one entry point; every option has a default
     with outputs.store.locked():
         try:
             return run_nodes(
-                checked.nodes, outputs, services, watcher or Silence(), settings, again_from=from_step
+                checked.nodes,
+                outputs,
+                services,
+                watcher or Silence(),
+                settings,
+                again_from=from_step,
             )
         finally:
             services.close()
 
 
-def show(step: str, recipe: str, *, runs: str | Path = RUNS, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
+def show(
+    step: str, recipe: str, *, runs: str | Path = RUNS, columns: tuple[str, ...] | None = None
+) -> pl.DataFrame:
     """The table of a step (`step` or `step.part`) of a recipe's last run, as Polars."""
     return _latest_view(Store(Path(runs), recipe), step).read(columns)
 
@@ -158,7 +169,9 @@ def _outputs(checked: Checked, runs: Path, limit: int | None) -> Outputs:
     runs = runs.resolve()
     services = LocalServices(runs, "cpu")
     folder = checked.document.path.resolve().parent
-    targets = {name: services.identify(spec, folder) for name, spec in checked.recipe.models.items()}
+    targets = {
+        name: services.identify(spec, folder) for name, spec in checked.recipe.models.items()
+    }
     return Outputs(
         store=Store(runs, checked.recipe.name),
         steps=checked.steps,

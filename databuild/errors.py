@@ -1,10 +1,10 @@
 """The error tree. One class per boundary that was crossed, each with its exit code.
 
     DatabuildError            1   never raised itself
-    ├── RecipeError           2   what was asked cannot be understood: YAML, names, options, references
+    ├── RecipeError           2   what was asked cannot be understood: YAML, names, options
     ├── SchemaError           3   a table does not have the columns or types that a step needs
     ├── StepError             4   a step broke a law, failed too often, or could not finish
-    │   └── LawError          4   a step returned something that its kind forbids (a bug in the step)
+    │   └── LawError          4   a step returned something that its kind forbids: its bug
     ├── ServiceError          5   a model process, an endpoint or a trainer could not do its work
     └── StoreError            6   the runs folder: locked, full, unreadable, of another version
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class DatabuildError(Exception):
-    """`<where>: <what is wrong>. Fix: <imperative>.`
+    """`<where>: <what is wrong>. Fix: <imperative>.`.
 
     Args:
         where: The recipe's `file:line`, or a step's name.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from databuild.dedup.exact import drop_exact_duplicates
 from databuild.dedup.minhash import drop_near_duplicates
@@ -28,6 +27,10 @@ from databuild.sample.split import split_rows
 from databuild.sample.where import select_where
 from databuild.train.dpo import train_dpo
 from databuild.train.sft import train_sft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 STEPS: tuple[Step, ...] = (
     read_files,

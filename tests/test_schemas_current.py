@@ -1,4 +1,4 @@
-"""`schemas/` is generated; after a change of options: `UPDATE=1 pytest tests/test_schemas_current.py`."""
+"""`schemas/` is generated; to refresh it: `UPDATE=1 pytest tests/test_schemas_current.py`."""
 
 from __future__ import annotations
 
@@ -32,5 +32,8 @@ def test_shipped_recipes_follow_the_schema(path: Path) -> None:
 
 
 def test_the_schema_refuses_an_unknown_option() -> None:
-    recipe = {"name": "x", "steps": {"a": {"use": "sample.where", "from": "b", "keep": "1 > 0", "kep": 1}}}
+    recipe = {
+        "name": "x",
+        "steps": {"a": {"use": "sample.where", "from": "b", "keep": "1 > 0", "kep": 1}},
+    }
     assert list(Draft202012Validator(json.loads(FILE.read_text())).iter_errors(recipe))

@@ -156,15 +156,14 @@ def _carry(step: Step, rows: pl.DataFrame, inputs: Sequence[pl.DataFrame]) -> pl
         what = "it carries its parents' columns, and made rows that have not exactly one parent"
         raise LawError(step.name, what, fix="give each row one parent, or do not carry")
     own = set(rows.columns) - {"parent_ids", *step.attributes}
-    inherits_content = not own
     parents = pl.concat(inputs, how="diagonal_relaxed").unique("row_id", keep="first")
-    keep = [
-        c for c in parents.columns
-        if c not in {"row_id", "parent_ids", *rows.columns} and (c != "content_id" or inherits_content)
-    ]  # fmt: skip
+    not_carried = {"row_id", "parent_ids", *rows.columns}
+    if own:
+        not_carried.add("content_id")
+    keep = [c for c in parents.columns if c not in not_carried]
     return (
         rows.with_columns(_parent=pl.col("parent_ids").list.first())
-        .join(parents.select(_parent=pl.col("row_id"), *keep), on="_parent", how="left")
+        .join(parents.select(pl.col("row_id").alias("_parent"), *keep), on="_parent", how="left")
         .drop("_parent")
     )
 

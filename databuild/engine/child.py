@@ -100,9 +100,7 @@ class Child:
         except OSError as error:
             ours.close()
             what = f"cannot start {module} with the log {self.log}: {error}"
-            raise ServiceError(
-                where, what, fix="free space, memory or processes"
-            ) from error
+            raise ServiceError(where, what, fix="free space, memory or processes") from error
         finally:
             theirs.close()
         self._socket = ours
@@ -143,15 +141,13 @@ class Child:
                 if "fatal" in message:
                     raise self.death(str(message["fatal"]))
                 return message
-            wait_s = (
-                POLL_S if deadline is None else min(POLL_S, deadline - time.monotonic())
-            )
+            wait_s = POLL_S if deadline is None else min(POLL_S, deadline - time.monotonic())
             if wait_s < 0:
                 return None
             self._fill(wait_s)
 
     def close(self, grace_s: float = 0.0) -> None:
-        """End the child and all that it started: wait `grace_s`, then SIGKILL. Safe to call twice."""
+        """End the child and all it started: wait `grace_s`, then SIGKILL. Safe to call twice."""
         if self._closed:
             return
         self._closed = True
@@ -168,14 +164,10 @@ class Child:
         """End what is left of the child; return the error to raise, with its log's last lines."""
         if not self._closed and reason is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._wait_without_reaping(
-                    2.0
-                )  # the pipe ends a moment before the process
+                self._wait_without_reaping(2.0)  # the pipe ends a moment before the process
         gone = self._exited_by_itself()
         self.close()
-        why = reason or (
-            f"died ({_ending(self._process.returncode)})" if gone else "hung up"
-        )
+        why = reason or (f"died ({_ending(self._process.returncode)})" if gone else "hung up")
         lines = last_lines(self.log, start=self._log_start)
         quoted = f"; its last lines: {' | '.join(lines)}" if lines else ""
         what = f"{self.module} {'failed: ' if reason else ''}{why}{quoted}"
@@ -208,10 +200,7 @@ class Child:
     def _exited_by_itself(self) -> bool:
         if self._process.returncode is not None:
             return True
-        return (
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            is not None
-        )
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _wait_without_reaping(self, limit_s: float) -> None:
         deadline = time.monotonic() + limit_s
@@ -304,17 +293,17 @@ def connect() -> Channel:
     if not parent_pid:
         what = "this module is started by databuild itself and does nothing alone"
         raise ServiceError(sys.argv[0], what, fix="use the `databuild` command")
-    os.set_inheritable(int(descriptor), False)
+    os.set_inheritable(int(descriptor), False)  # noqa: FBT003 -- the only form it has
     return Channel(socket.socket(fileno=int(descriptor)), int(parent_pid))
 
 
 def serve_job(main: Callable[[Json, Channel], Json]) -> None:
-    """Receive one job, run `main` on it, send its result; an exception becomes the parent's error."""
+    """Receive one job, run `main` on it, send its result; an exception is the parent's error."""
     parent = connect()
     job = parent.receive()
     try:
         result = main(job or {}, parent)
-    except Exception as error:  # noqa: BLE001 - the process boundary: all that failed is told
+    except Exception as error:  # noqa: BLE001 -- the boundary of a process
         traceback.print_exc()
         sys.stderr.flush()
         parent.send({"fatal": f"{type(error).__name__}: {error}"})
@@ -329,9 +318,7 @@ def kill_own_group() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def last_lines(
-    log: Path, *, start: int = 0, n: int = 4, max_chars: int = 240
-) -> list[str]:
+def last_lines(log: Path, *, start: int = 0, n: int = 4, max_chars: int = 240) -> list[str]:
     """Return a log's last n meaningful lines, in order.
 
     A line is what stands after its last carriage return (progress bars rewrite theirs). Lines that
@@ -351,9 +338,7 @@ def last_lines(
     return [line[:max_chars] for line in (telling or lines)[-n:]]
 
 
-_TELLING = re.compile(
-    r"\w*(Error|Exception)\b.*:|\b(ERROR|CRITICAL|FATAL|Killed|Segmentation)\b"
-)
+_TELLING = re.compile(r"\w*(Error|Exception)\b.*:|\b(ERROR|CRITICAL|FATAL|Killed|Segmentation)\b")
 _PROGRESS = re.compile(r"\d+%\|.*\||\bit/s\b")
 
 
@@ -362,16 +347,12 @@ def _environment(extra: Mapping[str, str], descriptor: int) -> dict[str, str]:
     root = Path(__file__).resolve().parents[2]
     if root != Path(sysconfig.get_path("purelib")).resolve():
         # A checkout: `-P` keeps the working folder off the path, so name the checkout's own.
-        env["PYTHONPATH"] = os.pathsep.join(
-            filter(None, [str(root), env.get("PYTHONPATH", "")])
-        )
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), env.get("PYTHONPATH", "")]))
     return env
 
 
 def _ending(returncode: int | None) -> str:
     if returncode is None or returncode >= 0:
         return f"exit status {returncode}"
-    hint = (
-        ", often the kernel for want of memory" if returncode == -signal.SIGKILL else ""
-    )
+    hint = ", often the kernel for want of memory" if returncode == -signal.SIGKILL else ""
     return f"killed by {signal.Signals(-returncode).name}{hint}"

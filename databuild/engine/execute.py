@@ -367,7 +367,7 @@ def _check_failures(task: Task, manifest: Manifest) -> None:
 
 
 def _workers(task: Task, jobs: list[Shard]) -> int:
-    """As many workers as there is work for: starting one costs a second, so small steps take none."""
+    """As many workers as there is work for: starting one costs a second."""
     if task.step.sees == "source":
         size = sum(path.stat().st_size for path in task.node.paths)
         worth = size // task.settings.shard_bytes

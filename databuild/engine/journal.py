@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from databuild.engine.store import writing
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FILE = "requests.jsonl"
 

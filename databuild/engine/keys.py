@@ -1,25 +1,28 @@
 """The key of a step: a hash of everything that determines its output, and of nothing else.
 
 In: the step and its version, options that differ from their defaults, a plugin's source, model
-identities, the seed where the step draws, the content digests of its inputs and files. Out: workers,
-shard sizes, paths, addresses, secrets, `max_failure_ratio`.
+identities, the seed where the step draws, the content digests of its inputs and files. Out:
+workers, shard sizes, paths, addresses, secrets, `max_failure_ratio`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xxhash import xxh3_128
 
-from databuild.engine.step import Step
 from databuild.engine.store import ModelTarget, read_json, write_json
 from databuild.errors import StoreError
-from databuild.recipe.bind import Node
 from databuild.recipe.options import marked
 from databuild.schema.identity import derive_seed, digest_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from databuild.engine.step import Step
+    from databuild.recipe.bind import Node
 
 KEY_VERSION = 1
 _CHUNK = 1 << 22
@@ -65,7 +68,7 @@ def step_seed(recipe_seed: int, node: Node) -> int:
     return derive_seed(recipe_seed, node.name)
 
 
-def key_parts(  # noqa: PLR0913 -- a key is made of exactly these
+def key_parts(
     node: Node,
     step: Step,
     *,
@@ -110,7 +113,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if isinstance(before, dict) and isinstance(after, dict):
             for name in dict.fromkeys([*before, *after]):
                 if before.get(name) != after.get(name):
-                    lines.append(f"{field}.{name}: {_short(before.get(name))} -> {_short(after.get(name))}")
+                    change = f"{_short(before.get(name))} -> {_short(after.get(name))}"
+                    lines.append(f"{field}.{name}: {change}")
         else:
             lines.append(f"{field}: {_short(before)} -> {_short(after)}")
     return lines
@@ -118,4 +122,4 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def _short(value: Any) -> str:
     text = "default" if value is None else str(value)
-    return f"{text[:12]}…" if len(text) == 32 and text.isalnum() else text[:80]  # noqa: PLR2004 -- a digest
+    return f"{text[:12]}…" if len(text) == 32 and text.isalnum() else text[:80]

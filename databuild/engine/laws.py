@@ -24,7 +24,7 @@ _SHOWN = 3
 
 
 def check_measure(step: Step, rows: pl.DataFrame, out: pl.DataFrame, added: Sequence[str]) -> None:
-    """Raise LawError unless `out` has each row of `rows` once, with the columns that were declared."""
+    """Raise LawError unless `out` has each row of `rows` once, with the columns declared."""
     _check_same_rows(step, rows, out)
     extra = [c for c in out.columns if c not in {"row_id", "error", *added}]
     missing = [c for c in added if c not in out.columns]
@@ -70,7 +70,7 @@ def check_produce(step: Step, inputs: Iterable[pl.DataFrame], out: Produced) -> 
 
 
 def _check_frames(step: Step, out: Produced) -> None:
-    """Raise LawError unless rows name parents (a source's none), and losses a reason or an error."""
+    """Raise LawError unless rows name parents (a source's none), and losses a reason."""
     wanted = {
         "rows": (out.rows, {"parent_ids"}),
         "failed": (out.failed, {"parent_ids", "error"}),
@@ -103,7 +103,8 @@ def _check_same_rows(step: Step, rows: pl.DataFrame, out: pl.DataFrame) -> None:
     repeated = out.height - out["row_id"].n_unique()
     if lost.height or strange.height or repeated:
         what = (
-            f"of {rows.height} rows {lost.height} have no result, as {_some(lost)}; {strange.height} "
+            f"of {rows.height} rows {lost.height} have no result, as {_some(lost)}; "
+            f"{strange.height} "
             f"results belong to no row and {repeated} are repeated"
         )
         raise LawError(step.name, what, fix="return exactly one result per row_id")

@@ -1,7 +1,7 @@
 """Run jobs over worker processes of this machine, results in order, a bounded number in flight.
 
-loky's executor and not the standard library's: a worker must not import the user's `__main__` again,
-or a run started from a script without a guard would start itself in every worker.
+loky's executor and not the standard library's: a worker must not import the user's `__main__`
+again, or a run started from a script without a guard would start itself in every worker.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from databuild.errors import StepError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
 Job = TypeVar("Job")
@@ -45,7 +45,7 @@ def run_jobs(
     if workers <= 1:
         yield from map(function, jobs)
         return
-    from loky.process_executor import (  # noqa: PLC0415 -- a small run needs no workers
+    from loky.process_executor import (
         ProcessPoolExecutor,
         TerminatedWorkerError,
     )

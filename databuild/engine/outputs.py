@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from databuild.engine.keys import FileDigests, key_of, key_parts, step_seed
-from databuild.engine.step import Step
-from databuild.engine.store import Manifest, ModelTarget, Store
 from databuild.engine.table import View, base_view
 from databuild.recipe.bind import Node, Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from databuild.engine.step import Step
+    from databuild.engine.store import Manifest, ModelTarget, Store
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ class Outputs:
 
     def waits_for(self, node: Node) -> list[str]:
         """The steps that must finish before the node's key can be known."""
-        return sorted(name for name in node.after if name not in self.done and name not in self.models)
+        return sorted(
+            name for name in node.after if name not in self.done and name not in self.models
+        )
 
     def identity(self, node: Node) -> Identity:
         """The key of a node whose inputs are all finished."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from databuild.engine.keys import differences
 from databuild.engine.outputs import Identity, Output, Outputs
 from databuild.engine.store import Manifest, read_manifest
-from databuild.recipe.bind import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from databuild.recipe.bind import Node
 
 Status = Literal["cached", "run", "resume", "retry", "later"]
 

@@ -5,13 +5,15 @@ The engine knows that a step needs a generator or a model folder, not what those
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from databuild.engine.store import ModelTarget
-from databuild.recipe.model import ModelSpec
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from databuild.engine.store import ModelTarget
+    from databuild.recipe.model import ModelSpec
 
 
 class Progress(Protocol):
@@ -67,7 +69,7 @@ class Silence:
 
     done: int = field(default=0)
 
-    def step_starts(self, name: str, use: str, detail: str) -> Progress:  # noqa: ARG002 -- a Watcher
+    def step_starts(self, name: str, use: str, detail: str) -> Progress:  # noqa: ARG002
         """Say nothing."""
         return self
 
@@ -77,6 +79,6 @@ class Silence:
     def total(self, n: int, unit: str) -> None:
         """Say nothing."""
 
-    def tick(self, n: int = 1, note: str = "") -> None:  # noqa: ARG002 -- a Progress
+    def tick(self, n: int = 1, note: str = "") -> None:  # noqa: ARG002
         """Count, and say nothing."""
         self.done += n

@@ -1,4 +1,4 @@
-"""Carry out a recipe: each step in turn, from the cache where its key is known, run where it is not."""
+"""Carry out a recipe: each step in turn, from the cache where its key is known, else run."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from databuild.engine.execute import Settings, Task, execute
 from databuild.engine.local import cores
 from databuild.engine.outputs import Identity, Output, Outputs
 from databuild.engine.plan import standing
-from databuild.engine.resources import Services, Watcher
 from databuild.engine.shards import committed
 from databuild.engine.store import Manifest, sweep, write_json, writing
 from databuild.errors import StepError
-from databuild.recipe.bind import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from databuild.engine.resources import Services, Watcher
+    from databuild.recipe.bind import Node
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def run_nodes(
     again = _downstream(nodes, again_from)
     try:
         for node in nodes:
-            ran = _run_node(node, outputs, services, watcher, settings, node.name in again)
+            ran = _run_node(node, outputs, services, watcher, settings, again=node.name in again)
             result.steps.append(ran)
             if not ran.cached:
                 _point(outputs, result, "running")
@@ -90,20 +93,21 @@ def run_nodes(
     return result
 
 
-def _run_node(  # noqa: PLR0913, PLR0917 -- the run's own loop body
+def _run_node(
     node: Node,
     outputs: Outputs,
     services: Services,
     watcher: Watcher,
     settings: Settings,
-    again: bool,  # noqa: FBT001
+    *,
+    again: bool,
 ) -> Ran:
     identity, manifest, status = standing(node, outputs)
     folder = outputs.store.folder(node.name, identity.key)
     if manifest and status == "cached" and not again:
         outputs.done[node.name] = Output(folder, manifest)
         watcher.step_ends(node.name, "cached", summary(manifest))
-        return Ran(node.name, node.use, True, manifest, str(folder))
+        return Ran(node.name, node.use, cached=True, manifest=manifest, folder=str(folder))
     step = outputs.steps[node.use]
     if manifest is None or again:
         shutil.rmtree(folder, ignore_errors=True)
@@ -129,7 +133,7 @@ def _run_node(  # noqa: PLR0913, PLR0917 -- the run's own loop body
     _save(outputs, node, identity, manifest)
     outputs.done[node.name] = Output(folder, manifest)
     watcher.step_ends(node.name, "done", summary(manifest))
-    return Ran(node.name, node.use, False, manifest, str(folder))
+    return Ran(node.name, node.use, cached=False, manifest=manifest, folder=str(folder))
 
 
 def summary(manifest: Manifest) -> str:
@@ -151,11 +155,13 @@ def summary(manifest: Manifest) -> str:
 
 
 def check_accounts(manifest: Manifest) -> None:
-    """Raise StepError unless the rows of a step add up, and its parts say the same as its manifest."""
+    """Raise StepError unless the rows of a step add up."""
     rows = manifest.rows
     balanced = {
         "measure": rows.rows_in == rows.rows_out,
-        "select": rows.rows_in == rows.rows_out + rows.dropped == sum(rows.by_part.values()) + rows.dropped,
+        "select": rows.rows_in
+        == rows.rows_out + rows.dropped
+        == sum(rows.by_part.values()) + rows.dropped,
     }.get(manifest.kind, True)
     if not balanced:
         what = f"rows do not add up: {rows.model_dump(exclude_defaults=True)}"
@@ -182,7 +188,11 @@ def _new_manifest(node: Node, kind: str, identity: Identity, outputs: Outputs) -
         inputs={slot: str(ref) for slot, ref in node.inputs.items()},
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         seed=identity.seed if "seed" in outputs.steps[node.use].needs else None,
-        machine={"python": platform.python_version(), "system": platform.platform(), "cores": cores()},
+        machine={
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            "cores": cores(),
+        },
     )
 
 
@@ -205,7 +215,7 @@ def _downstream(nodes: Sequence[Node], first: str | None) -> set[str]:
 
 
 def _point(outputs: Outputs, result: RunResult, status: str) -> None:
-    """Move the pointer: which folder is each step's. Steps that this run did not reach keep theirs."""
+    """Move the pointer: which folder is each step's. Steps not reached keep theirs."""
     latest: dict[str, Any] = outputs.store.latest()
     steps: Mapping[str, str] = {step.name: step.folder.rpartition("/")[2] for step in result.steps}
     known = steps if status == "complete" else {**latest.get("steps", {}), **steps}

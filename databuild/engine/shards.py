@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from databuild.engine.batch import Batch, run_batch
-from databuild.engine.step import Step
 from databuild.engine.store import Part, part_path, read_part, write_part
-from databuild.engine.table import View
-from databuild.recipe.options import StepConfig
 from databuild.schema.identity import digest_rows, row_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from databuild.engine.step import Step
+    from databuild.engine.table import View
+    from databuild.recipe.options import StepConfig
 
 Hashes = NDArray[np.uint64]
 STAGED = "staged"
@@ -34,7 +37,7 @@ class Shard:
     split: Mapping[str, Any] | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
-    """Of a source, in a preview: how many rows to keep. Ids are hashes, so the first are a fair draw."""
+    """Of a source, in a preview: how many rows to keep. Ids are hashes: a fair draw."""
 
 
 def run_shard(shard: Shard) -> Part:
@@ -47,11 +50,13 @@ def run_shard(shard: Shard) -> Part:
 
 
 def stage_split(shard: Shard) -> tuple[Part, Hashes]:
-    """Read one split of a source, and put it aside until its duplicates in other splits are known."""
+    """Read one split of a source; put it aside until its duplicates elsewhere are known."""
     batch = run_batch(shard.step, shard.config, [], shard.resources, split=shard.split)
     if shard.limit is not None:
         rows = batch.rows.head(shard.limit)
-        batch = replace(batch, rows=rows, counts=batch.counts.model_copy(update={"rows_out": rows.height}))
+        batch = replace(
+            batch, rows=rows, counts=batch.counts.model_copy(update={"rows_out": rows.height})
+        )
     part = commit(shard.folder, shard.index, shard.step, batch, into=STAGED)
     return part, content_hashes(batch.rows)
 
@@ -59,7 +64,8 @@ def stage_split(shard: Shard) -> tuple[Part, Hashes]:
 def settle_split(shard: Shard, part: Part, before: NDArray[np.int64]) -> Part:
     """Commit a staged split, given how often each row's content stood in earlier splits.
 
-    `before` follows the rows of the staged part. Where all are 0 the staged file is committed as it is.
+    `before` follows the rows of the staged part. Where all are 0 the staged file is committed as
+    it is.
     """
     staged = part_path(shard.folder / STAGED, shard.index)
     if not before.any():
@@ -82,7 +88,7 @@ def settle_split(shard: Shard, part: Part, before: NDArray[np.int64]) -> Part:
 
 
 def commit(folder: Path, index: int, step: Step, batch: Batch, into: str = "") -> Part:
-    """Write a batch: what was dropped and failed first, the part itself last, since it says "done"."""
+    """Write a batch: what was dropped and failed first, the part last, since it says "done"."""
     for name, rows in (("dropped", batch.dropped), ("failed", batch.failed)):
         if rows.height:
             write_part(folder / name, index, rows)
@@ -121,7 +127,8 @@ def content_hashes(rows: pl.DataFrame) -> Hashes:
 class Seen:
     """How often each content stood in earlier splits: 8 bytes a row, sorted runs that merge.
 
-    64 bits are enough: a false match only gives a row another number among equals, which stays unique.
+    64 bits are enough: a false match only gives a row another number among equals, which stays
+    unique.
     """
 
     def __init__(self) -> None:

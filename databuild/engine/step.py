@@ -1,16 +1,17 @@
 """What a step is: a pure function of one of three kinds on tables, or of two at the edges.
 
-- *measure*: `(rows, config) -> DataFrame` with `row_id`, the columns that it `adds`, and an optional
-  `error`. Every row of the input has exactly one row in the result.
-- *select*: `(rows, config) -> DataFrame` with `row_id`, `part`, and optional `reason` and `evidence`.
-  Every row gets exactly one part; the part `dropped` needs a reason.
+- *measure*: `(rows, config) -> DataFrame` with `row_id`, the columns that it `adds`, and an
+  optional `error`. Every row of the input has exactly one row in the result.
+- *select*: `(rows, config) -> DataFrame` with `row_id`, `part`, and optional `reason` and
+  `evidence`. Every row gets exactly one part; the part `dropped` needs a reason.
 - *produce*: `(rows, config) -> Produced`. New rows name their parents; an input row that became
   nothing is in `failed` (with an error) or in `dropped` (with a reason).
 - *train*: `(rows, config, *, out, ...) -> dict` of metrics; a model lies in `out/best` afterwards.
 - *deliver*: `(rows, config, *, out, ...) -> dict` of facts; the files that leave lie in `out`.
   Either may return `rows_skipped`, a list of `{row_id, reason}`: rows that it could not use.
 
-A step sees one `row` batch at a time, one `group` at a time, the whole `table`, or it is a `source`,
+A step sees one `row` batch at a time, one `group` at a time, the whole `table`, or it is a
+`source`,
 which reads splits of files. The first parameter is the primary input; further DataFrame parameters
 are named inputs (`from: {rows: a, other: b}`), optional where they default to None. Keyword-only
 parameters are resources, injected by name: see `RESOURCES`.
@@ -35,12 +36,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
-
-import polars as pl
+from typing import TYPE_CHECKING, Any, Literal
 
 from databuild.errors import DatabuildError, RecipeError
 from databuild.recipe.options import StepConfig, marked
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Kind = Literal["measure", "select", "produce", "train", "deliver"]
 Sees = Literal["source", "row", "group", "table"]
@@ -65,7 +67,8 @@ DROPPED = "dropped"
 class Produced:
     """What a produce step made.
 
-    `rows` has `parent_ids: list[str]` and the step's columns; `failed` has `parent_ids`, `error` and
+    `rows` has `parent_ids: list[str]` and the step's columns; `failed` has `parent_ids`, `error`
+    and
     optionally `retry: bool` (worth another try on the next run) and columns that help to find the
     record; `dropped` has `row_id` and `reason`.
     """
@@ -151,7 +154,8 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         adds: Columns that it makes, or a function of the config; None when only the data can tell.
         parts: The kept parts of a select, or a function of the config.
         group: The columns whose equal values make a group, or a function of the config.
-        attributes: Columns of a produced row that say how it was made; they do not bear its identity.
+        attributes: Columns of a produced row that say how it was made; not its
+            identity.
         carries: The children of a one-parent produce keep the parent's other columns.
         splits: For a source: `(config, files, shard_bytes) -> list` of JSON-able splits to read.
         peeks: For a source: `(config, files) -> columns`, read from the heads of the files.
@@ -170,8 +174,8 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
                 fix="name keyword-only parameters after a resource",
             )
         return Step(
-            name=name, kind=kind, sees=sees, version=version, run=function, config=_config_of(name, function),
-            inputs=tuple(p.name for p in tables),
+            name=name, kind=kind, sees=sees, version=version, run=function, config=_config_of(name,
+            function), inputs=tuple(p.name for p in tables),
             optional=frozenset(p.name for p in tables if p.default is not p.empty),
             needs=needs, reads=reads, adds=adds, parts=parts, group=group, attributes=attributes,
             carries=carries, splits=splits, peeks=peeks,
@@ -215,7 +219,7 @@ def _import(path: Path, name: str, source: str) -> ModuleType:
     before = sys.modules.get(name)
     sys.modules[name] = module  # dataclasses and annotations look their module up there
     try:
-        exec(compile(source, str(path), "exec"), vars(module))  # noqa: S102 -- the user's own steps
+        exec(compile(source, str(path), "exec"), vars(module))  # noqa: S102 -- the user's own file
     except Exception as error:
         if before is None:
             del sys.modules[name]

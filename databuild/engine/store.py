@@ -3,8 +3,8 @@
     <runs>/databuild.json                        format of the folder
     <runs>/file-digests.json                     digests of source files, by path, size and mtime
     <runs>/journals/<model>/*.jsonl              finished requests, append-only
-    <runs>/<recipe>/latest.json                  the pointer: which folder is each step's, as of the last run
-    <runs>/<recipe>/<step>-<key8>/manifest.json  configuration and row counts
+    <runs>/<recipe>/latest.json                  the pointer: which folder is each step's, as of
+    the last run <runs>/<recipe>/<step>-<key8>/manifest.json  configuration and row counts
     <runs>/<recipe>/<step>-<key8>/part-*.parquet rows, measured columns or verdicts; present = done
 
 Everything is written to a temporary name, fsynced and renamed, so a file that is there is whole.
@@ -63,7 +63,9 @@ class Counts(BaseModel):
             reasons.update(plain.pop("by_reason"))
             parts.update(plain.pop("by_part"))
             summed.update(plain)
-        return cls(**summed, by_reason=dict(reasons.most_common()), by_part=dict(sorted(parts.items())))
+        return cls(
+            **summed, by_reason=dict(reasons.most_common()), by_part=dict(sorted(parts.items()))
+        )
 
 
 class Part(BaseModel):
@@ -258,9 +260,8 @@ def _refused(place: Path, reason: str) -> StoreError:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file whole or not at all."""
-    with writing(path):
-        with _temporary(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    with writing(path), _temporary(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def write_part(folder: Path, index: int, rows: pl.DataFrame, part: Part | None = None) -> None:
@@ -322,7 +323,7 @@ def staged(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    """A name to write to; what was written becomes `path` in one move, or is gone if that failed."""
+    """A name to write to; what was written becomes `path` in one move, or is gone."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary

@@ -1,4 +1,4 @@
-"""A table is a view: the rows of one produce step, the columns measured on them, the parts selected.
+"""A table is a view: the rows of a produce step, columns measured on them, parts selected.
 
 Measures and verdicts are stored beside the rows, part by part, never as copies of the table. A view
 is put together when it is read, one part at a time, and joined by `row_id`, never by position.
@@ -7,8 +7,7 @@ is put together when it is read, one part at a time, and joined by `row_id`, nev
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
@@ -16,6 +15,8 @@ from databuild.engine.store import Manifest, part_path
 from databuild.errors import StoreError
 from databuild.schema.identity import digest_text
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _DROPPED = {"row_id": pl.String, "reason": pl.String, "evidence": pl.String}
 
@@ -27,7 +28,7 @@ class Layer:
     folder: Path
     what: Literal["columns", "kept", "dropped"]
     aligned: bool
-    """Part i of the layer covers exactly part i of the rows (not so after a change of shard size)."""
+    """Part i of the layer covers part i of the rows (not so after a change of shard size)."""
     n_parts: int
     columns: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()

@@ -1,1 +1,1 @@
-"""evaluate"""
+"""evaluate."""

@@ -1,10 +1,9 @@
-"""`evaluate.compare`: a model against the one it started from, on prompts that both answered once."""
+"""`evaluate.compare`: a model against the one it started from, on the same prompts."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +13,9 @@ from databuild.engine.step import step
 from databuild.errors import StepError
 from databuild.evaluate.bootstrap import Interval, bootstrap_mean
 from databuild.recipe.options import Column, StepConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class CompareConfig(StepConfig):
@@ -25,7 +27,13 @@ class CompareConfig(StepConfig):
     """Bootstrap resamples over prompts."""
 
 
-@step("evaluate.compare", kind="deliver", sees="table", version=1, reads=("prompt", "completion_tokens"))
+@step(
+    "evaluate.compare",
+    kind="deliver",
+    sees="table",
+    version=1,
+    reads=("prompt", "completion_tokens"),
+)
 def compare_with_base(
     rows: pl.DataFrame, config: CompareConfig, base: pl.DataFrame, *, out: Path, seed: int
 ) -> dict[str, Any]:

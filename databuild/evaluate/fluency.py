@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from databuild.engine.step import step
 from databuild.recipe.options import StepConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
 
 
 class FluencyConfig(StepConfig):
@@ -42,7 +44,7 @@ def compare_fluency(
 
 
 def perplexity(texts: pl.DataFrame) -> float | None:
-    """exp of the mean negative log-likelihood per token over all texts; None when none was read."""
+    """Exp of the mean negative log-likelihood per token over all texts; None when none was read."""
     read = texts.drop_nulls("nll_sum")
     tokens = int(read["nll_tokens"].sum())
     return round(math.exp(float(read["nll_sum"].sum()) / tokens), 4) if tokens else None

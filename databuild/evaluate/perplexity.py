@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from databuild.engine.step import step
 from databuild.recipe.options import Column, ModelRef, StepConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class PerplexityConfig(StepConfig):

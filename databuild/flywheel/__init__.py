@@ -1,1 +1,1 @@
-"""flywheel"""
+"""flywheel."""

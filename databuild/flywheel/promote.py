@@ -1,4 +1,4 @@
-"""`flywheel.promote`: the candidate becomes the best model if, and only if, it did better on dev."""
+"""`flywheel.promote`: the candidate becomes the best model only if it did better on dev."""
 
 from __future__ import annotations
 

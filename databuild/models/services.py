@@ -1,15 +1,13 @@
-"""The models of a run: found, started when first needed, one process at a time, stopped at the end."""
+"""The models of a run: started when first needed, one process at a time, stopped at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from databuild.engine.journal import Journal
-from databuild.engine.resources import Ask
 from databuild.engine.store import ModelTarget
 from databuild.errors import RecipeError
 from databuild.models.endpoint import EndpointGenerator, EndpointOptions
@@ -21,6 +19,9 @@ from databuild.models.packaged import packaged_folder, packaged_identity
 from databuild.schema.identity import digest_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from databuild.engine.resources import Ask
     from databuild.models.protocol import Answer, Generator, Request
     from databuild.models.vllm import VllmGenerator
     from databuild.recipe.model import ModelSpec
@@ -34,7 +35,8 @@ class LocalServices:
 
     Args:
         runs: The runs folder: converted models and journals lie in it.
-        device: `cpu` or `cuda`. On `cuda` the generator is stopped before anything else needs the GPU.
+        device: `cpu` or `cuda`. On `cuda` the generator is stopped before anything else needs the
+        GPU.
     """
 
     def __init__(self, runs: Path, device: str) -> None:
@@ -96,7 +98,7 @@ class LocalServices:
             return packaged_folder(target.location, home, log=home.with_suffix(".log"))
         if target.kind == "fake":
             return save_fake(FakeOptions.model_validate(target.options), home)
-        what = f"the model {target.identity!r} is an endpoint: it can answer, and not be trained or read"
+        what = f"the model {target.identity!r} is an endpoint: it cannot be trained or read"
         raise RecipeError(where, what, fix="use a model that has a folder or a package")
 
     def close(self) -> None:
@@ -130,7 +132,8 @@ class LocalServices:
 
     def _journal(self, identity: str) -> Journal:
         if identity not in self._journals:
-            name = f"{identity.split('@')[0].replace(':', '-')[:40]}-{digest_text(identity)[:12]}"
+            start = identity.partition("@")[0].replace(":", "-")[:40]
+            name = f"{start}-{digest_text(identity)[:12]}"
             self._journals[identity] = Journal(self._runs / "journals" / name)
         return self._journals[identity]
 
@@ -153,7 +156,7 @@ class LocalServices:
         self, folder: Path, options: Mapping[str, Any], where: str, log: Path
     ) -> VllmGenerator:
         """The one vLLM process: started once, given other weights when another model is asked."""
-        from databuild.models.vllm import VllmGenerator, VllmOptions  # noqa: PLC0415 -- only when used
+        from databuild.models.vllm import VllmGenerator, VllmOptions
 
         wanted = dict(options)
         if self._vllm is not None:
@@ -182,7 +185,7 @@ class LocalServices:
             return lambda texts: [read_as_fake(fake, text) for text in texts]
         if self._device == "cuda":
             self._stop_vllm()
-        from databuild.models.perplexity import read_texts  # noqa: PLC0415 -- only when used
+        from databuild.models.perplexity import read_texts
 
         log = ask.folder / "perplexity.log"
         return lambda texts: read_texts(folder, texts, log=log, where=ask.step)

@@ -216,7 +216,7 @@ def main() -> None:
         watch_engine(parent)
         parent.send({"ready": {"max_model_len": server.max_model_len, "pid": os.getpid()}})
         server.run()
-    except Exception as error:  # noqa: BLE001 - the process boundary: all that failed is told
+    except Exception as error:  # noqa: BLE001 -- the boundary of a process
         traceback.print_exc()
         sys.stderr.flush()
         parent.send({"fatal": f"{type(error).__name__}: {error}"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import ValidationError
 
@@ -17,7 +17,7 @@ from databuild.recipe.options import StepConfig, marked
 from databuild.recipe.validate import likeliest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from databuild.recipe.load import Document
     from databuild.recipe.model import ModelSpec
@@ -31,22 +31,41 @@ class StepType(Protocol):
     """What must be known of a step to check a recipe; `engine.step.Step` is one."""
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """What it does to rows."""
+
     @property
-    def sees(self) -> str: ...
+    def sees(self) -> str:
+        """What it must see at once."""
+
     @property
-    def config(self) -> type[StepConfig]: ...
+    def config(self) -> type[StepConfig]:
+        """The model of its options."""
+
     @property
-    def inputs(self) -> tuple[str, ...]: ...
+    def inputs(self) -> tuple[str, ...]:
+        """The names of its inputs, the primary one first."""
+
     @property
-    def optional(self) -> frozenset[str]: ...
+    def optional(self) -> frozenset[str]:
+        """The inputs that it can do without."""
+
     @property
-    def carries(self) -> bool: ...
+    def carries(self) -> bool:
+        """Whether children keep their parent's columns."""
+
     @property
-    def peeks(self) -> Any: ...
-    def columns_read(self, config: StepConfig) -> tuple[str, ...]: ...
-    def columns_added(self, config: StepConfig) -> tuple[str, ...] | None: ...
-    def parts_kept(self, config: StepConfig) -> tuple[str, ...]: ...
+    def peeks(self) -> Callable[..., tuple[str, ...] | None] | None:
+        """How a source tells its columns from its files."""
+
+    def columns_read(self, config: StepConfig) -> tuple[str, ...]:
+        """The columns that it needs."""
+
+    def columns_added(self, config: StepConfig) -> tuple[str, ...] | None:
+        """The columns that it makes, None where only the data can tell."""
+
+    def parts_kept(self, config: StepConfig) -> tuple[str, ...]:
+        """The kept parts of a select."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +123,13 @@ def bind(
         ready = [s for s in waiting.values() if not (_needs(s, steps) & waiting.keys())]
         if not ready:
             raise _circle(waiting, steps)
-        done[ready[0].name] = _bind_one(ready[0], steps, done, models, document)
+        done[ready[0].name] = _bind_one(ready[0], steps, done, document)
         del waiting[ready[0].name]
     return list(done.values())
 
 
 def _at(document: Document, step: Asked, *keys: str | int) -> str:
-    """`file:line` of an option of a step; of the flywheel where that, and not the user, made the step."""
+    """`file:line` of an option of a step; of the flywheel where that made the step."""
     written = ("steps", step.origin)
     return document.where(*written, *keys) if written in document.lines else step.where
 
@@ -120,7 +139,9 @@ def _check_once(asked: list[Asked]) -> None:
     for step in asked:
         if step.name in seen:
             what = f"two steps would be called {step.name!r}"
-            raise RecipeError(step.where, what, fix="rename a step, or a part that `final` measures")
+            raise RecipeError(
+                step.where, what, fix="rename a step, or a part that `final` measures"
+            )
         seen.add(step.name)
 
 
@@ -166,7 +187,9 @@ def _check_references(
 
 def _model_options(step: Asked, steps: Mapping[str, StepType]) -> list[tuple[str, str]]:
     fields = steps[step.use].config.model_fields
-    config = steps[step.use].config.model_construct(**{k: v for k, v in step.options.items() if k in fields})
+    config = steps[step.use].config.model_construct(
+        **{k: v for k, v in step.options.items() if k in fields}
+    )
     return [(option, name) for option, name in marked(config, "model") if isinstance(name, str)]
 
 
@@ -179,21 +202,20 @@ def _bind_one(
     step: Asked,
     steps: Mapping[str, StepType],
     done: Mapping[str, Node],
-    models: Mapping[str, ModelSpec],
     document: Document,
 ) -> Node:
     kind = steps[step.use]
     config = _config(step, kind, document)
     inputs = _inputs(step, kind, done, steps, document)
     paths = _paths(step, config, document)
-    columns = _columns(step, kind, config, inputs, paths, done, steps, document)
+    columns = _columns(step, kind, config, inputs, paths, done, document)
     return Node(
         name=step.name,
         origin=step.origin,
         use=step.use,
         config=config,
         inputs=inputs,
-        models={o: n for o, n in marked(config, "model")},
+        models=dict(marked(config, "model")),
         paths=paths,
         columns=columns,
         max_failure_ratio=step.max_failure_ratio,
@@ -258,12 +280,11 @@ def _check_part(
         raise RecipeError(where, what, fix="take rows from a step that has rows")
     if ref.part is None:
         return
-    if kind.kind == "select":
-        parts = (*kind.parts_kept(node.config), "dropped")
-    else:
-        parts = ()
+    parts = (*kind.parts_kept(node.config), "dropped") if kind.kind == "select" else ()
     if ref.part not in parts:
-        what = f"step {step.origin!r} takes {str(ref)!r}, but {node.origin!r} has no part {ref.part!r}"
+        what = (
+            f"step {step.origin!r} takes {str(ref)!r}, but {node.origin!r} has no part {ref.part!r}"
+        )
         raise RecipeError(where, f"{what}; {nearest(ref.part, parts)}", fix="correct `from:`")
 
 
@@ -271,7 +292,11 @@ def _paths(step: Asked, config: StepConfig, document: Document) -> tuple[Path, .
     folder = document.path.resolve().parent
     found: list[Path] = []
     for option, pattern in marked(config, "path"):
-        matches = sorted(p for p in folder.glob(pattern) if p.is_file()) if "*" in pattern else [folder / pattern]
+        matches = (
+            sorted(p for p in folder.glob(pattern) if p.is_file())
+            if "*" in pattern
+            else [folder / pattern]
+        )
         if not matches or not matches[0].exists():
             where = _at(document, step, option)
             beside = (folder / pattern).parent
@@ -282,28 +307,31 @@ def _paths(step: Asked, config: StepConfig, document: Document) -> tuple[Path, .
     return tuple(found)
 
 
-def _columns(  # noqa: PLR0913, PLR0917 -- all that is known of a step when it is bound
+def _columns(
     step: Asked,
     kind: StepType,
     config: StepConfig,
     inputs: Mapping[str, Ref],
     paths: tuple[Path, ...],
     done: Mapping[str, Node],
-    steps: Mapping[str, StepType],
     document: Document,
 ) -> tuple[str, ...] | None:
     """The columns of the table that a step yields, None where only the data can tell."""
     if kind.sees == "source":
         found = kind.peeks(config, paths) if kind.peeks else None
         return None if found is None else tuple(dict.fromkeys([*CARRIED, *found]))
-    tables = {slot: _columns_of(ref, done[ref.step], steps) for slot, ref in inputs.items()}
+    tables = {slot: _columns_of(ref, done[ref.step]) for slot, ref in inputs.items()}
     for slot, have in tables.items():
         for column in kind.columns_read(config):
             if have is not None and column != "*" and column not in have:
                 what = f"step {step.origin!r} ({step.use}) needs the column {column!r}, which its "
                 what = f"{what}input {slot!r} ({inputs[slot]}) lacks; {nearest(column, have)}"
                 named = [option for option, text in marked(config, "column") if text == column]
-                raise SchemaError(_at(document, step, *named[:1]), what, fix="correct the name, or add the column before")
+                raise SchemaError(
+                    _at(document, step, *named[:1]),
+                    what,
+                    fix="correct the name, or add the column before",
+                )
     first, added = tables[kind.inputs[0]], kind.columns_added(config)
     if added is None or first is None or None in tables.values():
         return None
@@ -317,7 +345,7 @@ def _columns(  # noqa: PLR0913, PLR0917 -- all that is known of a step when it i
     return tuple(dict.fromkeys([*CARRIED, *keeps, *added]))
 
 
-def _columns_of(ref: Ref, node: Node, steps: Mapping[str, StepType]) -> tuple[str, ...] | None:
+def _columns_of(ref: Ref, node: Node) -> tuple[str, ...] | None:
     if ref.part == "dropped" and node.columns is not None:
         return tuple(dict.fromkeys([*node.columns, *DROPPED_COLUMNS]))
     return node.columns

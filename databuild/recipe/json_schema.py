@@ -1,4 +1,4 @@
-"""The JSON Schema of recipes, so that an editor completes and checks them while they are written."""
+"""The JSON Schema of recipes, so that an editor completes and checks them."""
 
 from __future__ import annotations
 
@@ -41,11 +41,17 @@ def _step_schema(name: str, step: StepType, definitions: dict[str, Any]) -> dict
     if len(step.inputs) > 1:
         named = {slot: {"type": "string"} for slot in step.inputs}
         source = {
-            "anyOf": [source, {"type": "object", "properties": named, "additionalProperties": False}]
+            "anyOf": [
+                source,
+                {"type": "object", "properties": named, "additionalProperties": False},
+            ]
         }
     own: dict[str, Any] = {"use": {"const": name}}
     if step.inputs:
-        own["from"] = {"description": "The step, or step.part, that it takes its rows from.", **source}
+        own["from"] = {
+            "description": "The step, or step.part, that it takes its rows from.",
+            **source,
+        }
     own["max_failure_ratio"] = {"type": "number", "minimum": 0, "maximum": 1, "default": 0.1}
     required = ["use", *(["from"] if step.inputs else []), *config.get("required", [])]
     return {

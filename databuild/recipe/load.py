@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
@@ -19,6 +18,7 @@ from databuild.errors import RecipeError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 Keys = tuple[str | int, ...]
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")

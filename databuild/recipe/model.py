@@ -36,12 +36,14 @@ class ModelSpec(Strict):
 
     @model_validator(mode="after")
     def _one_origin(self) -> ModelSpec:
-        origins = [o for o in ("packaged", "path", "endpoint", "fake") if getattr(self, o) is not None]
+        origins = [
+            o for o in ("packaged", "path", "endpoint", "fake") if getattr(self, o) is not None
+        ]
         if len(origins) != 1:
             msg = f"a model has exactly one of packaged, path, endpoint and fake, not {origins}"
             raise ValueError(msg)
         if self.endpoint is not None and not self.identity:
-            msg = "an endpoint needs `identity: name@revision`, since its URL does not say what it serves"
+            msg = "an endpoint needs `identity: name@revision`: its URL does not say what it serves"
             raise ValueError(msg)
         return self
 
@@ -51,7 +53,7 @@ def _model(value: object) -> object:
 
 
 class StepSpec(BaseModel):
-    """One step as written: which, from what, and its options (checked against the step's own model)."""
+    """One step as written: which, from what, and its options, not yet checked."""
 
     model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
 
@@ -83,7 +85,7 @@ class Final(Strict):
     parts: Names
     """The held-out parts, each `step.part`."""
     text: Names = ()
-    """`evaluate.perplexity` steps with `model: ${exam.model}`: what training cost on ordinary text."""
+    """`evaluate.perplexity` steps with `model: ${exam.model}`: what ordinary text lost."""
 
 
 class Flywheel(Strict):

@@ -25,7 +25,7 @@ BEST = "best"
 
 @dataclass(frozen=True)
 class Asked:
-    """One step of the unrolled recipe, its variables filled in, not yet checked against its config."""
+    """One step of the unrolled recipe, its variables filled in, its options not yet checked."""
 
     name: str
     origin: str
@@ -101,7 +101,7 @@ def _exam(recipe: Recipe, document: Document, part: str, model: str, tag: str) -
     return _instances(recipe, document, flywheel.exam, part, model, tag)
 
 
-def _instances(  # noqa: PLR0913, PLR0917 -- the two callers differ in every one of these
+def _instances(
     recipe: Recipe, document: Document, names: Iterable[str], part: str, model: str, tag: str
 ) -> list[Asked]:
     variables = {**recipe.vars, "exam.part": part, "exam.model": model}
@@ -199,5 +199,6 @@ def _check_names(recipe: Recipe, flywheel: Flywheel, document: Document) -> None
         what = f"the candidate {flywheel.candidate!r} is not among `repeat` {list(flywheel.repeat)}"
         raise RecipeError(document.where("flywheel", "candidate"), what, fix="repeat it too")
     if flywheel.best not in recipe.models:
-        what = f"`flywheel.best` names the model {flywheel.best!r}; {nearest(flywheel.best, recipe.models)}"
+        known = nearest(flywheel.best, recipe.models)
+        what = f"`flywheel.best` names the model {flywheel.best!r}; {known}"
         raise RecipeError(document.where("flywheel", "best"), what, fix="name one under `models:`")

@@ -1,9 +1,11 @@
 """Who a row is: ids that depend on what a row says and where it came from, and on nothing else.
 
-`content_id` is the XXH3-128 of the row's canonical content, `row_id` that of (content_id, parent_ids,
-occurrence among equals). So duplicates in one file, one row from two sources, and equal answers among
-K stay distinct, and neither row order nor shard layout matters. XXH3 is a published, frozen hash (the
-xxHash specification, 0.8); Polars' own hash changes between versions and is never stored.
+`content_id` is the XXH3-128 of the row's canonical content, `row_id` that of (content_id,
+parent_ids,
+occurrence among equals). So duplicates in one file, one row from two sources, and equal answers
+among
+K stay distinct, and neither row order nor shard layout matters. XXH3 is a published, frozen hash
+(the xxHash specification, 0.8); Polars' own hash changes between versions and is never stored.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ def derive_seed(*parts: object) -> int:
 
 
 def canonical(rows: pl.DataFrame, columns: Iterable[str]) -> pl.Series:
-    """One text per row, as UTF-8, that says its content: column names in order, lengths, values; nulls left out.
+    """One text per row, as UTF-8, that says its content: names in order, lengths, values; no nulls.
 
     A column that is null everywhere changes nothing, so a source that lacks it gives the same ids.
     """

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import polars as pl
-
-from databuild.engine.resources import Progress
 from databuild.engine.step import step
 from databuild.recipe.options import ModelRef
 from databuild.train.options import DpoOptions
 from databuild.train.table import train_on
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+    from databuild.engine.resources import Progress
 
 
 class DpoConfig(DpoOptions):
@@ -22,7 +25,7 @@ class DpoConfig(DpoOptions):
 
 
 @step("train.dpo", kind="train", sees="table", version=1, reads=("prompt", "chosen", "rejected"))
-def train_dpo(  # noqa: PLR0913 -- resources are parameters
+def train_dpo(
     rows: pl.DataFrame,
     config: DpoConfig,
     *,

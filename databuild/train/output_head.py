@@ -75,7 +75,7 @@ def _attends_to_everything(model: Any) -> bool:
     return (
         kinds == {"full_attention"}
         and getattr(config, "sliding_window", None) is None
-        and config._attn_implementation in {"sdpa", "eager"}  # noqa: SLF001
+        and config._attn_implementation in {"sdpa", "eager"}  # noqa: SLF001 -- no public name says it
         and config.model_type in {"llama", "qwen2", "qwen3", "mistral", "smollm3", "olmo2"}
     )
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import polars as pl
-
-from databuild.engine.resources import Progress
 from databuild.engine.step import step
 from databuild.recipe.options import ModelRef
 from databuild.train.options import SftOptions
 from databuild.train.table import train_on
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+    from databuild.engine.resources import Progress
 
 
 class SftConfig(SftOptions):
@@ -22,7 +25,7 @@ class SftConfig(SftOptions):
 
 
 @step("train.sft", kind="train", sees="table", version=1, reads=("prompt", "response"))
-def train_sft(  # noqa: PLR0913 -- resources are parameters
+def train_sft(
     rows: pl.DataFrame,
     config: SftConfig,
     *,

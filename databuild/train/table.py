@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-import polars as pl
 
 from databuild.errors import StepError
 from databuild.models.fake_training import fake_options_of, train_fake
@@ -13,12 +10,16 @@ from databuild.train.job import LOG, Training, train
 from databuild.train.options import DpoOptions, SftOptions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
     from databuild.engine.resources import Progress
 
 _RESULTS = ("best", "final", "adapter", "metrics.json", LOG)
 
 
-def train_on(  # noqa: PLR0913 -- a training is described by exactly these
+def train_on(
     rows: pl.DataFrame,
     options: SftOptions | DpoOptions,
     *,
@@ -36,7 +37,7 @@ def train_on(  # noqa: PLR0913 -- a training is described by exactly these
         options: Of supervised fine-tuning, or of preference optimisation.
         model: Hugging Face folder to start from; a fake model's folder trains a fake model.
         scratch: Survives a kill.
-        out: Gets `best/`, `final/`, `metrics.json`, the log, and `adapter/` where adapters were trained.
+        out: Gets `best/`, `final/`, `metrics.json`, the log, and `adapter/` for adapters.
         device: Where to train.
         progress: Told of every optimiser step.
         where: The step's name, for errors.
@@ -50,7 +51,9 @@ def train_on(  # noqa: PLR0913 -- a training is described by exactly these
     """
     if rows.is_empty():
         what = "there are no rows to train on"
-        raise StepError(where, what, fix="look with `databuild status` at what the steps before dropped")
+        raise StepError(
+            where, what, fix="look with `databuild status` at what the steps before dropped"
+        )
     fake = fake_options_of(model)
     if fake is not None:
         return train_fake(fake, rows.height, options.seed, out)
@@ -66,7 +69,7 @@ def train_on(  # noqa: PLR0913 -- a training is described by exactly these
     return dict(metrics)
 
 
-def _teller(progress: Progress) -> Any:  # noqa: ANN401 -- a callback for JSON messages
+def _teller(progress: Progress) -> Any:
     told = 0
 
     def tell(message: dict[str, Any]) -> None:
@@ -74,7 +77,9 @@ def _teller(progress: Progress) -> Any:  # noqa: ANN401 -- a callback for JSON m
         if "step" in message and "total" in message:
             if not told:
                 progress.total(int(message["total"]), "steps")
-            progress.tick(int(message["step"]) - told, f"loss {message.get('loss', float('nan')):.3f}")
+            progress.tick(
+                int(message["step"]) - told, f"loss {message.get('loss', float('nan')):.3f}"
+            )
             told = int(message["step"])
 
     return tell

@@ -29,7 +29,11 @@ steps:
   facts: {use: measure.basics, from: raw, column: text}
   clean: {use: sample.where, from: facts, keep: "text_words >= 5 and topic != '13'"}
 """
-RUN = "import sys; from databuild import api; api.run(*sys.argv[1:2], sys.argv[2:3], runs=sys.argv[3], workers=2)"
+RUN = """
+import sys
+from databuild import api
+api.run(sys.argv[1], sys.argv[2:3], runs=sys.argv[3], workers=2)
+"""
 
 
 def watch(process: subprocess.Popen[bytes], peaks: list[int]) -> None:
@@ -51,7 +55,14 @@ def measure(n: int, folder: Path) -> dict[str, float]:
 
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
-    command = [sys.executable, "-c", RUN, str(folder / "rows.yaml"), f"raw.n={n}", str(folder / f"runs-{n}")]
+    command = [
+        sys.executable,
+        "-c",
+        RUN,
+        str(folder / "rows.yaml"),
+        f"raw.n={n}",
+        str(folder / f"runs-{n}"),
+    ]
     process = subprocess.Popen(command)
     peaks = [0, 0]
     thread = threading.Thread(target=watch, args=(process, peaks))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from databuild.engine.execute import Settings
 from databuild.engine.keys import FileDigests
@@ -20,6 +18,9 @@ from databuild.recipe.bind import Node, Ref, bind
 from databuild.recipe.load import load_document
 from databuild.recipe.rounds import unroll
 from databuild.recipe.validate import as_recipe
+
+if TYPE_CHECKING:
+    import polars as pl
 
 TOY = Path(__file__).with_name("toy.py")
 STEPS = {step.name: step for step in load_plugin(TOY)}
@@ -58,7 +59,9 @@ class Toy:
 
     def outputs(self, limit: int | None = None) -> Outputs:
         runs = self.folder / self.runs
-        outputs = Outputs(Store(runs, "toy"), STEPS, {}, FileDigests(runs / "file-digests.json"), 0, limit)
+        outputs = Outputs(
+            Store(runs, "toy"), STEPS, {}, FileDigests(runs / "file-digests.json"), 0, limit
+        )
         outputs.store.open()
         return outputs
 

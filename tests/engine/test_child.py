@@ -1,4 +1,4 @@
-"""A child process answers, reports its own death in one clear error, and never outlives its parent."""
+"""A child answers, reports its death in one clear error, and never outlives its parent."""
 
 from __future__ import annotations
 
@@ -94,20 +94,14 @@ def test_a_job_returns_its_result_and_tells_its_progress(
 def test_an_exception_in_the_child_is_one_error_with_the_log(
     tmp_path: Path, env: dict[str, str]
 ) -> None:
-    with pytest.raises(
-        ServiceError, match=r"^s: worker failed: ValueError: no such weights"
-    ) as e:
-        run_job(
-            "worker", {"do": "raise"}, where="s", log=tmp_path / "child.log", env=env
-        )
+    with pytest.raises(ServiceError, match=r"^s: worker failed: ValueError: no such weights") as e:
+        run_job("worker", {"do": "raise"}, where="s", log=tmp_path / "child.log", env=env)
     assert str(tmp_path / "child.log") in str(e.value)
 
 
 def test_a_killed_child_is_one_error(tmp_path: Path, env: dict[str, str]) -> None:
     with pytest.raises(ServiceError, match="killed by SIGKILL"):
-        run_job(
-            "worker", {"do": "kill"}, where="s", log=tmp_path / "child.log", env=env
-        )
+        run_job("worker", {"do": "kill"}, where="s", log=tmp_path / "child.log", env=env)
 
 
 def test_a_module_that_cannot_be_run_is_an_error_with_the_reason(
@@ -123,9 +117,7 @@ def test_a_log_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         run_job("worker", {}, where="s", log=tmp_path / "file" / "child.log")
 
 
-def test_a_dead_childs_grandchildren_are_killed(
-    tmp_path: Path, env: dict[str, str]
-) -> None:
+def test_a_dead_childs_grandchildren_are_killed(tmp_path: Path, env: dict[str, str]) -> None:
     child = Child("worker", where="s", log=tmp_path / "child.log", env=env)
     child.send({"do": "grandchild", "die": True})
     message = child.receive()
@@ -188,9 +180,7 @@ def test_a_childs_module_says_what_it_is_when_started_by_hand(
 
 def test_last_lines_prefers_errors_and_skips_progress_bars(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text(
-        "fine\nRuntimeError: boom\n  0%|     | 0/3\r 99%|##  | 2/3 [1it/s]\nbye\n\n"
-    )
+    log.write_text("fine\nRuntimeError: boom\n  0%|     | 0/3\r 99%|##  | 2/3 [1it/s]\nbye\n\n")
     assert last_lines(log) == ["RuntimeError: boom"]
     log.write_text("one\ntwo\n")
     assert last_lines(log, n=1) == ["two"]

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.engine.harness import LINES, Toy, ids
 
 from databuild.errors import StepError, StoreError
+from tests.engine.harness import LINES, Toy, ids
 
 
 @pytest.fixture
@@ -65,7 +65,12 @@ def test_a_changed_option_reruns_only_what_depends_on_it(toy: Toy) -> None:
     assert plan["long"].reason == "options.least: default -> 3"
     assert plan["joined"].status == "later"
     result = toy.run("long.least=3")
-    assert [step.name for step in result.steps if not step.cached] == ["long", "halves", "twice", "joined"]
+    assert [step.name for step in result.steps if not step.cached] == [
+        "long",
+        "halves",
+        "twice",
+        "joined",
+    ]
 
 
 def test_an_equal_result_stops_the_wave(toy: Toy) -> None:
@@ -110,7 +115,10 @@ def test_too_many_failures_stop_the_run_and_say_why(toy: Toy) -> None:
 
 def test_two_runs_in_one_folder_at_once_are_refused(toy: Toy) -> None:
     outputs = toy.outputs()
-    with outputs.store.locked(), pytest.raises(StoreError, match="another run works in this folder"):
+    with (
+        outputs.store.locked(),
+        pytest.raises(StoreError, match="another run works in this folder"),
+    ):
         toy.run()
 
 

@@ -15,14 +15,18 @@ class LinesConfig(StepConfig):
     path: Paths
 
 
-def split_lines(config: LinesConfig, files: tuple[Path, ...], shard_bytes: int) -> list[dict[str, Any]]:
+def split_lines(
+    config: LinesConfig, files: tuple[Path, ...], shard_bytes: int
+) -> list[dict[str, Any]]:
     """One split per `shard_bytes` lines, so that tests set the number of shards."""
     del config
     splits = []
     for file in files:
         n_lines = len(file.read_text().splitlines())
         starts = range(0, max(n_lines, 1), shard_bytes)
-        splits += [{"file": str(file), "start": start, "end": start + shard_bytes} for start in starts]
+        splits += [
+            {"file": str(file), "start": start, "end": start + shard_bytes} for start in starts
+        ]
     return splits
 
 
@@ -94,10 +98,22 @@ class TwiceConfig(StepConfig):
     times: int = 2
 
 
-@step("toy.twice", kind="produce", sees="row", version=1, adds=("text", "copy"), attributes=("copy",), carries=True)
+@step(
+    "toy.twice",
+    kind="produce",
+    sees="row",
+    version=1,
+    adds=("text", "copy"),
+    attributes=("copy",),
+    carries=True,
+)
 def make_copies(rows: pl.DataFrame, config: TwiceConfig) -> Produced:
     copies = [
-        rows.select(parent_ids=pl.concat_list("row_id"), text=pl.col("text").str.to_uppercase(), copy=pl.lit(n))
+        rows.select(
+            parent_ids=pl.concat_list("row_id"),
+            text=pl.col("text").str.to_uppercase(),
+            copy=pl.lit(n),
+        )
         for n in range(config.times)
     ]
     return Produced(pl.concat(copies))
@@ -107,10 +123,18 @@ class JoinConfig(StepConfig):
     pass
 
 
-@step("toy.join", kind="produce", sees="group", version=1, adds=("joined",), reads=("text", "n_chars"), group=("n_chars",))
+@step(
+    "toy.join",
+    kind="produce",
+    sees="group",
+    version=1,
+    adds=("joined",),
+    reads=("text", "n_chars"),
+    group=("n_chars",),
+)
 def join_groups(rows: pl.DataFrame, config: JoinConfig) -> Produced:
     del config
     groups = rows.sort("row_id").group_by("n_chars", maintain_order=True)
-    return Produced(groups.agg(parent_ids="row_id", joined=pl.col("text").sort().str.join("+")).drop("n_chars"))
-
-
+    return Produced(
+        groups.agg(parent_ids="row_id", joined=pl.col("text").sort().str.join("+")).drop("n_chars")
+    )

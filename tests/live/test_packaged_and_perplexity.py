@@ -18,7 +18,7 @@ pytestmark = pytest.mark.live
 TEXTS = [
     "The river runs through the old town and under three stone bridges.",
     "",
-    "Tea",
+    "a",
     "Bees carry pollen from flower to flower, which is how apples come to grow. " * 3,
     "Zürich, 日本語 and 👩‍🔬 are all text.",
 ]

@@ -24,7 +24,17 @@ pytestmark = pytest.mark.live
 
 
 def start(runs: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "databuild", "run", RECIPE, *SMALL, "--runs", str(runs), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "databuild",
+        "run",
+        RECIPE,
+        *SMALL,
+        "--runs",
+        str(runs),
+        "--json",
+    ]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -32,7 +42,9 @@ def start(runs: Path) -> subprocess.Popen[str]:
 
 def answered(runs: Path) -> list[str]:
     """The keys of all journalled requests."""
-    lines = [line for file in runs.glob("journals/*/*.jsonl") for line in file.read_text().splitlines()]
+    lines = [
+        line for file in runs.glob("journals/*/*.jsonl") for line in file.read_text().splitlines()
+    ]
     return [json.loads(line)[0] for line in lines]
 
 
@@ -127,9 +139,11 @@ def test_the_datasets_load_and_the_model_answers(run: tuple[Path, dict[str, Any]
     assert {"prompt", "chosen", "rejected"} <= set(pairs.column_names)
     folder = Path(databuild.status("quickstart", runs=runs)["dpo@1"].model.location)
     folder = runs / folder
-    tokenizer, model = (kind.from_pretrained(folder) for kind in (AutoTokenizer, AutoModelForCausalLM))
+    tokenizer, model = (
+        kind.from_pretrained(folder) for kind in (AutoTokenizer, AutoModelForCausalLM)
+    )
     ids = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "Say hello."}], add_generation_prompt=True, return_tensors="pt",
-        return_dict=True,
+        [{"role": "user", "content": "Say hello."}],
+        add_generation_prompt=True, return_tensors="pt", return_dict=True,
     )  # fmt: skip
     assert model.generate(**ids, max_new_tokens=4).shape[1] > ids["input_ids"].shape[1]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from databuild.errors import RecipeError
 from databuild.recipe.load import fill, load_document
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RECIPE = """\
 name: r

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from databuild import api
 from databuild.errors import DatabuildError, RecipeError
-from databuild.recipe.bind import Node
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from databuild.recipe.bind import Node
 
 RECIPE = """\
 name: wheel

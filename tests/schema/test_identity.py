@@ -51,7 +51,9 @@ def test_different_content_has_different_canonical_text(pairs: list[tuple[str, s
 
 
 def test_equal_rows_are_numbered_and_get_different_ids() -> None:
-    rows = pl.DataFrame({"content_id": ["x", "x", "y", "x"], "parent_ids": [["p"], ["p"], ["p"], ["q"]]})
+    rows = pl.DataFrame(
+        {"content_id": ["x", "x", "y", "x"], "parent_ids": [["p"], ["p"], ["p"], ["q"]]}
+    )
     numbers = occurrences(rows)
     assert numbers.to_list() == [0, 1, 0, 0]
     assert row_ids(rows, numbers).n_unique() == 4
