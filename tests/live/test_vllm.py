@@ -87,7 +87,7 @@ def shared(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     generator.close()
 
 
-class TestVllm(contract.GeneratorContract):  # type: ignore[name-defined,misc]
+class TestVllm(contract.GeneratorContract):  # type: ignore[name-defined]
     """vLLM keeps the contract."""
 
     @pytest.fixture
