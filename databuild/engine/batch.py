@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -80,12 +82,10 @@ def call(step: Step, *arguments: Any, **resources: Any) -> Any:
     except DatabuildError:
         raise
     except Exception as error:
-        place = error.__traceback__
-        while place and place.tb_next:
-            place = place.tb_next
-        line = (
-            f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else str(step.plugin)
-        )
+        frames = traceback.extract_tb(error.__traceback__)
+        # The deepest line of the user's own: below it lie the libraries that it called.
+        own = [frame for frame in frames if Path(frame.filename).resolve() == step.plugin]
+        line = f"{step.plugin}:{own[-1].lineno}" if own else str(step.plugin)
         what = f"your step raised {type(error).__name__}: {error} (at {line})"
         raise StepError(step.name, what, fix=f"mend {step.plugin} and run again") from error
 
