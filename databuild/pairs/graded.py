@@ -37,6 +37,11 @@ class GradedConfig(StepConfig):
     """Pairs need a larger difference of scores than 0 and at least this one."""
     thresholds: tuple[float, float, float] = (0.6, 0.4, 0.2)
     """Smallest margins of the first three strengths; every other pair is "marginally better"."""
+    chosen_passes: bool = False
+    """Make only pairs whose chosen answer passes (`passes`)."""
+    max_length_ratio: float | None = Field(default=None, ge=1)
+    """Longest ratio of a pair's two lengths in characters, the longer over the shorter. Without a
+    bound, preference optimisation learns from edited answers, which are short, to be short."""
     max_pairs_per_prompt: int = Field(default=1, ge=1)
     """Of the possible pairs of a prompt, those with the largest margins are made."""
     prompt: Column = "prompt"
@@ -80,8 +85,8 @@ def make_graded_pairs(rows: pl.DataFrame, config: GradedConfig) -> Produced:
         Pairs with `parent_ids` (chosen row, rejected row), `prompt`, `chosen`, `rejected`, their
         scores, `margin`, `strength`, `chosen_origin`. Rows that are in no pair are in `dropped`:
         "no score", "no prompt", "edited, but does not pass", "same text as a better one", "only one
-        answer", "all scores equal", "no margin of <min_margin>", or "in none of the <n> pairs with
-        the largest margins".
+        answer", "all scores equal", "no margin of <min_margin>", or "in none of the <n> allowed
+        pairs of largest margin".
 
     Example:
         >>> rows = pl.DataFrame({
@@ -92,7 +97,7 @@ def make_graded_pairs(rows: pl.DataFrame, config: GradedConfig) -> Produced:
         >>> made.rows.select("chosen", "rejected", "strength").rows()
         [('y', 'x', 'significantly better')]
         >>> made.dropped.rows()
-        [('c', 'in none of the 1 pairs with the largest margins')]
+        [('c', 'in none of the 1 allowed pairs of largest margin')]
     """
     answers = _answers(rows, config)
     able = answers.filter(pl.col("reason").is_null())
@@ -119,6 +124,7 @@ def _answers(rows: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
         response=config.response,
         score=score,
         is_edited=is_edited,
+        passes=passes,
         origin=pl.lit(None, dtype=pl.String) if config.origin is None else pl.col(config.origin),
         reason=pl.when(score.is_null() | pl.col(config.response).is_null())
         .then(pl.lit("no score"))
@@ -161,6 +167,12 @@ def _pairs(able: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
     margin = pl.col("margin")
     # Scores are sums of floats: 0.2 must not fail because it came out as 0.19999999999999996.
     pairs = pairs.filter((margin > 0) & (margin >= config.min_margin - 1e-9))
+    if config.chosen_passes:
+        pairs = pairs.filter("passes")
+    if config.max_length_ratio is not None:
+        lengths = [pl.col(name).str.len_chars() for name in ("chosen", "rejected")]
+        longer, shorter = pl.max_horizontal(lengths), pl.min_horizontal(lengths)
+        pairs = pairs.filter(longer <= config.max_length_ratio * shorter)
     return (
         pairs.sort("prompt", "margin", "order", "chosen_id", descending=[False, True, False, False])
         .filter(pl.int_range(pl.len()).over("prompt") < config.max_pairs_per_prompt)
@@ -177,6 +189,7 @@ def _paired(joined: pl.DataFrame, order: int) -> pl.DataFrame:
         rejected_score="score_r",
         margin=pl.col("score") - pl.col("score_r"),
         chosen_origin="origin",
+        passes="passes",
         chosen_id="row_id",
         rejected_id="row_id_r",
         order=pl.lit(order),
@@ -202,6 +215,6 @@ def _dropped(answers: pl.DataFrame, used: pl.Series, config: GradedConfig) -> pl
         pl.when(spread < config.min_margin - 1e-9).then(
             pl.lit(f"no margin of {config.min_margin:g}")
         ),
-        pl.lit(f"in none of the {config.max_pairs_per_prompt} pairs with the largest margins"),
+        pl.lit(f"in none of the {config.max_pairs_per_prompt} allowed pairs of largest margin"),
     )
     return answers.select("row_id", reason=reason).filter(~pl.col("row_id").is_in(used.implode()))

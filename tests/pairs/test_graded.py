@@ -40,7 +40,7 @@ def test_the_best_is_chosen_over_the_worst():
     rows = sampled(0.5, 0.1, 0.9, NAN, None)
     assert pairs(rows) == [("2", "1")]
     assert dropped(rows) == {
-        "0": "in none of the 1 pairs with the largest margins", "3": "no score", "4": "no score",
+        "0": "in none of the 1 allowed pairs of largest margin", "3": "no score", "4": "no score",
     }  # fmt: skip
 
 
@@ -120,3 +120,19 @@ def test_prompts_do_not_mix():
 def test_thresholds_must_fall():
     with pytest.raises(ValueError, match="thresholds must fall"):
         GradedConfig(thresholds=(0.2, 0.4, 0.6))
+
+
+def test_pairs_can_be_held_to_similar_lengths_and_a_passing_choice():
+    rows = pl.DataFrame(
+        {
+            "row_id": ["a", "b", "c", "d", "e", "f"],
+            "prompt": ["p", "p", "q", "q", "r", "r"],
+            "response": ["x" * 10, "y" * 40, "x" * 10, "y" * 15, "x" * 10, "y" * 12],
+            "verify_score": [1.0, 0.1, 1.0, 0.1, 0.8, 0.1],
+            "strict_pass": [True, False, True, False, False, False],
+        }
+    )
+    config = GradedConfig(origin=None, chosen_passes=True, max_length_ratio=1.5)
+    made = make_graded_pairs(rows, config)
+    assert made.rows["prompt"].to_list() == ["q"]
+    assert made.rows.height * 2 + made.dropped.height == 6
