@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MOST_CHILDREN = 64
 _SHOWN = 8
+_JUDGES = ("flywheel.", "evaluate.")
+"""Steps that look at rows to judge a model: nothing becomes of the rows there."""
 _INTERNAL = {"row_id", "content_id", "parent_ids"}
 
 
@@ -29,7 +31,7 @@ class Event:
 
     step: str
     what: str
-    """`measured`, `kept`, `dropped`, `failed` or `trained`."""
+    """`measured`, `kept`, `dropped`, `failed`, `trained` or `delivered`."""
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -77,7 +79,7 @@ class Runs:
     def scan(self, name: str, folder: str = "") -> pl.LazyFrame | None:
         """The files of a step (or of its `dropped` or `failed`), None where there are none."""
         place = self.folders[name] / folder
-        # A train step has no table, but may have left out rows: in `dropped/part-00000`.
+        # A train or deliver step has no table, but may have left out rows: `dropped/part-00000`.
         n_parts = max(1, self.manifests[name].n_parts)
         parts = [part_path(place, index) for index in range(n_parts)]
         parts = [path for path in parts if path.exists()]
@@ -178,18 +180,20 @@ def _events(runs: Runs, name: str, row_id: str) -> Iterator[Event]:
         elif manifest.kind == "produce":
             if any(runs.base(source) == name for source in reads):
                 yield from _losses(runs, other, row_id)
-        elif manifest.kind == "train" and manifest.use != "flywheel.promote":
+        elif not manifest.use.startswith(_JUDGES):
             trains = [ref for ref in manifest.inputs.values() if _is_in(runs, ref, name, row_id)]
             skipped = list(_verdicts(runs, other, manifest, mine)) if trains else []
             yield from skipped
             if trains and not skipped:
-                yield Event(other, "trained", {"from": trains[0]})
+                happened = "trained" if manifest.kind == "train" else "delivered"
+                yield Event(other, happened, {"from": trains[0]})
 
 
 def _verdicts(runs: Runs, step: str, manifest: Manifest, mine: pl.Expr) -> Iterator[Event]:
     what = "measured" if manifest.kind == "measure" else "kept"
     for folder, happened in (("", what), ("dropped", "dropped"), ("failed", "failed")):
-        scan = None if manifest.kind == "train" and not folder else runs.scan(step, folder)
+        has_table = manifest.kind not in {"train", "deliver"}
+        scan = runs.scan(step, folder) if has_table or folder else None
         if scan is None:
             continue
         for facts in scan.filter(mine).collect().to_dicts():
