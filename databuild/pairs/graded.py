@@ -74,8 +74,9 @@ def make_graded_pairs(rows: pl.DataFrame, config: GradedConfig) -> Produced:
     The answers that were not edited, each text once, are ranked by score (equal scores by row_id);
     the i-th best is chosen over the i-th worst. The best edited answer that passes, E, ranks above
     the best of them, C, and the worst, R: E over C, E over R (Llama 3's edited > chosen >
-    rejected). A pair needs a margin above 0 and of at least `min_margin`. Of equal margins C over R
-    comes first.
+    rejected). A pair needs a margin above 0 and of at
+    least `min_margin`, and what `chosen_passes` and `max_length_ratio` ask. Of equal margins C
+    over R comes first.
 
     Args:
         rows: The answers of one or more prompts, with `row_id` and the columns that `config` names.
