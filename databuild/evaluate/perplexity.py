@@ -40,7 +40,7 @@ def measure_perplexity(
         `nll_sum` and `nll_tokens` per row; both null, with an error, where a text cannot be read.
     """
     if rows.is_empty():
-        return rows.select("row_id", nll_sum=pl.lit(0.0), nll_tokens=pl.lit(0))
+        return rows.select("row_id", nll_sum=pl.lit(0.0), nll_tokens=pl.lit(0, dtype=pl.Int64))
     read = reader(rows[config.column].fill_null("").to_list())
     columns = {
         "row_id": rows["row_id"],

@@ -1,5 +1,4 @@
-"""A small lawful input for every step of the stages: the laws are tried on these tables and
-variants.
+"""A small lawful input for every step: the laws are tried on these tables and variants.
 
 `EXAMPLES[name]` builds an `Example` from an empty folder (a source writes its files there). Tables
 are by input slot; every table has `row_id`. The tables hold what real ones hold: nulls, NaN,
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from databuild.engine.resources import Silence
 from databuild.models.fake import FakeGenerator, FakeOptions
+from databuild.models.fake_training import read_as_fake, save_fake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -150,6 +151,60 @@ def _pairs() -> pl.DataFrame:
     )
 
 
+def _exam(start: float) -> pl.DataFrame:
+    """What a model answered on dev: a score per prompt, one null, one NaN, one prompt twice."""
+    return pl.DataFrame(
+        {
+            "row_id": [f"e{i}" for i in range(8)],
+            "prompt": ["a", "b", "c", "d", "e", "f", "f", "🙂"],
+            "score": [start, start + 0.1, 1.0, None, NAN, 0.3, 0.2, 0.1],
+            "completion_tokens": [3, 5, 8, 0, 2, 9, 9, 1],
+        }
+    )
+
+
+def _texts_read(nats: float) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "row_id": ["t0", "t1", "t2"],
+            "nll_sum": [nats, 2 * nats, None],
+            "nll_tokens": [2, 3, None],
+        }
+    )
+
+
+def _read(texts: Sequence[str]) -> list[dict[str, Any]]:
+    options = FakeOptions()
+    return [read_as_fake(options, text) if text else {"error": "no token"} for text in texts]
+
+
+def _train(table: Callable[[], pl.DataFrame]) -> Callable[[Path], Example]:
+    def example(folder: Path) -> Example:
+        (folder / "scratch").mkdir(exist_ok=True)
+        resources = {
+            "model": save_fake(FakeOptions(), folder / "model"),
+            "scratch": folder / "scratch",
+            "out": folder / "out",
+            "device": "cpu",
+            "progress": Silence(),
+        }
+        return Example({"rows": table()}, {"model": "start"}, resources)
+
+    return example
+
+
+def _judge(slot: str, table: Callable[[float], pl.DataFrame], **options: Any) -> Any:
+    resources = {"out": "out", "seed": 7}
+    return lambda folder: Example(
+        {"rows": table(0.4), slot: table(0.2)},
+        options,
+        {
+            name: folder / value if isinstance(value, str) else value
+            for name, value in resources.items()
+        },
+    )
+
+
 EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "ingest.files": _files,
     "measure.basics": _example(texts),
@@ -179,6 +234,12 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "pairs.best": _example(answers),
     "pairs.graded": _example(answers, {"max_pairs_per_prompt": 3}),
     "export.trl": lambda folder: Example(
-        {"rows": _pairs()}, {"kind": "preference", "keep": ["margin"]}, {"out": folder}
+        {"rows": _pairs()}, {"kind": "preference", "keep": ["margin"]}, {"out": folder / "out"}
     ),
+    "train.sft": _train(lambda: answers().filter(pl.col("response").is_not_null())),
+    "train.dpo": _train(_pairs),
+    "evaluate.perplexity": _example(texts, {"model": "start", "column": "prompt"}, reader=_read),
+    "evaluate.compare": _judge("base", _exam, metric="score", resamples=200),
+    "evaluate.fluency": _judge("base", _texts_read),
+    "flywheel.promote": _judge("best_rows", _exam, metric="score", candidate="dpo", best="start"),
 }

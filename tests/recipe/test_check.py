@@ -241,7 +241,7 @@ def refuse(*arguments, **named): raise SystemExit("a socket was opened")
 socket.socket.__init__ = socket.getaddrinfo = refuse
 from databuild import api
 api.check({str(SHIPPED / "quickstart.yaml")!r})
-heavy = ("torch", "vllm", "transformers", "datasets", "trl", "argilla", "ray", "scipy", "pyarrow")
+heavy = ("torch", "vllm", "transformers", "datasets", "trl", "argilla", "ray", "scipy", "pyarrow", "datasketch")
 print([name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
