@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import Field
 
 from databuild.engine.step import step
-from databuild.errors import StepError
+from databuild.errors import SchemaError, StepError
 from databuild.evaluate.bootstrap import Interval, bootstrap_mean
 from databuild.recipe.options import Column, StepConfig
 
@@ -51,7 +51,10 @@ def compare_with_base(
 
     Raises:
         StepError: The exams share no prompt with a score.
+        SchemaError: The metric is neither a number nor a truth value.
     """
+    for table in (rows, base):
+        check_metric("evaluate.compare", table, config.metric)
     mine, other = (_by_prompt(table, config.metric) for table in (rows, base))
     both = mine.join(other, on="prompt", suffix="_base").sort("prompt").drop_nulls("score")
     both = both.drop_nulls("score_base")
@@ -72,6 +75,18 @@ def compare_with_base(
     facts["reply_tokens"] = {"model": _mean(both["tokens"]), "base": _mean(both["tokens_base"])}
     (out / "verdict.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
     return facts
+
+
+def check_metric(where: str, table: pl.DataFrame, metric: str) -> None:
+    """Refuse a metric whose mean means nothing.
+
+    Raises:
+        SchemaError: The column is neither a number nor a truth value.
+    """
+    dtype = table.schema[metric]
+    if not (dtype.is_numeric() or dtype in {pl.Boolean, pl.Null}):
+        what = f"the metric {metric!r} is {dtype}, which has no mean"
+        raise SchemaError(where, what, fix="name a column of numbers or truth values")
 
 
 def _by_prompt(table: pl.DataFrame, metric: str) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from databuild.engine.step import step
 from databuild.errors import StepError
+from databuild.evaluate.compare import check_metric
 from databuild.recipe.options import Column, ModelRef, StepConfig
 
 
@@ -40,7 +41,10 @@ def promote_if_better(
 
     Raises:
         StepError: The exams share no prompt with a score, so nothing can be said.
+        SchemaError: The metric is neither a number nor a truth value.
     """
+    for table in (rows, best_rows):
+        check_metric("flywheel.promote", table, config.metric)
     scores = [
         table.group_by("prompt").agg(pl.col(config.metric).cast(pl.Float64).fill_nan(None).mean())
         for table in (rows, best_rows)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from databuild import api
-from databuild.engine.run import RunResult
 from databuild.models.fake import FakeOptions
 from databuild.models.fake_training import save_fake
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from databuild.engine.run import RunResult
 
 RECIPE = """\
 name: small

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import databuild
-from databuild.engine.step import Step
 from databuild.schema.identity import digest_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from databuild.engine.step import Step
 
 _SILENT = {"ctx", "type_comment", "kind", "type_params"}
 _PACKAGE = Path(databuild.__file__ or "").parent

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.engine.small import fake_folder, prompts, run, write
 
 from databuild import api
 from databuild.engine.step import DROPPED
 from databuild.errors import DatabuildError, RecipeError, SchemaError, StepError, StoreError
+from tests.engine.small import fake_folder, prompts, run, write
 
 SHORT = """\
 name: small

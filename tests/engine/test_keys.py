@@ -226,5 +226,5 @@ def test_a_digest_is_remembered_by_path_size_and_time(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
     for path in (tmp_path, tmp_path / "gone"):
-        with pytest.raises(StoreError, match="cannot be read: .*Fix: make the file readable"):
+        with pytest.raises(StoreError, match=r"cannot be read: .*Fix: make the file readable"):
             FileDigests(tmp_path / "digests.json").of(path)

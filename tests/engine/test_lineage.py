@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from tests.engine.small import prompts, run, write
 
 from databuild import api
 from databuild.engine.lineage import Event, Life
 from databuild.errors import SchemaError, StoreError
+from tests.engine.small import prompts, run, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +150,17 @@ def test_a_row_made_in_two_exams_has_two_lives(runs: Path) -> None:
         assert {life.step for life in lives} == {"exam@held-base", "exam@held-best"}
 
 
+def _shared(one: str, other: str) -> int:
+    return next(n for n, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+
+
 def test_the_shortest_unique_start_of_an_id_is_enough(runs: Path) -> None:
     every: set[str] = set()
     for step, manifest in api.status("small", runs=runs).items():
         if manifest.kind == "produce":
             every |= set(table(runs, step)["row_id"])
     row_id = min(every)
-    longest = max(len(os.path.commonprefix([row_id, other])) for other in every - {row_id})
+    longest = max(_shared(row_id, other) for other in every - {row_id})
     assert life_of(runs, row_id[: longest + 1]).row_id == row_id
     with pytest.raises(SchemaError, match=r"is the start of several ids: .*Fix: give more digits"):
         api.why(row_id[:longest], "small", runs=runs)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -27,6 +27,9 @@ from databuild.errors import StoreError
 from tests.engine.disk import SmallDisk, mounted, unmount
 from tests.engine.harness import Toy, ids
 from tests.engine.test_journal import files_no_longer_than
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -68,7 +71,9 @@ def test_a_full_disk_keeps_the_old_file_and_no_half_of_the_new(small_disk: Small
     old = Part(counts=Counts(rows_in=3), digest="0")
     write_part(folder, 0, noise(3), old)
     write_json(folder / "manifest.json", {"a": 1})
-    with pytest.raises(StoreError, match="cannot write: .*No space left.*Fix: make room") as caught:
+    with pytest.raises(
+        StoreError, match=r"cannot write: .*No space left.*Fix: make room"
+    ) as caught:
         write_part(folder, 0, noise(20_000), Part(counts=Counts(), digest="1"))
     assert caught.value.exit_code == 6
     with pytest.raises(StoreError, match="No space left"):
@@ -239,7 +244,7 @@ def test_a_manifest_of_another_version_is_refused(
 @pytest.mark.parametrize("content", ["", "[1]", "3", '{"format": 0}', '{"no": 1}', "\xff"])
 def test_a_folder_that_is_not_one_of_ours_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "databuild.json").write_text(content, "latin-1")
-    with pytest.raises(StoreError, match="cannot be read|reads format 1"):
+    with pytest.raises(StoreError, match=r"cannot be read|reads format 1"):
         Store(tmp_path, "r").open()
 
 

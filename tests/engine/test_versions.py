@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.engine.sources import facts_of, meaning, modules_of
 
 from databuild.steps import STEPS
+from tests.engine.sources import facts_of, meaning, modules_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FILE = Path(__file__).with_name("step_versions.json")
 UPDATE = "UPDATE=1 pytest tests/engine/test_versions.py"

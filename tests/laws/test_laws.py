@@ -9,19 +9,22 @@ from __future__ import annotations
 import doctest
 import importlib
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from tests.laws.examples import EXAMPLES, Example
 
 from databuild.engine.batch import Batch, run_batch
-from databuild.engine.step import Step
 from databuild.errors import StepError
-from databuild.recipe.options import StepConfig
 from databuild.schema.identity import digest_text
 from databuild.steps import STEPS
+from tests.laws.examples import EXAMPLES, Example
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from databuild.engine.step import Step
+    from databuild.recipe.options import StepConfig
 
 BY_NAME = {step.name: step for step in STEPS}
 ON_TABLES = [s.name for s in STEPS if s.kind in {"measure", "select", "produce"} and s.inputs]
@@ -198,7 +201,7 @@ def test_nothing_to_deliver_is_said_or_delivered_as_nothing(name: str, tmp_path:
         facts = case.deliver(tmp_path / "empty", empty)
         assert facts["perplexity"] == {"model": None, "base": None}
     else:
-        with pytest.raises(StepError, match="no rows to (train on|write)|share no prompt"):
+        with pytest.raises(StepError, match=r"no rows to (train on|write)|share no prompt"):
             case.deliver(tmp_path / "empty", empty)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -12,6 +11,9 @@ from databuild.engine.batch import run_batch
 from databuild.engine.step import Produced, Step, step
 from databuild.errors import LawError, RecipeError
 from databuild.recipe.options import StepConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROWS = pl.DataFrame({"row_id": ["a", "b", "c"], "text": ["x", "y", "z"]})
 NONE = pl.lit(None, dtype=pl.String)
@@ -22,7 +24,7 @@ class PlainConfig(StepConfig):
 
 
 def declared(kind: Any, function: Callable[[pl.DataFrame], Any], **more: Any) -> Step:
-    def run(rows: pl.DataFrame, config: PlainConfig) -> Any:  # noqa: ARG001 -- a step takes its config
+    def run(rows: pl.DataFrame, config: PlainConfig) -> Any:
         return function(rows)
 
     return step("law.breaker", kind=kind, sees="row", version=1, **more)(run)
@@ -146,7 +148,7 @@ def test_a_carried_row_has_exactly_one_parent() -> None:
 
 
 def test_a_source_invents_no_parents() -> None:
-    def read(split: dict[str, Any], config: PlainConfig) -> Produced:  # noqa: ARG001
+    def read(split: dict[str, Any], config: PlainConfig) -> Produced:
         return Produced(pl.DataFrame({"parent_ids": [["z"]], "text": ["new"]}))
 
     made = step("law.breaker", kind="produce", sees="source", version=1)(read)
@@ -166,7 +168,7 @@ def test_a_number_that_is_none_is_null_with_an_error() -> None:
 def test_an_optional_input_goes_where_it_is_named() -> None:
     def mix(
         rows: pl.DataFrame,
-        config: PlainConfig,  # noqa: ARG001
+        config: PlainConfig,
         more: pl.DataFrame | None = None,
         best: pl.DataFrame | None = None,
     ) -> Produced:
@@ -187,7 +189,7 @@ def test_an_optional_input_goes_where_it_is_named() -> None:
 def test_a_step_without_a_config_is_refused_when_it_is_declared(
     annotation: Any, message: str
 ) -> None:
-    def run(rows: pl.DataFrame, config: Any) -> pl.DataFrame:  # noqa: ARG001
+    def run(rows: pl.DataFrame, config: Any) -> pl.DataFrame:
         return rows
 
     run.__annotations__["config"] = annotation
