@@ -33,7 +33,7 @@ def split_lines(
 @step(
     "toy.lines", kind="produce", sees="source", version=1, adds=None,
     attributes=("source_file", "source_record"), splits=split_lines,
-    peeks=lambda config, files: ("text", "source_file", "source_record"),
+    peeks=lambda _config, _files: ("text", "source_file", "source_record"),
 )  # fmt: skip
 def read_lines(split: dict[str, Any], config: LinesConfig) -> Produced:
     del config
