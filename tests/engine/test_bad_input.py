@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -13,6 +14,9 @@ from databuild import api
 from databuild.engine.step import DROPPED
 from databuild.errors import DatabuildError, RecipeError, SchemaError, StepError, StoreError
 from tests.engine.small import fake_folder, prompts, run, write
+
+if TYPE_CHECKING:
+    from databuild.engine.run import RunResult
 
 SHORT = """\
 name: small
@@ -47,7 +51,7 @@ def measure_brokenly(rows: pl.DataFrame, config: OddConfig) -> pl.DataFrame:
 """
 
 
-def failed(result: api.RunResult, step: str) -> pl.DataFrame:
+def failed(result: RunResult, step: str) -> pl.DataFrame:
     return pl.read_parquet(Path(result[step].folder) / "failed" / "part-*.parquet")
 
 
@@ -151,7 +155,7 @@ def test_failed_requests_are_tried_again_and_only_those(tmp_path: Path) -> None:
     assert all(step.cached for step in run(recipe).steps)
 
 
-def answers(result: api.RunResult) -> list[str]:
+def answers(result: RunResult) -> list[str]:
     folder = Path(result["answers"].folder)
     return pl.read_parquet(folder / "part-*.parquet")["row_id"].to_list()
 
