@@ -7,11 +7,13 @@ a line that does not parse is skipped and counted, so its request is made again.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from databuild.engine.store import writing
+from databuild.errors import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +30,9 @@ class Journal:
             self._path = folder / _FILE
             self.damaged = 0
             self._entries: dict[str, dict[str, Any]] = {}
-            self._read()
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            self._lock()
+            self._read()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -63,9 +66,17 @@ class Journal:
         self.flush()
         os.close(self._file)
 
+    def _lock(self) -> None:
+        """Refuse a journal that another run writes to: each would cut off the other's last line."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._file)
+            what = "another run asks the same model and writes to this journal"
+            fix = "wait for it to end, or use another folder with `--runs DIR`"
+            raise StoreError(str(self._path), what, fix=fix) from error
+
     def _read(self) -> None:
-        if not self._path.exists():
-            return
         whole = 0
         with self._path.open("rb") as lines:
             for line in lines:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from databuild.models.vllm import VllmGenerator
     from databuild.recipe.model import ModelSpec
 
+# What changes a model's answers beside its weights, so that it belongs to its identity.
+_BEARS_IDENTITY = ("dtype", "quantization")
 Options = TypeVar("Options", bound=BaseModel)
 Reader = Callable[[Sequence[str]], list[dict[str, Any]]]
 
@@ -66,12 +68,12 @@ class LocalServices:
                 options=options,
             )
         if spec.packaged is not None:
-            identity = packaged_identity(spec.packaged)
+            identity = packaged_identity(spec.packaged) + _variant(options)
             return ModelTarget(
                 identity=identity, kind="packaged", location=spec.packaged, options=options
             )
         path = (folder / str(spec.path)).resolve()
-        identity = folder_identity(path)
+        identity = folder_identity(path) + _variant(options)
         return ModelTarget(identity=identity, kind="folder", location=str(path), options=options)
 
     def provide(self, ask: Ask) -> Any:
@@ -189,6 +191,12 @@ class LocalServices:
 
         log = ask.folder / "perplexity.log"
         return lambda texts: read_texts(folder, texts, log=log, where=ask.step)
+
+
+def _variant(options: Mapping[str, Any]) -> str:
+    """What to add to an identity for options that change the answers; nothing for the defaults."""
+    given = [f"{name}={options[name]}" for name in _BEARS_IDENTITY if name in options]
+    return "".join(f"+{one}" for one in given)
 
 
 def _options(model: type[Options], given: Mapping[str, Any]) -> Options:

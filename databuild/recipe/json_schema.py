@@ -64,6 +64,7 @@ def _step_schema(name: str, step: StepType, definitions: dict[str, Any]) -> dict
 
 
 def _or_variable(value: dict[str, Any]) -> dict[str, Any]:
-    about = {key: value[key] for key in ("description", "default", "title") if key in value}
+    told = ("description", "default", "title")
+    about: dict[str, Any] = {key: value[key] for key in told if key in value}
     bare = {key: inner for key, inner in value.items() if key not in about}
     return {**about, "anyOf": [bare, _VARIABLE]}

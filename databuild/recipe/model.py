@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from databuild.recipe.options import Names
 
 NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"
 Name = Annotated[str, Field(pattern=NAME, max_length=60)]
+_TAKEN = ("journals", "models")
 
 
 class Strict(BaseModel):
@@ -108,6 +109,7 @@ class Recipe(Strict):
     """A recipe: named steps, the models that they ask, and the rounds."""
 
     name: Name
+    """Its folder below the runs folder has this name."""
     seed: int = Field(default=0, ge=0)
     """The data seed. Training has its own, an option of the train steps."""
     vars: dict[str, Any] = Field(default_factory=dict)
@@ -118,3 +120,11 @@ class Recipe(Strict):
     steps: dict[Name, StepSpec] = Field(min_length=1)
     flywheel: Flywheel | None = None
     schema_version: Literal[1] = 1
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, name: str) -> str:
+        if name in _TAKEN:
+            msg = f"the runs folder has a folder {name!r} of its own"
+            raise ValueError(msg)
+        return name

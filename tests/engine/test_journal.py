@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_OPEN: list[Journal] = []
+
+
+def opened(folder: Path) -> Journal:
+    """Open a journal as a process of its own would: the one before has ended."""
+    while _OPEN:
+        _OPEN.pop().close()
+    _OPEN.append(Journal(folder))
+    return _OPEN[-1]
+
 
 def lines(folder: Path) -> list[bytes]:
     return (folder / "requests.jsonl").read_bytes().splitlines(keepends=True)
@@ -38,22 +48,21 @@ def files_no_longer_than(n_bytes: int) -> Iterator[None]:
 
 
 def test_what_was_put_is_there_and_there_again(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j")
+    journal = opened(tmp_path / "j")
     assert journal.get("a") is None
     journal.put("a", {"text": "é 🙂\n\u2028", "n": 1})
     journal.put("b", {"text": None})
     journal.put("a", {"text": "again"})
     assert (len(journal), journal.get("a")) == (2, {"text": "again"})
-    journal.close()
-    again = Journal(tmp_path / "j")
+    again = opened(tmp_path / "j")
     assert (len(again), again.damaged) == (2, 0)
     assert again.get("a") == {"text": "again"}
     assert again.get("b") == {"text": None}
 
 
 def test_lone_surrogates_survive(tmp_path: Path) -> None:
-    Journal(tmp_path).put("a", {"text": "cut \ud83d"})
-    assert Journal(tmp_path).get("a") == {"text": "cut \ud83d"}
+    opened(tmp_path).put("a", {"text": "cut \ud83d"})
+    assert opened(tmp_path).get("a") == {"text": "cut \ud83d"}
 
 
 def test_an_entry_is_on_disk_when_put_returns(tmp_path: Path) -> None:
@@ -67,19 +76,19 @@ for n in range(5):
 os._exit(9)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
-    journal = Journal(tmp_path)
+    journal = opened(tmp_path)
     assert [journal.get(f"k{n}") for n in range(5)] == [{"n": n} for n in range(5)]
 
 
 @pytest.mark.parametrize("cut", [1, 2, 7, 12])
 def test_a_torn_last_line_is_cut_off(tmp_path: Path, cut: int) -> None:
-    journal = Journal(tmp_path)
+    journal = opened(tmp_path)
     journal.put("a", {"n": 1})
     journal.put("b", {"n": 2})
     path = tmp_path / "requests.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole[:-cut])
-    torn = Journal(tmp_path)
+    torn = opened(tmp_path)
     assert (torn.get("a"), torn.get("b"), torn.damaged) == ({"n": 1}, None, 0)
     torn.put("b", {"n": 3})
     assert lines(tmp_path) == [b'["a", {"n": 1}]\n', b'["b", {"n": 3}]\n']
@@ -94,20 +103,22 @@ def test_a_damaged_line_is_skipped_and_counted(tmp_path: Path, line: bytes) -> N
     (tmp_path / "requests.jsonl").write_bytes(
         b"\n".join([good, line, good.replace(b"a", b"z"), b""])
     )
-    journal = Journal(tmp_path)
+    journal = opened(tmp_path)
     assert (len(journal), journal.damaged) == (2, 1)
     assert journal.get("z") == {"n": 1}
     journal.put("k", {"n": 5})
-    assert Journal(tmp_path).get("k") == {"n": 5}
+    assert opened(tmp_path).get("k") == {"n": 5}
 
 
-def test_two_journals_of_one_folder_do_not_break_each_others_lines(tmp_path: Path) -> None:
-    one, two = Journal(tmp_path), Journal(tmp_path)
-    for n in range(50):
-        one.put(f"one{n}", {"text": "x" * n})
-        two.put(f"two{n}", {"text": "y" * n})
+def test_a_journal_that_another_run_holds_is_refused(tmp_path: Path) -> None:
+    one = Journal(tmp_path)
+    with pytest.raises(StoreError, match="another run asks the same model"):
+        Journal(tmp_path)
+    one.put("a", {"n": 1})
+    one.close()
     again = Journal(tmp_path)
-    assert (len(again), again.damaged) == (100, 0)
+    assert (len(again), again.damaged) == (1, 0)
+    again.close()
 
 
 def test_journals_of_two_folders_know_nothing_of_each_other(tmp_path: Path) -> None:
@@ -118,7 +129,7 @@ def test_journals_of_two_folders_know_nothing_of_each_other(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("room", [50, 0])  # the write is cut short, or refused at once
 def test_a_full_disk_is_a_store_error_and_leaves_whole_lines(tmp_path: Path, room: int) -> None:
-    journal = Journal(tmp_path)
+    journal = opened(tmp_path)
     journal.put("a", {"text": "x" * 100})
     size = (tmp_path / "requests.jsonl").stat().st_size
     message = r"requests\.jsonl: cannot write: .*Fix: make room"
@@ -128,7 +139,7 @@ def test_a_full_disk_is_a_store_error_and_leaves_whole_lines(tmp_path: Path, roo
     assert journal.get("b") is None
     assert len(lines(tmp_path)) == 1
     journal.put("b", {"text": "y" * 100})
-    again = Journal(tmp_path)
+    again = opened(tmp_path)
     assert (len(again), again.damaged) == (2, 0)
 
 

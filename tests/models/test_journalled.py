@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,16 @@ from databuild.errors import ServiceError, StepError
 from databuild.models.fake import FakeGenerator, FakeOptions
 from databuild.models.journalled import Journalled
 from databuild.models.protocol import Message, Request, Sampling
+
+_OPEN: list[Journal] = []
+
+
+def opened(folder: Path) -> Journal:
+    """Open a journal as a process of its own would: the one before has ended."""
+    while _OPEN:
+        _OPEN.pop().close()
+    _OPEN.append(Journal(folder))
+    return _OPEN[-1]
 
 
 def asks(n: int) -> list[Request]:
@@ -38,14 +49,14 @@ class Counting(FakeGenerator):
 def test_a_second_run_asks_nothing_and_starts_nothing(tmp_path):
     model = Counting()
     seen: list[tuple[str, bool]] = []
-    first = list(Journalled(model, Journal(tmp_path), "m@1").stream(asks(30)))
+    first = list(Journalled(model, opened(tmp_path), "m@1").stream(asks(30)))
     assert model.n_asked == 30
 
     def start() -> Counting:
         raise AssertionError
 
     again = Journalled(
-        start, Journal(tmp_path), "m@1", lambda a, cached: seen.append((a.id, cached))
+        start, opened(tmp_path), "m@1", lambda a, cached: seen.append((a.id, cached))
     )
     second = list(again.stream(asks(30)))
     again.close()
@@ -55,11 +66,11 @@ def test_a_second_run_asks_nothing_and_starts_nothing(tmp_path):
 
 def test_a_death_in_the_middle_loses_no_answer_that_was_seen(tmp_path):
     seen: list[object] = []
-    dying = Journalled(FakeGenerator(FakeOptions(die_after=11)), Journal(tmp_path), "m@1")
+    dying = Journalled(FakeGenerator(FakeOptions(die_after=11)), opened(tmp_path), "m@1")
     with pytest.raises(ServiceError, match="died after 11"):
         seen.extend(dying.stream(asks(30)))
     model = Counting()
-    marked = list(Journalled(model, Journal(tmp_path), "m@1").marked(asks(30)))
+    marked = list(Journalled(model, opened(tmp_path), "m@1").marked(asks(30)))
     assert model.n_asked == 30 - 11
     assert sum(cached for _, cached in marked) == 11
     straight = {a.id: a for a in FakeGenerator().stream(asks(30))}
@@ -67,7 +78,7 @@ def test_a_death_in_the_middle_loses_no_answer_that_was_seen(tmp_path):
 
 
 def test_an_answer_is_in_the_journal_before_it_is_seen(tmp_path):
-    stream = Journalled(FakeGenerator(), Journal(tmp_path), "m@1").stream(asks(30))
+    stream = Journalled(FakeGenerator(), opened(tmp_path), "m@1").stream(asks(30))
     answer = next(stream)
     written = (tmp_path / "requests.jsonl").read_text()
     lines = [json.loads(line) for line in written.splitlines()]
@@ -76,11 +87,11 @@ def test_an_answer_is_in_the_journal_before_it_is_seen(tmp_path):
 
 def test_errors_are_tried_again(tmp_path):
     options = FakeOptions(time_out_ratio=0.5)
-    first = list(Journalled(FakeGenerator(options), Journal(tmp_path), "m@1").stream(asks(40)))
+    first = list(Journalled(FakeGenerator(options), opened(tmp_path), "m@1").stream(asks(40)))
     n_errors = sum(a.error is not None for a in first)
     assert n_errors > 5
     model = Counting()
-    second = list(Journalled(model, Journal(tmp_path), "m@1").stream(asks(40)))
+    second = list(Journalled(model, opened(tmp_path), "m@1").stream(asks(40)))
     assert model.n_asked == n_errors
     assert all(a.error is None for a in second)
 
@@ -95,22 +106,22 @@ def test_the_key_covers_all_that_decides_an_answer(tmp_path):
         replace(one, sampling=Sampling(temperature=0.5)),
         replace(one, sampling=Sampling(stop=("x",))),
     ]
-    keyed = Journalled(FakeGenerator(), Journal(tmp_path), "m@1")
+    keyed = Journalled(FakeGenerator(), opened(tmp_path), "m@1")
     keys = {keyed.key(request) for request in [one, *others]}
-    keys.add(Journalled(FakeGenerator(), Journal(tmp_path), "m@2").key(one))
+    keys.add(Journalled(FakeGenerator(), opened(tmp_path), "m@2").key(one))
     assert len(keys) == 2 + len(others)
     assert keyed.key(one) == "a03d05203d1e978e395a19f4c6a76f37"
 
 
 def test_the_same_id_twice_is_refused(tmp_path):
-    journalled = Journalled(FakeGenerator(), Journal(tmp_path), "m@1")
+    journalled = Journalled(FakeGenerator(), opened(tmp_path), "m@1")
     with pytest.raises(StepError, match="'q0' came twice"):
         list(journalled.stream([*asks(1), *asks(1)]))
 
 
 def test_close_reaches_the_generator(tmp_path):
     model = Counting()
-    journalled = Journalled(model, Journal(tmp_path), "m@1")
+    journalled = Journalled(model, opened(tmp_path), "m@1")
     journalled.close()
     journalled.close()
     assert model.n_closed == 2
