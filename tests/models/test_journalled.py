@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from databuild.errors import ServiceError, StepError
 from databuild.models.fake import FakeGenerator, FakeOptions
 from databuild.models.journalled import Journalled
 from databuild.models.protocol import Message, Request, Sampling
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _OPEN: list[Journal] = []
 
