@@ -171,7 +171,8 @@ def test_the_wheel_installed_elsewhere_runs_what_init_makes(wheel, tmp_path):
     subprocess.run([*pip, "--target", str(installed), str(wheel)], check=True)
     databuild = str(installed / "bin" / "databuild")
     surroundings = {**os.environ, "PYTHONPATH": str(installed)}
-    for arguments in (["init"], ["run", "--limit", "4"]):
+    small = ["flywheel.rounds=1", "rounds.parts={r1: 0.9, r2: 0.1}", "answers.k=2", "--limit", "16"]
+    for arguments in (["init"], ["run", "answers.max_tokens=48", "exam.max_tokens=32", *small]):
         ran = subprocess.run(
             [databuild, *arguments],
             cwd=empty, env=surroundings, capture_output=True, text=True, check=False,
