@@ -40,7 +40,7 @@ def attempt(recipe: str, runs: Path, overrides: list[str], patience_s: float) ->
                 raise SystemExit(f"the run failed with status {status}")
             return False
         time.sleep(0.002)
-    os.killpg(child, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)  # one process: a run with one worker has no children
     os.waitpid(child, 0)
     return True
 
