@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import queue
-import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -161,8 +160,8 @@ class _Client:
             raise ServiceError(where, "httpx is not installed", fix=fix) from error
         self.options = options
         self._key = os.environ.get(options.api_key_env or "", "")
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._open: set[Future[_Outcome]] = set()
+        self._entered = ExitStack()
         self._http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
             timeout=options.timeout_s,
@@ -170,32 +169,34 @@ class _Client:
         )
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        from anyio.from_thread import start_blocking_portal
+
+        self._portal = self._entered.enter_context(start_blocking_portal())
+        self._entered.enter_context(self._portal.wrap_async_context_manager(self._http))
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        # By anyio's own cancellation: httpx connects in an anyio task group, and asyncio's would
+        # leave a task of it that has not begun with a coroutine that nobody ever awaits.
+        for future in list(self._open):
+            future.cancel()
+        self._entered.close()
 
     def submit(self, request: Request) -> Future[_Outcome]:
-        return asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
-
-    async def _shut(self) -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._http.aclose()
+        future = self._portal.start_task_soon(self._answer, request)
+        self._open.add(future)
+        future.add_done_callback(self._open.discard)
+        return future
 
     async def _answer(self, request: Request) -> _Outcome:
+        import anyio
+
         tries = 1 + self.options.max_retries
         outcome, wait_s = await self._try(request)
         for attempt in range(self.options.max_retries):
             if outcome.fate not in {"lost", "late"}:
                 break
-            await asyncio.sleep(self._backoff_s(request, attempt) if wait_s is None else wait_s)
+            await anyio.sleep(self._backoff_s(request, attempt) if wait_s is None else wait_s)
             outcome, wait_s = await self._try(request)
         if outcome.fate in {"lost", "late"} and tries > 1:
             error = f"{outcome.answer.error}, {tries} times"
@@ -203,10 +204,11 @@ class _Client:
         return outcome
 
     async def _try(self, request: Request) -> tuple[_Outcome, float | None]:
+        import anyio
         import httpx
 
         try:
-            async with asyncio.timeout(self.options.timeout_s):
+            with anyio.fail_after(self.options.timeout_s):
                 url = f"{self.options.url}/chat/completions"
                 response = await self._http.post(url, json=self._payload(request))
         except (TimeoutError, httpx.TimeoutException):

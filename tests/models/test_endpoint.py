@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import time
@@ -231,3 +232,13 @@ def test_seeds_are_sent_for_samples_only_and_can_be_left_out(server):
     list(endpoint(server, max_concurrency=1).stream([one, greedy]))
     list(endpoint(server, send_seed=False).stream([one]))
     assert ["seed" in payload for payload in server.payloads] == [True, False, False]
+
+
+def test_leaving_while_requests_are_being_sent_is_clean(server):
+    for n_read in range(40):
+        answers = endpoint(server, max_concurrency=8).stream(asks(1000))
+        for _ in range(n_read % 10 + 1):
+            next(answers)
+        answers.close()
+    gc.collect()  # a coroutine that was never awaited says so now, which fails this test
+    assert len(server.payloads) < 40 * (10 + 8)
