@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Set before any library is imported, and inherited by every child that a test starts.
@@ -49,3 +51,13 @@ def _is_here(host: str) -> bool:
 
 
 socket.socket.connect = _connect_here_only  # type: ignore[method-assign, assignment]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data that is not part of the project; tests of it are skipped without."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("DATABUILD_TEST_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip("no folder of real data (set DATABUILD_TEST_DATA)")
+    return folder
