@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from databuild.engine.child import Channel, Json, run_job, serve_job
-from databuild.errors import ServiceError, nearest
+from databuild.errors import RecipeError, ServiceError, nearest
 from databuild.models.identity import file_digest
 
 CONVERSION_VERSION = 1
@@ -59,9 +59,10 @@ def packaged_identity(name: str, *, where: str = "model") -> str:
         where: What the errors name.
 
     Raises:
-        ServiceError: There is no such package, or it is not installed.
+        RecipeError: There is no such package.
+        ServiceError: It is not installed.
     """
-    package = _package(name, where)
+    package = package_named(name, where)
     digest = file_digest(_gguf(package, where))
     return f"{package.name}@{digest}-v{CONVERSION_VERSION}"
 
@@ -93,7 +94,7 @@ def packaged_folder(
     home = Path(home)
     if (home / "config.json").is_file():
         return home
-    package = _package(name, where)
+    package = package_named(name, where)
     job = {"gguf": str(_gguf(package, where)), "dtype": dtype, "pad_token": package.pad_token}
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
@@ -123,14 +124,19 @@ def _move(making: Path, home: Path, where: str) -> None:
             raise ServiceError(where, what, fix="remove what is there") from error
 
 
-def _package(name: str, where: str) -> Package:
+def package_named(name: str, where: str) -> Package:
+    """Find a package by the name of its model, its module or its distribution.
+
+    Raises:
+        RecipeError: There is none of that name.
+    """
     wanted = name.partition("==")[0].replace("-", "_").lower()
     for package in PACKAGES.values():
         if wanted in {package.module, package.name.replace("-", "_")}:
             return package
     names = [key for package in PACKAGES.values() for key in (package.module, package.name)]
     what = f"there is no packaged model {name!r}; {nearest(name, names)}"
-    raise ServiceError(where, what, fix="use one of those, or a model folder")
+    raise RecipeError(where, what, fix="use one of those, or a model folder")
 
 
 def _gguf(package: Package, where: str) -> Path:
