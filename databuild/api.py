@@ -151,9 +151,12 @@ def why(row_id: str, recipe: str, *, runs: str | Path = RUNS) -> list[Life]:
 
 
 def status(recipe: str, *, runs: str | Path = RUNS) -> dict[str, Manifest]:
-    """The manifests of a recipe's last run, by step."""
+    """The manifests of a recipe's last run, by step; last the one that it is or was stopped at."""
     store = Store(Path(runs), recipe)
-    found = {n: read_manifest(store.root / f) for n, f in store.latest().get("steps", {}).items()}
+    latest = store.latest()
+    at = latest.get("at", {})
+    folders = {n: f for n, f in latest.get("steps", {}).items() if n not in at} | at
+    found = {name: read_manifest(store.root / folder) for name, folder in folders.items()}
     return {name: manifest for name, manifest in found.items() if manifest}
 
 
