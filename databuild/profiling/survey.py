@@ -35,6 +35,7 @@ class Surveyed:
         self.reads = (name,)
         self.bytes_per_row = 8
         self.n_null = 0
+        self.n_known = 0
         self.most_chars = 0
         self.has_blank = False
         self.has_non_ascii = False
@@ -49,6 +50,7 @@ class Surveyed:
             values = values.cast(pl.String)
         self.n_null += values.null_count()
         known = values.drop_nulls()
+        self.n_known += known.len()
         if known.is_empty():
             return
         self._hashes.append(known.hash().unique())
@@ -68,50 +70,40 @@ class Surveyed:
             self.low = low if self.low is None else min(self.low, low)  # type: ignore[call-overload]
             self.high = high if self.high is None else max(self.high, high)  # type: ignore[call-overload]
 
-    def column(self, rows: int) -> Column:
+    def column(self) -> Column:
         """What was found out."""
         n_distinct = joined(self._hashes, pl.UInt64).n_unique()
         self._hashes = []
-        known = rows - self.n_null
         kind = kind_of(self.name, self.dtype)
         if kind == "text":
-            kind = self._kind_of_text(known, n_distinct)
+            kind = self._kind_of_text(n_distinct)
         low = None if self.low is None else str(self.low)
         high = None if self.high is None else str(self.high)
         return Column(self.name, str(self.dtype), kind, self.n_null, n_distinct, low, high)
 
-    def _kind_of_text(self, known: int, n_distinct: int) -> str:
+    def _kind_of_text(self, n_distinct: int) -> str:
         if self.name in TEXTS:
             return "text"
         if n_distinct <= MOST_CELLS and self.most_chars <= _CELL_CHARS:
-            return "category" if n_distinct <= max(2, known / 2) else "text"
+            return "category" if n_distinct <= max(2, self.n_known / 2) else "text"
         is_code = not self.has_blank and not self.has_non_ascii and self.most_chars <= _ID_CHARS
         return "id" if is_code else "text"
 
 
 def survey(table: Table) -> tuple[int, list[Column], int]:
     """How many rows a table has, what its columns are, how many rows repeat another's content."""
-    counted = _Counted(next(iter(table.schema), None))
-    gather(table, [counted])
-    rows = counted.n if table.schema else sum(table.sizes)
-    columns: list[Column] = []
+    if not table.schema:
+        return sum(table.sizes), [], 0
+    is_stored = "content_id" in table.schema
+    hashed = RowHashes(("content_id",) if is_stored else tuple(table.schema))
     looked = (Surveyed(name, dtype) for name, dtype in table.schema.items())
-    for group in in_groups(looked, rows):
+    groups = in_groups([hashed, *looked], sum(table.sizes))
+    columns: list[Column] = []
+    for group in groups:
         gather(table, group)
-        columns += [one.column(rows) for one in group]
-    return rows, columns, _n_repeated(table, columns, rows)
-
-
-def _n_repeated(table: Table, columns: list[Column], rows: int) -> int:
-    for column in columns:
-        if column.name == "content_id":
-            return rows - column.n_distinct - column.n_null
-    if not columns:
-        return 0
-    hashed = RowHashes(tuple(table.schema))
-    gather(table, [hashed])
+        columns += [one.column() for one in group if isinstance(one, Surveyed)]
     hashes = hashed.hashes
-    return hashes.len() - hashes.n_unique()
+    return hashes.len(), columns, hashes.len() - hashes.n_unique()
 
 
 class RowHashes:
@@ -185,16 +177,3 @@ def told_by(name: str, columns: list[Column]) -> str | None:
         return max(measured, key=len)
     known = [text for text in TEXTS if text in texts]
     return next(iter([*known, *texts]), None)
-
-
-class _Counted:
-    """How many rows there are."""
-
-    bytes_per_row = 0
-
-    def __init__(self, any_column: str | None) -> None:
-        self.reads = (any_column,) if any_column else ()
-        self.n = 0
-
-    def add(self, part: pl.DataFrame) -> None:
-        self.n += part.height

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from databuild.profiling.facts import Repeated, Spread, Text
@@ -13,7 +14,7 @@ from databuild.text.tokens import TOKEN, folded
 from databuild.text.whitespace import collapsed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from databuild.profiling.table import Table
 
@@ -38,7 +39,7 @@ class Texts:
         if text.is_empty():
             return
         self._chars.append(text.str.len_chars())
-        self._words.append(text.str.count_matches(TOKEN))
+        self._words.append(count_words(text))
         self._hashes.append(text.hash())
         self._forms.append(normal_form(text).hash())
         self.n_blank += int((~text.str.contains(r"\S")).sum())
@@ -109,21 +110,65 @@ class Found:
 def normal_form(text: pl.Series) -> pl.Series:
     r"""Texts after Unicode NFKC, in lower case, with one space for any run of white space.
 
-    What is ASCII needs no NFKC, and what has no run of white space no collapsing: most texts of
-    most tables take the short way.
-
     Example:
         >>> normal_form(pl.Series(["Ａ  b\n", "a B", None])).to_list()
         ['a b', 'a b', None]
     """
-    frame = text.alias("t").to_frame().with_row_index("i")
-    is_ascii = pl.col("t").str.len_bytes() == pl.col("t").str.len_chars()
-    frame = frame.with_columns(is_ascii=is_ascii.fill_null(value=True))
-    plain = frame.filter("is_ascii").with_columns(pl.col("t").str.to_lowercase())
-    other = frame.filter(~pl.col("is_ascii")).with_columns(folded(pl.col("t")))
-    lower = pl.concat([plain, other]).select("i", "t")
-    ragged = pl.col("t").str.contains(r"\s\s|[^\S ]|^\s|\s$").fill_null(value=False)
-    lower = lower.with_columns(ragged=ragged)
-    tidy = lower.filter(~pl.col("ragged"))
-    rest = lower.filter("ragged").with_columns(collapsed(pl.col("t")))
-    return pl.concat([tidy, rest]).sort("i")["t"]
+    return _by_script(
+        text,
+        # ASCII needs no NFKC; single characters are faster to replace than runs.
+        lambda plain: (
+            plain.str.to_lowercase()
+            .str.replace_all(r"[\t-\r]", " ")
+            .str.replace_all(r"  +", " ")
+            .str.strip_chars(" ")
+        ),
+        lambda other: other.to_frame("t").select(collapsed(folded(pl.col("t"))))["t"],
+    )
+
+
+def count_words(text: pl.Series) -> pl.Series:
+    """How many words (`text.tokens`) each text has.
+
+    Example:
+        >>> count_words(pl.Series(["It's no. 12", "世界 ok", "", None])).to_list()
+        [4, 3, 0, None]
+    """
+    return _by_script(text, _ascii_words, lambda other: other.str.count_matches(TOKEN))
+
+
+def _by_script(
+    text: pl.Series,
+    plain: Callable[[pl.Series], pl.Series],
+    other: Callable[[pl.Series], pl.Series],
+) -> pl.Series:
+    """Treat texts of nothing but ASCII one way and all others another way, in order."""
+    is_plain = (text.str.len_bytes() == text.str.len_chars()).fill_null(value=False)
+    if is_plain.all():
+        return plain(text)
+    places = pl.int_range(text.len(), dtype=pl.UInt32, eager=True)
+    done = pl.concat([plain(text.filter(is_plain)), other(text.filter(~is_plain))])
+    return done.gather(pl.concat([places.filter(is_plain), places.filter(~is_plain)]).arg_sort())
+
+
+def _ascii_words(text: pl.Series) -> pl.Series:
+    """Count runs of word characters in the bytes: three times as fast as a regular expression."""
+    array = text.to_arrow()
+    n = len(array)
+    if not n:
+        return pl.Series(dtype=pl.UInt32)
+    wide = array.buffers()[1]
+    ends_N = np.frombuffer(wide, dtype=np.int64)[array.offset : array.offset + n + 1]
+    bytes_B = np.frombuffer(array.buffers()[2] or b"", dtype=np.uint8)[ends_N[0] : ends_N[-1]]
+    ends_N = ends_N - ends_N[0]
+    is_word_B = _IS_WORD[bytes_B]
+    starts_B = is_word_B.copy()
+    starts_B[1:] &= ~is_word_B[:-1]
+    first = ends_N[:-1][ends_N[1:] > ends_N[:-1]]
+    starts_B[first] = is_word_B[first]
+    before_N = np.searchsorted(np.flatnonzero(starts_B), ends_N)
+    return pl.Series(np.diff(before_N).astype(np.uint32))
+
+
+_IS_WORD = np.zeros(256, dtype=bool)
+_IS_WORD[[i for i in range(128) if chr(i).isalnum() or chr(i) == "_"]] = True
