@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from databuild.cli import telling
-from databuild.cli.profile_view import example_line, heading
+from databuild.cli.profile_view import example_line, heading, losses
 from databuild.report import wording as w
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from databuild.profiling.facts import Difference, Text
+    from databuild.profiling.facts import Difference
 
 _LINES = 60
 
@@ -26,6 +26,7 @@ def view_difference(found: Difference) -> Iterator[RenderableType]:
     yield from _shifts(found)
     yield from _texts(found)
     yield from _strata(found)
+    yield from losses(w.lost_between(found), "by the steps between the two")
 
 
 def _rows(found: Difference) -> Iterator[RenderableType]:
@@ -69,9 +70,9 @@ def _examples(found: Difference) -> Iterator[RenderableType]:
     if changes.changed:
         yield heading("Changed", changes.changed[0][0].column)
     for before, after in changes.changed:
-        yield example_line(before)
+        yield example_line(before, as_it_is=True)
         yield Text("    ->", "dim")
-        yield example_line(after)
+        yield example_line(after, as_it_is=True)
 
 
 def _faults(found: Difference) -> Iterator[RenderableType]:
@@ -114,25 +115,18 @@ def _shifts(found: Difference) -> Iterator[RenderableType]:
 
 
 def _texts(found: Difference) -> Iterator[RenderableType]:
-    from rich import text as rich_text
+    from rich.text import Text
 
-    after = {one.column: one for one in found.after.texts}
-    both = [(one, after[one.column]) for one in found.before.texts if one.column in after]
-    if not both:
+    lines = w.equal_side_by_side(found)
+    if not lines:
         return
-    made = telling.table("", "equal", "", "", "equal in normal form", "", "", left=("",))
-    for a, b in both[:_LINES]:
-        made.add_row(
-            rich_text.Text(a.column),
-            *_both(a, a.n_duplicates, b, b.n_duplicates),
-            *_both(a, a.n_normal_duplicates, b, b.n_normal_duplicates),
-        )
-    yield heading("Equal texts", "before -> after")
+    made = telling.table(
+        "", "before", "", "after", "", "normal form before", "", "after", "", left=("",)
+    )
+    for name, *counts in lines[:_LINES]:
+        made.add_row(Text(name), *(piece for one in counts for piece in _count(one)))
+    yield heading("Equal texts")
     yield made
-
-
-def _both(a: Text, n: int, b: Text, m: int) -> tuple[str, str, str]:
-    return f"{w.count(n)} -> {w.count(m)}", w.share(n, a.n), w.share(m, b.n)
 
 
 def _strata(found: Difference) -> Iterator[RenderableType]:

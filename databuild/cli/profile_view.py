@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from databuild.cli import telling
 from databuild.profiling.facts import Difference
 from databuild.report import wording as w
+from databuild.text.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
 
-    from databuild.profiling.facts import Example, Fault, Profile, Spread, Strata
+    from databuild.profiling.facts import Example, Fault, Loss, Profile, Spread, Strata
 
 _EXAMPLE_CHARS = 160
 _BAR = 24
@@ -37,13 +38,18 @@ def heading(title: str, note: str = "") -> RenderableType:
     return Text.assemble("\n", (title, "bold"), (f"  {note}" if note else "", "dim"))
 
 
-def example_line(one: Example) -> RenderableType:
-    """One example: which row, its text in one or two lines, what was said of it."""
+def example_line(one: Example, *, as_it_is: bool = False) -> RenderableType:
+    """One example: which row, its text in one or two lines, what was said of it.
+
+    White space is collapsed, unless the text is to be seen as it is.
+    """
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
     text = telling.clipped(one.text, _EXAMPLE_CHARS) if one.text else '""'
+    if as_it_is:
+        text = printable(one.text).replace("\n", "⏎").replace("\t", "→")[:_EXAMPLE_CHARS]
     line = Text(text)
     if one.evidence:
         line.append(f"  {telling.clipped(one.evidence, _EXAMPLE_CHARS // 2)}", "dim")
@@ -66,7 +72,8 @@ def _sections(found: Profile, columns: int) -> Iterator[RenderableType]:
     yield from _pairs(found)
     yield from _strata([one for one in found.strata if not one.is_language], "Strata", columns)
     yield from _numbers(found)
-    yield from _losses(found)
+    yield from losses(found.losses, "by this step and those before it")
+    yield from _shortfalls(found)
 
 
 def head(found: Profile) -> Iterator[RenderableType]:
@@ -259,19 +266,25 @@ def _numbers(found: Profile) -> Iterator[RenderableType]:
     yield made
 
 
-def _losses(found: Profile) -> Iterator[RenderableType]:
+def losses(lost: Sequence[Loss], note: str) -> Iterator[RenderableType]:
+    """What was dropped or failed, with the reasons."""
     from rich.text import Text
 
-    if found.losses:
-        yield heading("Lost on the way", "by this step and those before it")
-    for one in found.losses[:_FACTS]:
+    if lost:
+        yield heading("Lost on the way", note)
+    for one in lost[:_FACTS]:
         reason = telling.clipped(one.reason, 80)
         yield Text.assemble(f"  {one.step}  ", (f"{one.fate} {one.n:,}", "red"), f"  {reason}")
         yield from map(example_line, one.examples)
+
+
+def _shortfalls(found: Profile) -> Iterator[RenderableType]:
+    from rich.text import Text
+
     if found.shortfalls:
         yield heading("Shortfalls", "as selects reported them")
-        for line in found.shortfalls[:_FACTS]:
-            yield Text("  " + telling.clipped(", ".join(f"{k} {v}" for k, v in line.items()), 160))
+    for line in found.shortfalls[:_FACTS]:
+        yield Text("  " + telling.clipped(", ".join(f"{k} {v}" for k, v in line.items()), 160))
 
 
 def _more(n: int) -> str:

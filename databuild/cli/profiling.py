@@ -26,7 +26,7 @@ TableName = Annotated[
 OtherName = Annotated[
     str | None,
     typer.Argument(
-        metavar="[OTHER]",
+        metavar="OTHER",
         help="A second table: then the answer is what changed from the first to it.",
         show_default=False,
     ),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from databuild.profiling.table import Table
 
 CONTENT = "content"
+_CONTEXT = 40
+"""Characters to show before the place where two texts begin to differ."""
 _PARENT = "parent_ids"
 _KEYS = ("key", "row_id", _PARENT, "content_id")
 _OF_A_TABLE = frozenset({"row_id", "content_id", "parent_ids", "source_file", "source_record"})
@@ -67,7 +69,8 @@ def _changes(before: Table, after: Table, key: str | None, limit: int) -> Change
     removed = matched.filter(pl.col("b").is_null())["a"]
     some = changed.sort("a").head(limit)
     shown = _shown_column(before, after, list(by_column))
-    now_then = [_rows_at(table, some[side], shown) for table, side in ((before, "a"), (after, "b"))]
+    old = _rows_at(before, some["a"], shown, None)
+    new = _rows_at(after, some["b"], shown, None)
     return Changes(
         matched_by=by,
         n_same=both.height - changed.height,
@@ -79,7 +82,7 @@ def _changes(before: Table, after: Table, key: str | None, limit: int) -> Change
         columns_removed=tuple(c for c in before.schema if c not in after.schema),
         added=_rows_at(after, added.sort().head(limit), _shown_column(after, after, [])),
         removed=_rows_at(before, removed.sort().head(limit), _shown_column(before, before, [])),
-        changed=tuple(zip(*now_then, strict=True)),
+        changed=tuple(_around(*pair) for pair in zip(old, new, strict=True)),
     )
 
 
@@ -194,9 +197,9 @@ class _Hashed:
 
 
 def _shown_column(before: Table, after: Table, changed: Sequence[str]) -> str | None:
-    """What to show of a row: the column that changed in most rows, else what tells most of it."""
+    """What to show of a row: a text that changed, else what changed most; else a text."""
     if changed:
-        return changed[0]
+        return next((c for c in TEXTS if c in changed), changed[0])
     kinds = {c: kind_of(c, dtype) for c, dtype in before.schema.items() if c in after.schema}
     texts = [c for c, kind in kinds.items() if kind in {"text", "messages"}]
     known = [c for c in TEXTS if c in texts]
@@ -204,8 +207,21 @@ def _shown_column(before: Table, after: Table, changed: Sequence[str]) -> str | 
     return next(iter([*known, *texts, *others]), None)
 
 
-def _rows_at(table: Table, places: pl.Series, column: str | None) -> tuple[Example, ...]:
-    """The rows at some places of a table, in their order."""
+def _around(before: Example, after: Example) -> tuple[Example, Example]:
+    """Two long texts cut to where they begin to differ."""
+    pairs = enumerate(zip(before.text, after.text, strict=False))
+    shorter = min(len(before.text), len(after.text))
+    same = next((place for place, (a, b) in pairs if a != b), shorter)
+    start = same - _CONTEXT if same > 2 * _CONTEXT else 0
+    mark = "…" if start else ""
+    cut = [mark + one.text[start : start + SHOWN_CHARS] for one in (before, after)]
+    return replace(before, text=cut[0]), replace(after, text=cut[1])
+
+
+def _rows_at(
+    table: Table, places: pl.Series, column: str | None, most: int | None = SHOWN_CHARS
+) -> tuple[Example, ...]:
+    """The rows at some places of a table, in their order; `most` characters of each."""
     if places.is_empty() or column is None:
         return ()
     reads = [column, *(["row_id"] if "row_id" in table.schema else [])]
@@ -219,6 +235,6 @@ def _rows_at(table: Table, places: pl.Series, column: str | None) -> tuple[Examp
             ids = rows["row_id"].to_list() if len(reads) > 1 else [f"#{n + 1}" for n in here]
             told = rows.select(text.alias("t"))["t"].to_list()
             for place, row, one in zip(here, ids, told, strict=True):
-                found[int(place)] = Example(str(row), column, one[:SHOWN_CHARS], len(one))
+                found[int(place)] = Example(str(row), column, one[:most], len(one))
         seen += part.height
     return tuple(found[int(place)] for place in places)

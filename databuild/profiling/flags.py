@@ -45,7 +45,16 @@ class Flags:
         for (value,), rows in listed.group_by("value"):
             places = rows["place"]
             if len(self._counts) < _MOST_FAULTS or value in self._counts:
-                self._take(value, part[places.sort()])
+                self._take(value, self._of_one_type(part[places.sort()], value))
+
+    def _of_one_type(self, rows: pl.DataFrame, value: object) -> pl.DataFrame:
+        """Rows with only the spans of one type: what their examples are shown for."""
+        if self._kind != "spans":
+            return rows
+        name = span_type(rows.schema[self.column]) or ""
+        is_this = pl.element().struct.field(name).cast(pl.String) == pl.lit(value)
+        spans = pl.col(self.column).list.eval(pl.element().filter(is_this))
+        return rows.with_columns(spans)
 
     def _values(self, part: pl.DataFrame) -> pl.DataFrame:
         """Which row has which value, each once."""

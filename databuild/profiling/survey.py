@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 MOST_CELLS = 50
 """A text column with more different values is no category."""
 _CELL_CHARS, _ID_CHARS = 120, 64
-_INTERNAL = frozenset({"row_id", "content_id", "parent_ids"})
+_INTERNAL = frozenset({"row_id", "content_id", "parent_ids", "source_record", "source_line"})
 TEXTS = (
     "prompt", "response", "chosen", "rejected", "text", "messages", "instruction", "input",
-    "output", "question", "answer", "completion", "content", "system", "rationale",
+    "output", "question", "answer", "completion", "content", "system", "rationale", "raw",
 )  # fmt: skip
 """Columns that hold texts however short and few they are, those that tell most of a row first."""
 _FLAG = re.compile(r".+_(?:is|has)_.+")
@@ -84,10 +84,11 @@ class Surveyed:
     def _kind_of_text(self, n_distinct: int) -> str:
         if self.name in TEXTS:
             return "text"
-        if n_distinct <= MOST_CELLS and self.most_chars <= _CELL_CHARS:
-            return "category" if n_distinct <= max(2, self.n_known / 2) else "text"
+        is_few = n_distinct <= MOST_CELLS and self.most_chars <= _CELL_CHARS
+        if is_few and n_distinct <= max(2, self.n_known / 2):
+            return "category"
         is_code = not self.has_blank and not self.has_non_ascii and self.most_chars <= _ID_CHARS
-        return "id" if is_code else "text"
+        return "id" if is_code and self.n_known else "text"
 
 
 def survey(table: Table) -> tuple[int, list[Column], int]:

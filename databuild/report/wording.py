@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from databuild.text.printable import printable
 
 if TYPE_CHECKING:
-    from databuild.profiling.facts import Cell, Difference, Number, Profile, Shift, Spread
+    from databuild.profiling.facts import Cell, Difference, Loss, Number, Profile, Shift, Spread
 
 MISSING = "(missing)"
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -101,12 +101,18 @@ def cell(one: Cell) -> str:
 
 
 def size_of(shift: Shift) -> str:
-    """How large a shift is, in a word: by the index of stability, unless chance explains it."""
+    """How large a shift is, in a word.
+
+    Large: a stability index of 0.25 or a distance of 0.2; moderate: 0.1 or 0.1; unless two samples
+    of these sizes from one source lie as far apart in one of twenty cases.
+    """
+    if not shift.distance:
+        return "the same"
     if shift.distance <= shift.noise:
         return "within chance"
-    if shift.psi < 0.1:
-        return "small"
-    return "moderate" if shift.psi < 0.25 else "large"
+    if shift.psi >= 0.25 or shift.distance >= 0.2:
+        return "large"
+    return "moderate" if shift.psi >= 0.1 or shift.distance >= 0.1 else "small"
 
 
 def told_numbers(profile: Profile) -> list[Number]:
@@ -180,3 +186,26 @@ def strata_side_by_side(
         ]
         told.append((one.column, lines))
     return told
+
+
+def equal_side_by_side(found: Difference) -> list[tuple[str, Counted, Counted, Counted, Counted]]:
+    """Equal texts of the columns of both tables: as they are, and in normal form."""
+    after = {one.column: one for one in found.after.texts}
+    return [
+        (
+            a.column,
+            (a.n_duplicates, a.n),
+            (b.n_duplicates, b.n),
+            (a.n_normal_duplicates, a.n),
+            (b.n_normal_duplicates, b.n),
+        )
+        for a in found.before.texts
+        if (b := after.get(a.column))
+    ]
+
+
+def lost_between(found: Difference) -> list[Loss]:
+    """What was lost on the way to the second table and not yet on the way to the first."""
+    known = {(one.step, one.fate, one.reason, one.n) for one in found.before.losses}
+    losses = found.after.losses
+    return [one for one in losses if (one.step, one.fate, one.reason, one.n) not in known]
