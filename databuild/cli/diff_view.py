@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from databuild.cli import telling
 from databuild.cli.profile_view import example_line, heading, losses
 from databuild.report import wording as w
+from databuild.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,11 @@ def _rows(found: Difference) -> Iterator[RenderableType]:
 
     a, b, changes = found.before, found.after, found.changes
     yield rich_text.Text.assemble(
-        (a.table, "bold"), f"  {a.rows:,} rows", "  ->  ", (b.table, "bold"), f"  {b.rows:,} rows"
+        (printable(a.table), "bold"),
+        f"  {a.rows:,} rows",
+        "  ->  ",
+        (printable(b.table), "bold"),
+        f"  {b.rows:,} rows",
     )
     made = telling.table("", "rows", "", left=("",))
     made.show_header = False
@@ -45,7 +50,7 @@ def _rows(found: Difference) -> Iterator[RenderableType]:
         ("added", changes.n_added, b.rows, "green"),
     ):
         made.add_row(rich_text.Text(label, colour), w.count(n), w.share(n, of))
-    yield heading("Rows", f"matched by {changes.matched_by}")
+    yield heading("Rows", f"matched by {printable(changes.matched_by)}")
     yield made
     for label, told in (
         ("changed in", ", ".join(f"{c} {n:,}" for c, n in changes.by_column.items())),
@@ -56,7 +61,7 @@ def _rows(found: Difference) -> Iterator[RenderableType]:
         )),
     ):  # fmt: skip
         if told:
-            yield rich_text.Text(f"{label}: {told}")
+            yield rich_text.Text(printable(f"{label}: {told}"))
 
 
 def _examples(found: Difference) -> Iterator[RenderableType]:
@@ -68,7 +73,7 @@ def _examples(found: Difference) -> Iterator[RenderableType]:
             yield heading(title)
             yield from map(example_line, examples)
     if changes.changed:
-        yield heading("Changed", changes.changed[0][0].column)
+        yield heading("Changed", printable(changes.changed[0][0].column))
     for before, after in changes.changed:
         yield example_line(before, as_it_is=True)
         yield Text("    ->", "dim")
@@ -85,7 +90,7 @@ def _faults(found: Difference) -> Iterator[RenderableType]:
     for name, before, after in lines[:_LINES]:
         change = w.points(before, after) if before and after else ""
         colour = "green" if change.startswith("-") else "red" if change.strip("+0.") else ""
-        made.add_row(Text(name), *_count(before), *_count(after), Text(change, colour))
+        made.add_row(Text(printable(name)), *_count(before), *_count(after), Text(change, colour))
     yield heading("Faults and findings")
     yield made
 
@@ -105,9 +110,9 @@ def _shifts(found: Difference) -> Iterator[RenderableType]:
     colours = {"large": "red", "moderate": "yellow"}
     for one in found.shifts[:_LINES]:
         median = "" if one.before is None else f"{w.short(one.before)} -> {w.short(one.after)}"
-        size = w.size_of(one)
+        size, name = w.size_of(one), Text(printable(one.column))
         made.add_row(
-            Text(one.column), Text(one.of, "dim"), f"{one.distance:.3f}", f"{one.psi:.3f}",
+            name, Text(one.of, "dim"), f"{one.distance:.3f}", f"{one.psi:.3f}",
             median, Text(size, colours.get(size, "dim")),
         )  # fmt: skip
     yield heading("How far distributions moved", "0 the same, 1 nothing in common")
@@ -124,7 +129,7 @@ def _texts(found: Difference) -> Iterator[RenderableType]:
         "", "before", "", "after", "", "normal form before", "", "after", "", left=("",)
     )
     for name, *counts in lines[:_LINES]:
-        made.add_row(Text(name), *(piece for one in counts for piece in _count(one)))
+        made.add_row(Text(printable(name)), *(piece for one in counts for piece in _count(one)))
     yield heading("Equal texts")
     yield made
 
@@ -139,5 +144,5 @@ def _strata(found: Difference) -> Iterator[RenderableType]:
                 Text(telling.clipped(value, 40)), *_count(before), *_count(after),
                 w.points(before, after),
             )  # fmt: skip
-        yield heading("Strata", column)
+        yield heading("Strata", printable(column))
         yield made

@@ -56,7 +56,7 @@ def example_line(one: Example, *, as_it_is: bool = False) -> RenderableType:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    name = one.row if "," in one.row else telling.short_id(one.row)
+    name = printable(one.row) if "," in one.row else telling.short_id(one.row)
     grid.add_row(Text(name, "yellow"), line)
     return Padding(grid, (0, 0, 0, 4))
 
@@ -84,7 +84,7 @@ def head(found: Profile) -> Iterator[RenderableType]:
     told = f"{found.rows:,} rows, {len(found.columns)} columns"
     if found.n_duplicate_rows:
         told += f"; {found.n_duplicate_rows:,} rows ({repeated}) repeat the content of another"
-    yield Text.assemble((found.table, "bold"), f"  {told}.")
+    yield Text.assemble((printable(found.table), "bold"), f"  {told}.")
 
 
 def _columns(found: Profile) -> Iterator[RenderableType]:
@@ -122,11 +122,11 @@ def _texts(found: Profile) -> Iterator[RenderableType]:
     same = telling.table("", "texts", "blank", "equal", "equal in normal form", left=("",))
     for one in found.texts[:_FACTS]:
         for of, spread in (("characters", one.chars), ("words", one.words)):
-            name = one.column if of == "characters" else ""
-            lengths.add_row(Text(name), Text(of, "dim"), *_some(spread, "p5", "p50", "p95", "max"),
-                            Text(w.spark(spread), "cyan"))  # fmt: skip
+            name = Text(printable(one.column) if of == "characters" else "")
+            numbers = _some(spread, "p5", "p50", "p95", "max")
+            lengths.add_row(name, Text(of, "dim"), *numbers, Text(w.spark(spread), "cyan"))
         same.add_row(
-            Text(one.column), w.count(one.n), _of(one.n_blank, one.n),
+            Text(printable(one.column)), w.count(one.n), _of(one.n_blank, one.n),
             _of(one.n_duplicates, one.n), _of(one.n_normal_duplicates, one.n),
         )  # fmt: skip
     yield heading("Lengths")
@@ -135,7 +135,7 @@ def _texts(found: Profile) -> Iterator[RenderableType]:
     yield same
     for one in found.texts[:_FACTS]:
         for repeated in one.most_repeated:
-            yield Text(f"  {one.column}: {repeated.n_rows:,} times", "dim")
+            yield Text(f"  {printable(one.column)}: {repeated.n_rows:,} times", "dim")
             yield example_line(repeated.example)
 
 
@@ -157,7 +157,7 @@ def _faults(found: Profile) -> Iterator[RenderableType]:
     for one in sorted(hit, key=lambda fault: -fault.n_rows)[:_FACTS]:
         unknown = f", {one.n_unknown:,} not known" if one.n_unknown else ""
         yield Text.assemble(
-            f"  {one.name}  ", (_of(one.n_rows, found.rows), "red"), (unknown, "dim")
+            f"  {printable(one.name)}  ", (_of(one.n_rows, found.rows), "red"), (unknown, "dim")
         )
         yield from map(example_line, one.examples)
     none = _names(one for one in found.faults if not one.n_rows)
@@ -166,7 +166,7 @@ def _faults(found: Profile) -> Iterator[RenderableType]:
 
 
 def _names(faults: Iterable[Fault]) -> str:
-    return ", ".join(one.name for one in faults)
+    return printable(", ".join(one.name for one in faults))
 
 
 def _clusters(found: Profile) -> Iterator[RenderableType]:
@@ -175,7 +175,7 @@ def _clusters(found: Profile) -> Iterator[RenderableType]:
     for one in found.clusters:
         told = f"{one.n_clusters:,} clusters with {one.n_rows:,} rows"
         sizes = ", ".join(f"{times:,} with {n:,} rows" for n, times in [*one.sizes.items()][:8])
-        yield heading("Near duplicates", f"{one.column}: {told}")
+        yield heading("Near duplicates", f"{printable(one.column)}: {told}")
         if sizes:
             yield Text(f"  {sizes}{', ...' if len(one.sizes) > 8 else ''}", "dim")
         for largest in one.largest:
@@ -187,7 +187,7 @@ def _talks(found: Profile) -> Iterator[RenderableType]:
     from rich.text import Text
 
     for one in found.conversations:
-        yield heading("Conversations", f"{one.column}: {one.n:,}, {one.n_empty:,} empty")
+        yield heading("Conversations", f"{printable(one.column)}: {one.n:,}, {one.n_empty:,} empty")
         low, mid, high = _some(one.turns, "p5", "p50", "max")
         yield Text.assemble(
             f"  turns: p5 {low}, median {mid}, max {high}  ", (w.spark(one.turns), "cyan")
@@ -236,7 +236,7 @@ def _strata(strata: list[Strata], title: str, columns: int) -> Iterator[Renderab
         made = telling.table("", "", "", "", "", left=("", ""))
         made.show_header = False
         for number, cell in enumerate(one.cells):
-            name = Text("" if number else one.column, "dim")
+            name = Text("" if number else printable(one.column), "dim")
             mark, colour = (" !", "yellow") if cell.is_small else ("  ", "")
             drawn = Text(("█" * round(bar * cell.n / most)).ljust(bar), "cyan")
             value = Text(telling.clipped(w.cell(cell), 40))
@@ -258,7 +258,7 @@ def _numbers(found: Profile) -> Iterator[RenderableType]:
     made.columns[6].justify = "left"
     for one in numbers[:_FACTS]:
         made.add_row(
-            Text(one.column), w.short(one.spread.mean),
+            Text(printable(one.column)), w.short(one.spread.mean),
             *_some(one.spread, "p5", "p50", "p95", "max"),
             Text(w.spark(one.spread), "cyan"), Text(w.outside(one.spread), "dim"),
         )  # fmt: skip

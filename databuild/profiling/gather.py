@@ -36,9 +36,13 @@ _Sized = TypeVar("_Sized", bound=_HasSize)
 class Gatherer(Protocol):
     """Something that is fed with all parts of a table."""
 
-    reads: tuple[str, ...]
-    bytes_per_row: int
-    """What it keeps of each row."""
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that it needs."""
+
+    @property
+    def bytes_per_row(self) -> int:
+        """What it keeps of each row."""
 
     def add(self, part: pl.DataFrame) -> None:
         """Take what is needed of one part: it has the columns of `reads`, and `ROW`."""

@@ -46,9 +46,9 @@ def spread_of(values: pl.Series, edges: Sequence[float] | None = None) -> Spread
     known_N = finite(values)
     if not known_N.size:
         return Spread(0, n_nan, n_infinite, None, None, {}, None)
-    found = np.percentile(known_N, list(_QUANTILES.values()))
-    # The sum of very large values may leave the range of floats: halves of halves do not.
+    # Sums and differences of very large values may leave the range of floats: then None is said.
     with np.errstate(over="ignore", invalid="ignore"):
+        found = np.percentile(known_N, list(_QUANTILES.values()))
         mean = float(known_N.mean())
         std = float(known_N.std(ddof=1)) if known_N.size > 1 else None
     return Spread(
@@ -72,8 +72,10 @@ def edges_of(tables: Sequence[np.ndarray]) -> tuple[float, ...]:
     if not filled:
         return (0.0, 1.0)
     everything = np.sort(np.concatenate(filled))
-    low, middle, high = (float(v) for v in (everything[0], np.median(everything), everything[-1]))
-    near, far = (float(v) for v in np.percentile(everything, [1, 99]))
+    places = (0, everything.size // 2, -1)
+    low, middle, high = (float(everything[place]) for place in places)
+    with np.errstate(over="ignore", invalid="ignore"):
+        near, far = (float(v) for v in np.percentile(everything, [1, 99]))
     if high - middle > _TAIL * (far - middle) and far > middle:
         high = far
     if middle - low > _TAIL * (middle - near) and near < middle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -11,6 +12,9 @@ from databuild.profiling.facts import Column
 from databuild.profiling.gather import gather, in_groups, joined, message_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from databuild.profiling.gather import Gatherer
     from databuild.profiling.table import Table
 
 MOST_CELLS = 50
@@ -98,9 +102,9 @@ def survey(table: Table) -> tuple[int, list[Column], int]:
     is_stored = "content_id" in table.schema
     hashed = RowHashes(("content_id",) if is_stored else tuple(table.schema))
     looked = (Surveyed(name, dtype) for name, dtype in table.schema.items())
-    groups = in_groups([hashed, *looked], sum(table.sizes))
+    gatherers: Iterable[Gatherer] = chain([hashed], looked)
     columns: list[Column] = []
-    for group in groups:
+    for group in in_groups(gatherers, sum(table.sizes)):
         gather(table, group)
         columns += [one.column() for one in group if isinstance(one, Surveyed)]
     hashes = hashed.hashes
