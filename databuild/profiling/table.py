@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import shutil
 import tempfile
+import weakref
+import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +15,7 @@ import polars as pl
 
 from databuild.engine.store import part_path
 from databuild.errors import SchemaError, StoreError, nearest
+from databuild.profiling.gather import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +31,14 @@ _SHARD_BYTES = 32 << 20
 _PACKED = (".gz", ".zst")
 
 
+class _Spool:
+    """A temporary folder that is gone with the last table that is read from it."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="databuild-profile-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows in parts, each of which is read with only the columns that are needed."""
@@ -38,8 +51,8 @@ class Table:
     read: Callable[[int, tuple[str, ...]], pl.DataFrame]
     losses: tuple[Loss, ...] = ()
     shortfalls: tuple[dict[str, Any], ...] = ()
-    kept: Any = field(default=None, repr=False)
-    """What must not be deleted while the table is read."""
+    spool: _Spool | None = field(default=None, repr=False)
+    """The temporary folder in which the parts lie."""
 
     def parts(self, columns: Iterable[str]) -> Iterator[pl.DataFrame]:
         """The parts in order, with `columns` in the table's own types, where they have rows."""
@@ -95,14 +108,17 @@ def file_table(path: Path, ingest: Step, limit: int = 3) -> Table:
     files = _files(path)
     if all(file.suffix == ".parquet" for file in files):
         return _parquet_table(str(path), str(path), files)
-    spool = tempfile.TemporaryDirectory(prefix="databuild-profile-")
-    folder = Path(spool.name)
+    spool = _Spool()
+    folder = spool.folder
+    if any(file.suffix == ".parquet" for file in files):
+        what = "Parquet files lie there beside files of other formats"
+        raise StoreError(str(path), what, fix="name one file, or a folder of one format")
     lines = all(_format(file) in JSON_LINES for file in files)
     losses: tuple[Loss, ...] = ()
     if not (lines and _spooled(files, folder)):
         losses = _ingested(files, folder, ingest, limit)
     table = _parquet_table(str(path), str(path), sorted(folder.glob("*.parquet")))
-    return replace(table, losses=losses, kept=spool)
+    return replace(table, losses=losses, spool=spool)
 
 
 def file_table_of_parts(folder: Path) -> Table:
@@ -142,9 +158,8 @@ def _cast(part: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
     have = part.schema[name]
     if have == dtype:
         return pl.col(name)
-    if dtype == pl.String and have.is_nested():
-        encoded = pl.struct(pl.col(name).alias("v")).struct.json_encode()
-        return pl.when(pl.col(name).is_not_null()).then(encoded).alias(name)
+    if dtype == pl.String and (have.is_nested() or have == pl.Binary):
+        return as_text(pl.col(name), have).alias(name)
     return pl.col(name).cast(dtype, strict=False)
 
 
@@ -211,20 +226,31 @@ def _height_of(path: Path) -> int:
 
 
 def _spooled(files: Sequence[Path], folder: Path) -> bool:
-    """Write JSON lines as Parquet; False where Polars cannot read a file as one table."""
-    for number, file in enumerate(files):
-        if not file.stat().st_size:
-            continue
-        target = folder / f"{number:05d}.parquet"
-        try:
-            pl.scan_ndjson(file, infer_schema_length=None).sink_parquet(
-                target, compression="lz4", row_group_size=PART_ROWS
-            )
-        except (pl.exceptions.PolarsError, OSError):
-            for made in folder.glob("*.parquet"):
-                made.unlink()
-            return False
+    """Write JSON lines as Parquet, block by block; False where Polars cannot read a block."""
+    number = 0
+    try:
+        for file in files:
+            for block in _blocks(file):
+                rows = pl.read_ndjson(block, infer_schema_length=None)
+                rows.write_parquet(folder / f"{number:05d}.parquet", compression="lz4")
+                number += 1
+    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error):
+        for made in folder.glob("*.parquet"):
+            made.unlink()
+        return False
     return True
+
+
+def _blocks(file: Path) -> Iterator[bytes]:
+    """Whole lines, some tens of MiB at a time."""
+    if file.suffix == ".zst":
+        msg = "the standard library does not read it"
+        raise OSError(msg)
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
+        while block := lines.read(_SHARD_BYTES):
+            block += lines.readline()
+            if block.strip():
+                yield block
 
 
 def _ingested(files: Sequence[Path], folder: Path, ingest: Step, limit: int) -> tuple[Loss, ...]:
