@@ -73,11 +73,10 @@ def dtype(name: str) -> str:
         >>> dtype("List(Struct({'role': String}))"), dtype("Datetime(time_unit='us')")
         ('list of struct', 'datetime')
     """
-    bare = re.sub(r"\{.*\}|\b\w+=[^,()]*(?:, )?", "", name)
-    bare = bare.replace("()", "").lower()
-    while (inner := re.fullmatch(r"(list|array)\((.+?)(?:, .*)?\)", bare)) is not None:
-        bare = f"{inner[1]} of {inner[2]}"
-    return bare
+    outer, _, inner = name.partition("(")
+    if outer in ("List", "Array"):
+        return f"{outer.lower()} of {dtype(inner)}"
+    return re.sub(r"\W.*", "", outer).lower()
 
 
 def spark(spread: Spread) -> str:
