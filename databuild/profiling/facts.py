@@ -244,12 +244,6 @@ class Profile:
         """Everything as values that JSON has."""
         return asdict(self)
 
-    def _repr_html_(self) -> str:
-        """The page, in a notebook."""
-        from databuild.report.profile_page import render
-
-        return render(self)
-
 
 @dataclass(frozen=True)
 class Shift:
@@ -306,9 +300,3 @@ class Difference:
     def as_plain(self) -> dict[str, Any]:
         """Everything as values that JSON has."""
         return asdict(self)
-
-    def _repr_html_(self) -> str:
-        """The page, in a notebook."""
-        from databuild.report.profile_page import render
-
-        return render(self)

@@ -13,7 +13,7 @@ from databuild.errors import StoreError
 from databuild.pairs.graded import STRENGTHS
 from databuild.report import numbers, svg
 from databuild.report.findings import Findings, find
-from databuild.report.pages import fill, write_page
+from databuild.report.pages import load, write_page
 from databuild.schema.identity import digest_text
 
 if TYPE_CHECKING:
@@ -40,11 +40,12 @@ def write_report(recipe: str, runs: str | Path = "runs") -> Path:
         ServiceError: jinja2 is not installed.
         StoreError: No step of the recipe was run here, or the page cannot be written.
     """
+    template = load(TEMPLATE)
     findings = find(recipe, Path(runs))
     if not findings.steps:
         what = "no step of this recipe was run here"
         raise StoreError(str(Path(runs) / recipe), what, fix="run it, or name its runs folder")
-    page = fill(TEMPLATE, content(findings))
+    page = template.render(content(findings))
     path = Path(runs) / recipe / "report.html"
     write_page(path, page)
     return path

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from databuild.errors import ServiceError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
+    from jinja2 import Template
 
-def fill(template: str, content: Mapping[str, Any], **filters: Callable[..., Any]) -> str:
-    """Fill a template of this folder; everything that is put in is escaped.
+
+def load(template: str, **filters: Callable[..., Any]) -> Template:
+    """A template of this folder, into which everything is put escaped.
 
     Raises:
         ServiceError: jinja2 is not installed.
@@ -30,7 +32,7 @@ def fill(template: str, content: Mapping[str, Any], **filters: Callable[..., Any
     environment.filters["thousands"] = lambda n: f"{n:,}" if n else ""
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     environment.filters.update(filters)
-    return environment.get_template(template).render(content)
+    return environment.get_template(template)
 
 
 def write_page(path: Path, page: str) -> None:

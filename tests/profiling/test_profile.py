@@ -266,9 +266,15 @@ def test_parts_and_groups_change_nothing(look, monkeypatch):
 def test_what_a_group_kept_is_let_go_before_the_next(look, monkeypatch):
     """With room for one column at a time, no two columns of values are held at once."""
     held = []
+    real = gather.gather
+
+    def counted(rows, gatherers):
+        together = list(gatherers)
+        held.append(len(together))
+        real(rows, together)
+
     monkeypatch.setattr(gather, "MOST_BYTES", 1)
-    real = profile.gather
-    monkeypatch.setattr(profile, "gather", lambda t, g: (held.append(len(g := [*g])), real(t, g)))
+    monkeypatch.setattr(profile, "gather", counted)
     look(pl.DataFrame({f"n{i}": [1.0, 2.0] for i in range(5)}))
     assert held == [1] * 5
 

@@ -72,7 +72,7 @@ def test_a_folder_is_one_table_with_the_types_that_hold_all(tmp_path):
 
 
 def test_the_temporary_folder_is_gone_afterwards(tmp_path, monkeypatch):
-    monkeypatch.setattr(table.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"a": 1}))
     databuild.profile(path)
