@@ -74,8 +74,9 @@ def edges_of(tables: Sequence[np.ndarray]) -> tuple[float, ...]:
     everything = np.sort(np.concatenate(filled))
     places = (0, everything.size // 2, -1)
     low, middle, high = (float(everything[place]) for place in places)
-    with np.errstate(over="ignore", invalid="ignore"):
-        near, far = (float(v) for v in np.percentile(everything, [1, 99]))
+    # Values, not interpolations: of few values, those would lie on the way to the one outlier.
+    last = everything.size - 1
+    near, far = (float(everything[place]) for place in (last - last * 99 // 100, last * 99 // 100))
     if high - middle > _TAIL * (far - middle) and far > middle:
         high = far
     if middle - low > _TAIL * (middle - near) and near < middle:

@@ -316,3 +316,10 @@ def test_the_index_of_stability_is_the_textbook_one():
     expected = 0.1 * math.log(0.3 / 0.2) + -0.1 * math.log(0.4 / 0.5)
     assert spread.stability(before, after) == pytest.approx(expected)
     assert spread.stability([1.0, 0.0], [0.0, 1.0]) == pytest.approx(2 * 0.9999 * math.log(1e4))
+
+
+def test_one_outlier_among_few_values_does_not_press_the_others_together(look):
+    found = look(pl.DataFrame({"n": [30.5, 31.5, 32.5, 33.5] * 10 + [3000.0]}))
+    drawn = found.numbers[0].spread.histogram
+    assert drawn.edges[-1] < 40
+    assert (sum(drawn.counts), drawn.above) == (40, 1)
