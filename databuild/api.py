@@ -181,7 +181,7 @@ def profile(
 
     ingest = all_steps()["ingest.files"]
     opened = [
-        open_table(resolve(str(one), Path(runs), recipe), ingest, limit, columns)
+        open_table(resolve(str(one), Path(runs), recipe), ingest, limit, columns, key)
         for one in (table, other)
         if one is not None
     ]

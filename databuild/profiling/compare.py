@@ -12,7 +12,7 @@ from databuild.profiling.facts import Changes, Difference, Example
 from databuild.profiling.gather import SHOWN_CHARS, gather, in_groups, joined, readable
 from databuild.profiling.profile import describe
 from databuild.profiling.survey import TEXTS, RowHashes, kind_of
-from databuild.profiling.table import aligned
+from databuild.profiling.table import NAMES, aligned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,6 @@ CONTENT = "content"
 _CONTEXT = 40
 """Characters to show before the place where two texts begin to differ."""
 _PARENT = "parent_ids"
-_KEYS = ("key", "row_id", _PARENT, "content_id")
 _OF_A_TABLE = frozenset({"row_id", "content_id", "parent_ids", "source_file", "source_record"})
 """Columns that say where a row came from: a difference in them is no change of the row."""
 
@@ -114,10 +113,10 @@ def _most_rows(table: Table) -> int:
 def _match(before: Table, after: Table, key: str | None) -> tuple[str, pl.DataFrame]:
     """The column that names a row, and the places of the rows of both tables, side by side."""
     for table in (before, after):
-        if key is not None and key not in table.schema:
-            what = f"it has no column {key!r}; {nearest(key, table.schema)}"
+        if key is not None and key not in table.types:
+            what = f"it has no column {key!r}; {nearest(key, table.types)}"
             raise SchemaError(table.name, what, fix="correct `key`")
-    for name in (key,) if key else _KEYS:
+    for name in (key,) if key else NAMES:
         first, second = (_names(table, name) for table in (before, after))
         if name == _PARENT:
             first, second = _names(before, "row_id"), _parents(after)
@@ -128,7 +127,7 @@ def _match(before: Table, after: Table, key: str | None) -> tuple[str, pl.DataFr
             return name, matched
     common = tuple(c for c in before.schema if c in after.schema and c not in _OF_A_TABLE)
     if not common:
-        return CONTENT, _apart(sum(before.sizes), sum(after.sizes))
+        return CONTENT, _apart(_n_rows(before), _n_rows(after))
     hashes = [RowHashes(common), RowHashes(common)]
     gather(before, [hashes[0]])
     gather(after, [hashes[1]])
@@ -137,7 +136,7 @@ def _match(before: Table, after: Table, key: str | None) -> tuple[str, pl.DataFr
 
 def _names(table: Table, column: str) -> pl.Series | None:
     """The hash of each row's name; None where the table does not have the column."""
-    if column not in table.schema:
+    if column not in table.types:
         return None
     named = _Hashed(column, is_key=True)
     gather(table, [named])
@@ -146,7 +145,7 @@ def _names(table: Table, column: str) -> pl.Series | None:
 
 def _parents(table: Table) -> pl.Series | None:
     """The hash of each row's only parent; None where rows have several, or share one."""
-    if table.schema.get(_PARENT) != pl.List(pl.String):
+    if table.types.get(_PARENT) != pl.List(pl.String):
         return None
     pieces = []
     for part in table.parts([_PARENT]):
@@ -165,6 +164,13 @@ def _paired(before: pl.Series, after: pl.Series) -> pl.DataFrame:
         sides.append(frame.with_columns(nth=pl.int_range(pl.len()).over("hash")))
     joined_rows = sides[0].join(sides[1], on=["hash", "nth"], how="full")
     return joined_rows.select("a", "b")
+
+
+def _n_rows(table: Table) -> int:
+    """Rows of a table: the sizes of a view's parts are those before any selection."""
+    if not table.schema:
+        return sum(table.sizes)
+    return sum(part.height for part in table.parts([next(iter(table.schema))]))
 
 
 def _apart(n: int, m: int) -> pl.DataFrame:
@@ -224,7 +230,7 @@ def _rows_at(
     """The rows at some places of a table, in their order; `most` characters of each."""
     if places.is_empty() or column is None:
         return ()
-    reads = [column, *(["row_id"] if "row_id" in table.schema else [])]
+    reads = list(dict.fromkeys([column, *(["row_id"] if "row_id" in table.types else [])]))
     text = readable(column, table.schema[column]).fill_null("")
     found: dict[int, Example] = {}
     seen = 0
@@ -232,7 +238,7 @@ def _rows_at(
         here = places.filter((places >= seen) & (places < seen + part.height))
         if here.len():
             rows = part[(here - seen).to_list()]
-            ids = rows["row_id"].to_list() if len(reads) > 1 else [f"#{n + 1}" for n in here]
+            ids = rows["row_id"].to_list() if "row_id" in reads else [f"#{n + 1}" for n in here]
             told = rows.select(text.alias("t"))["t"].to_list()
             for place, row, one in zip(here, ids, told, strict=True):
                 found[int(place)] = Example(str(row), column, one[:most], len(one))

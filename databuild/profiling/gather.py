@@ -7,10 +7,12 @@ length of the texts, and a table of any size is read a bounded number of times.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import polars as pl
 
+from databuild.engine.local import cores
 from databuild.profiling.facts import Example
 
 if TYPE_CHECKING:
@@ -54,17 +56,19 @@ def gather(table: Table, gatherers: Iterable[Gatherer]) -> None:
     reads = dict.fromkeys(name for one in fed for name in one.reads)
     if not reads:
         return
-    is_named = _ID in table.schema
+    is_named = _ID in table.types
     if is_named:
         reads[_ID] = None
     seen = 0
-    for part in table.parts(reads):
-        numbers = pl.int_range(seen + 1, seen + part.height + 1, eager=True).cast(pl.String)
-        name = pl.col(_ID).cast(pl.String) if is_named else pl.concat_str(pl.lit("#"), numbers)
-        named = part.with_columns(name.alias(ROW))
-        seen += part.height
-        for one in fed:
-            one.add(named)
+    # Polars and NumPy work outside Python's lock, so gatherers go over a part side by side.
+    with ThreadPoolExecutor(max(1, min(cores(), len(fed)))) as workers:
+        for part in table.parts(reads):
+            numbers = pl.int_range(seen + 1, seen + part.height + 1, eager=True).cast(pl.String)
+            name = pl.col(_ID).cast(pl.String) if is_named else pl.concat_str(pl.lit("#"), numbers)
+            named = part.with_columns(name.alias(ROW))
+            seen += part.height
+            for done in [workers.submit(one.add, named) for one in fed]:
+                done.result()
 
 
 def in_groups(items: Iterable[_Sized], rows: int) -> Iterator[list[_Sized]]:
@@ -87,8 +91,8 @@ class Picked:
 
     def __init__(self, table: Table, column: str | None, limit: int, evidence: str = "") -> None:
         self.column, self.limit, self.evidence = column, limit, evidence
-        self._is_numbered = _ID not in table.schema
-        self._dtype = table.schema[column] if column else pl.Null()
+        self._is_numbered = _ID not in table.types
+        self._dtype = table.types[column] if column else pl.Null()
         self._kept: pl.DataFrame | None = None
         self.reads = tuple(name for name in (column, evidence) if name)
 

@@ -65,7 +65,13 @@ def resolve(text: str, runs: Path, recipe: str | None) -> Named:
     return Named(text, runs=runs, recipe=recipe or known[0], step=text)
 
 
-def open_table(named: Named, ingest: Step, limit: int, columns: tuple[str, ...] | None) -> Table:
+def open_table(
+    named: Named,
+    ingest: Step,
+    limit: int,
+    columns: tuple[str, ...] | None = None,
+    key: str | None = None,
+) -> Table:
     """Open what was named.
 
     Args:
@@ -73,6 +79,7 @@ def open_table(named: Named, ingest: Step, limit: int, columns: tuple[str, ...] 
         ingest: The step `ingest.files`, which reads what is neither Parquet nor plain JSON lines.
         limit: Examples of each reason for which rows were lost.
         columns: Only these.
+        key: The column that names rows, beside those that always do.
 
     Raises:
         SchemaError: There is no such step, part or column.
@@ -82,7 +89,7 @@ def open_table(named: Named, ingest: Step, limit: int, columns: tuple[str, ...] 
         table = file_table(named.path, ingest, limit)
     else:
         table = _step_table(named, limit)
-    return table.only(columns) if columns else table
+    return table.only(columns, key) if columns else table
 
 
 def _step_table(named: Named, limit: int) -> Table:

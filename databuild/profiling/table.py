@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from databuild.profiling.facts import Loss
 
 PART_ROWS = 65_536
+NAMES = ("key", "row_id", "parent_ids", "content_id")
+"""Columns by which a row of one table is known in another, the first ones first."""
 JSON_LINES = (".jsonl", ".ndjson")
 FORMATS = (".parquet", *JSON_LINES, ".json", ".csv", ".tsv")
 _SHARD_BYTES = 32 << 20
@@ -51,8 +53,15 @@ class Table:
     read: Callable[[int, tuple[str, ...]], pl.DataFrame]
     losses: tuple[Loss, ...] = ()
     shortfalls: tuple[dict[str, Any], ...] = ()
+    names: Mapping[str, pl.DataType] = field(default_factory=dict)
+    """Columns that name rows and are not looked at themselves."""
     spool: _Spool | None = field(default=None, repr=False)
     """The temporary folder in which the parts lie."""
+
+    @property
+    def types(self) -> Mapping[str, pl.DataType]:
+        """The types of all columns that can be read."""
+        return {**self.names, **self.schema}
 
     def parts(self, columns: Iterable[str]) -> Iterator[pl.DataFrame]:
         """The parts in order, with `columns` in the table's own types, where they have rows."""
@@ -60,10 +69,10 @@ class Table:
         for index in range(len(self.sizes)):
             part = self.read(index, wanted)
             if part.height:
-                yield part.select(_cast(part, name, self.schema[name]) for name in wanted)
+                yield part.select(_cast(part, name, self.types[name]) for name in wanted)
 
-    def only(self, columns: Sequence[str]) -> Table:
-        """The table with nothing but some of its columns.
+    def only(self, columns: Sequence[str], key: str | None = None) -> Table:
+        """The table with nothing but some of its columns; rows keep their names.
 
         Raises:
             SchemaError: One is not there.
@@ -72,7 +81,12 @@ class Table:
             if name not in self.schema:
                 what = f"it has no column {name!r}; {nearest(name, self.schema)}"
                 raise SchemaError(self.name, what, fix="correct `columns`")
-        return replace(self, schema={name: self.schema[name] for name in columns})
+        named = [name for name in (*NAMES, key) if name in self.schema]
+        return replace(
+            self,
+            schema={name: self.schema[name] for name in columns},
+            names={name: self.schema[name] for name in named},
+        )
 
 
 def view_table(view: View, name: str) -> Table:
@@ -128,9 +142,16 @@ def file_table_of_parts(folder: Path) -> Table:
 
 def aligned(before: Table, after: Table) -> tuple[Table, Table]:
     """Two tables whose common columns have common types, so that values can be compared."""
-    common = merged([before.schema, after.schema])
-    first = replace(before, schema={c: common[c] for c in before.schema})
-    return first, replace(after, schema={c: common[c] for c in after.schema})
+    common = merged([before.types, after.types])
+    first, second = (
+        replace(
+            table,
+            schema={c: common[c] for c in table.schema},
+            names={c: common[c] for c in table.names},
+        )
+        for table in (before, after)
+    )
+    return first, second
 
 
 def merged(schemas: Iterable[Mapping[str, pl.DataType]]) -> dict[str, pl.DataType]:

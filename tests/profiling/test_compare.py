@@ -170,3 +170,17 @@ def test_parts_and_groups_change_nothing(differ, monkeypatch):
     monkeypatch.setattr(gather, "MOST_BYTES", 1)
     assert differ(old, new).as_plain() == whole.as_plain()
     assert counts(whole) == (4, 41, 0, 5)  # 10, 20, 30 and 40 are what they were
+
+
+def test_rows_keep_their_names_when_few_columns_are_looked_at(differ):
+    old, new = (one.rename({"key": "ticket"}) for one in (OLD, NEW))
+    found = differ(old, new, key="ticket", columns=("score",))
+    assert counts(found) == (2, 1, 1, 1)
+    assert found.changes.by_column == {"score": 1}
+    assert [one.name for one in found.before.columns] == ["score"]
+    assert differ(OLD, NEW, columns=("score",)).changes.matched_by == "key"
+
+
+def test_a_row_id_may_be_all_there_is(differ):
+    old, new = pl.DataFrame({"row_id": ["a", "b"]}), pl.DataFrame({"row_id": ["b", "c"]})
+    assert counts(differ(old, new)) == (1, 0, 1, 1)
