@@ -63,8 +63,10 @@ def _turn(turn: dict[str, Any], length: int) -> str:
     if turn.get("name"):
         who += f" ({turn['name']})"
     calls = turn.get("tool_calls")
-    asked = [_call(call, length) for call in calls] if _is_list_of(calls, _is_call) else []
-    if not asked and calls:
+    asked: list[str] = []
+    if isinstance(calls, list) and _is_list_of(calls, _is_call):
+        asked = [_call(call, length) for call in calls]
+    elif calls:
         asked = [f"call {telling.clipped(calls, length)}"]
     content = turn[said]
     text = telling.clipped(content, length) if content is not None or not asked else ""

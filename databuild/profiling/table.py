@@ -81,7 +81,7 @@ class Table:
             if name not in self.schema:
                 what = f"it has no column {name!r}; {nearest(name, self.schema)}"
                 raise SchemaError(self.name, what, fix="correct `columns`")
-        named = [name for name in (*NAMES, key) if name in self.schema]
+        named = [name for name in (*NAMES, *filter(None, [key])) if name in self.schema]
         return replace(
             self,
             schema={name: self.schema[name] for name in columns},

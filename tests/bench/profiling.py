@@ -1,6 +1,6 @@
 """Cost and peak memory of `databuild.profile` as the number of rows grows.
 
-    python tests/bench/profile.py [out.json]
+    python tests/bench/profiling.py [out.json]
 
 Rows of about 400 characters in four columns (a text of which every tenth stands twice and every
 eighth has Chinese in it, a topic, a number, a flag), as Parquet and as JSON lines; and the difference
@@ -23,14 +23,15 @@ import polars as pl
 SIZES = (100_000, 1_000_000, 2_000_000)
 FILLER = "A sentence that stands in every row makes it as long as real ones are. " * 5
 PROFILE = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 import databuild
 began, wall = time.process_time(), time.perf_counter()
 databuild.profile(*sys.argv[1:])
 told = {
     "cpu_seconds": round(time.process_time() - began, 1),
     "seconds": round(time.perf_counter() - wall, 1),
-    "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+    "peak_mib": int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) >> 10,
 }
 print(json.dumps(told))
 """
