@@ -10,6 +10,7 @@ import pytest
 
 import databuild
 from databuild.errors import ServiceError, StoreError
+from databuild.profiling.facts import Shift
 from databuild.report import wording
 from databuild.report.profile_page import render, write_profile
 
@@ -103,3 +104,19 @@ def test_types_are_named_without_their_insides():
         "Enum(categories=['a', 'b'])": "enum",
     }
     assert {name: wording.dtype(name) for name in names} == names
+
+
+@pytest.mark.parametrize(
+    ("distance", "psi", "noise", "word"),
+    [
+        (0.0, 0.0, 0.0, "the same"),
+        (0.3, 1.0, 0.4, "within chance"),
+        (0.05, 0.25, 0.01, "large"),
+        (0.2, 0.0, 0.01, "large"),
+        (0.05, 0.1, 0.01, "moderate"),
+        (0.1, 0.0, 0.01, "moderate"),
+        (0.09, 0.09, 0.01, "small"),
+    ],
+)
+def test_a_shift_is_named_by_its_size(distance, psi, noise, word):
+    assert wording.size_of(Shift("n", "values", distance, psi, noise)) == word
