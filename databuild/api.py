@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from databuild.engine.step import Step
     from databuild.engine.table import View
+    from databuild.profiling.facts import Difference, Profile
     from databuild.recipe.model import Recipe
 
 RUNS = Path("runs")
@@ -148,6 +149,47 @@ def show(
 def why(row_id: str, recipe: str, *, runs: str | Path = RUNS) -> list[Life]:
     """The way of a row, from its source to the training set; a unique start of its id is enough."""
     return _why(Runs(Store(Path(runs), recipe)), row_id)
+
+
+def profile(
+    table: str | Path,
+    other: str | Path | None = None,
+    *,
+    recipe: str | None = None,
+    runs: str | Path = RUNS,
+    columns: tuple[str, ...] | None = None,
+    key: str | None = None,
+    limit: int = 3,
+) -> Profile | Difference:
+    """Describe a table, or what changed from one table to another.
+
+    Args:
+        table: A step of the last run (`step`, `step.part`, `recipe/step`, `runs/recipe/step`), or
+            a file or folder of Parquet, JSON lines, JSON or CSV.
+        other: A second table; then the result is the difference from the first to it.
+        recipe: The recipe of a step that is named alone; the only one in `runs` when None.
+        runs: Where outputs are kept.
+        columns: Look at these only.
+        key: The column that names a row in both tables; see `profiling.compare.compare`.
+        limit: Examples for each finding.
+
+    Raises:
+        SchemaError: There is no such step, part or column.
+        StoreError: There is no such file, or it cannot be read.
+    """
+    from databuild.profiling.compare import compare
+    from databuild.profiling.profile import describe
+    from databuild.profiling.resolve import open_table, resolve
+
+    ingest = all_steps()["ingest.files"]
+    opened = [
+        open_table(resolve(str(one), Path(runs), recipe), ingest, limit, columns, key)
+        for one in (table, other)
+        if one is not None
+    ]
+    if len(opened) == 2:
+        return compare(opened[0], opened[1], key=key, limit=limit)
+    return describe(opened, limit)[0][0]
 
 
 def status(recipe: str, *, runs: str | Path = RUNS) -> dict[str, Manifest]:

@@ -11,12 +11,12 @@ import typer
 
 import databuild
 
-COMMANDS = {"init", "check", "plan", "run", "show", "why", "status", "env"}
+COMMANDS = {"init", "check", "plan", "run", "show", "why", "profile", "status", "env"}
 
 
 def test_there_are_about_a_dozen_names_in_order():
     assert databuild.__all__ == sorted(databuild.__all__)
-    assert len(databuild.__all__) <= 14
+    assert len(databuild.__all__) <= 15
     assert dir(databuild) == databuild.__all__
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from databuild.cli import asking, telling
+from databuild.cli import asking, telling, values
 from databuild.cli.application import command
+from databuild.text.printable import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -101,7 +102,7 @@ def _grow(tree: Tree, life: Life, always: tuple[str, ...] = ()) -> None:
         tree.add(Text.assemble(("drawn  ", "dim"), ", ".join(drawn)))
     for name, value in row.items():
         if name not in _SOURCE and not (is_drawn and name in _SAMPLING):
-            tree.add(Text.assemble((f"{name}  ", "dim"), telling.clipped(value, _TEXT_CHARS)))
+            tree.add(_named(name, value, _TEXT_CHARS))
 
 
 def _grow_ancestor(tree: Tree, life: Life) -> None:
@@ -129,6 +130,15 @@ def _pair(name: str, value: Any) -> Text:
     from rich.text import Text
 
     return Text.assemble((f"{name}  ", "dim"), telling.clipped(value, _FACT_CHARS))
+
+
+def _named(name: str, value: Any, length: int) -> Text:
+    """A column and its value; what takes several lines begins below the name."""
+    from rich.text import Text
+
+    told = values.told(value, length)
+    between = "\n" if "\n" in told else "  "
+    return Text.assemble((printable(name), "dim"), between, told)
 
 
 def _head(life: Life) -> Text:

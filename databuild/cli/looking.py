@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from databuild.cli import asking, telling
+from databuild.cli import asking, telling, values
 from databuild.cli.application import command
+from databuild.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ def _as_table(table: pl.DataFrame) -> RenderableType:
     from rich.text import Text
 
     left = [name for name, dtype in table.schema.items() if not dtype.is_numeric()]
-    made = telling.table(*table.columns, left=left)
+    made = telling.table(*map(printable, table.columns), left=map(printable, left))
     for row in table.iter_rows(named=True):
         made.add_row(*(Text(_cell(name, value, _CELL_CHARS)) for name, value in row.items()))
     return made
@@ -107,7 +108,9 @@ def _record(row: dict[str, Any]) -> RenderableType:
     for name, value in row.items():
         if value is not None:
             style = "bold" if name == "row_id" else ""
-            block.add_row(Text(name, "dim"), Text(_cell(name, value, _RECORD_CHARS), style))
+            block.add_row(
+                Text(printable(name), "dim"), Text(_cell(name, value, _RECORD_CHARS), style)
+            )
     return block
 
 
@@ -116,7 +119,7 @@ def _cell(name: str, value: Any, length: int) -> str:
         return telling.short_id(value)
     if name == "parent_ids":
         return ", ".join(telling.short_id(one) for one in value or ())
-    return telling.clipped(value, length)
+    return values.told(value, length)
 
 
 def _show_edge(folder: Path, manifest: Manifest, *, as_json: bool) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from databuild.cli import explaining, looking, overview, planning, running, starting
+from databuild.cli import explaining, looking, overview, planning, profiling, running, starting
 from databuild.cli.application import app
 
-__all__ = ["app", "explaining", "looking", "overview", "planning", "running", "starting"]
+__all__ = [
+    "app", "explaining", "looking", "overview", "planning", "profiling", "running", "starting",
+]  # fmt: skip
 
 if __name__ == "__main__":
     app(prog_name="databuild")

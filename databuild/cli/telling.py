@@ -6,8 +6,11 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from databuild.text.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -32,6 +35,13 @@ def say(*pieces: RenderableType, stderr: bool = False) -> None:
     out = console(stderr=stderr)
     for piece in pieces:
         out.print(piece, markup=False)
+
+
+def say_path(label: str, path: Path) -> None:
+    """Print a path in one line, never wrapped or cut, so that it can be copied."""
+    from rich.text import Text
+
+    say(Text(f"{label}: {path}", no_wrap=True, overflow="ignore"))
 
 
 def write_json(content: Any) -> None:
@@ -108,7 +118,7 @@ def clipped(value: Any, length: int) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 

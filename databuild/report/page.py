@@ -9,10 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from databuild.errors import ServiceError, StoreError
+from databuild.errors import StoreError
 from databuild.pairs.graded import STRENGTHS
 from databuild.report import numbers, svg
 from databuild.report.findings import Findings, find
+from databuild.report.pages import load, write_page
 from databuild.schema.identity import digest_text
 
 if TYPE_CHECKING:
@@ -39,24 +40,14 @@ def write_report(recipe: str, runs: str | Path = "runs") -> Path:
         ServiceError: jinja2 is not installed.
         StoreError: No step of the recipe was run here, or the page cannot be written.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        fix = "pip install 'databuild[report]', then run again: all is cached"
-        raise ServiceError("report", "jinja2 is not installed", fix=fix) from error
+    template = load(TEMPLATE)
     findings = find(recipe, Path(runs))
     if not findings.steps:
         what = "no step of this recipe was run here"
         raise StoreError(str(Path(runs) / recipe), what, fix="run it, or name its runs folder")
-    environment = Environment(
-        loader=PackageLoader("databuild.report", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["thousands"] = lambda n: f"{n:,}" if n else ""
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
-    page = environment.get_template(TEMPLATE).render(content(findings))
+    page = template.render(content(findings))
     path = Path(runs) / recipe / "report.html"
-    _write(path, page)
+    write_page(path, page)
     return path
 
 
@@ -259,13 +250,3 @@ def _places(findings: Findings) -> list[tuple[str, str]]:
         where = os.path.relpath(best[1], findings.runs / findings.recipe) if best[1] else best[0]
         places.append(("best model", where))
     return places
-
-
-def _write(path: Path, page: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        what = f"cannot write: {error.strerror or error}"
-        raise StoreError(str(path), what, fix="make room, or make the folder writable") from error

@@ -181,7 +181,7 @@ def grouped_bars(
                 canvas.text(begin + bar / 2, top - 4, tell(value), anchor="middle")
     # The names of bins are their edges, which stand between the bars: one more than there are bins.
     names, shift = (groups, 0.5) if edges is None else (edges, 0.0)
-    every = math.ceil(max(len(name) for name in names) * _CHAR_PX * 1.05 / slot)
+    every = math.ceil((max(len(name) for name in names) + 1) * _CHAR_PX / slot)
     for number in range(0, len(names), every):
         place = left + slot * (number + shift)
         canvas.text(place, height - 25, names[number], anchor="middle", colour="#666")

@@ -1,0 +1,1 @@
+"""What is in a table, and what changed between two: counted, never judged by a model."""
