@@ -1,0 +1,149 @@
+"""measure.answer: whether a response is one, whole, and fits what its prompt asks for."""
+
+from __future__ import annotations
+
+import polars as pl
+from pydantic import Field, field_validator
+
+from databuild.engine.step import step
+from databuild.recipe.options import Column, Names, StepConfig
+from databuild.text import asking, endings
+from databuild.text.code import code_ratio
+from databuild.text.faults import fault_list, known_faults
+from databuild.text.tokens import folded, tokens
+from databuild.text.whitespace import collapsed
+
+FAULTS = (
+    "empty", "placeholder", "label", "refusal", "ai_talk", "boilerplate", "claims_deed", "cut",
+    "open_fence", "open_bracket", "open_quote", "copies_prompt", "no_code", "unworked",
+)  # fmt: skip
+# Shorter prompts are answered by repeating them ("Define rain": "Rain ...").
+_COPIED_CHARS = 20
+
+
+class AnswerConfig(StepConfig):
+    """Options of `measure.answer`."""
+
+    response: Column = "response"
+    """The column with the answer; the new columns begin with its name."""
+    prompt: Column | None = "prompt"
+    """The column with the task; null leaves out what compares the two."""
+    input: Column | None = None
+    """The column with the material of the task, where it is a column of its own."""
+    worked_words: int = Field(default=12, ge=1)
+    """A calculation that is answered in at most so many words, without an equation, is unworked."""
+    ignore: Names = ()
+    """Faults that are not looked for."""
+
+    @field_validator("ignore")
+    @classmethod
+    def _must_exist(cls, ignore: tuple[str, ...]) -> tuple[str, ...]:
+        return known_faults(ignore, FAULTS)
+
+
+def _names(config: AnswerConfig) -> tuple[str, ...]:
+    facts = ("is_refusal", "is_ai_talk", "is_cut", "copy_ratio", "faults")
+    return tuple(f"{config.response}_{fact}" for fact in facts)
+
+
+@step("measure.answer", kind="measure", sees="row", version=1, adds=_names)
+def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
+    """Find answers that are none, that stop in mid-flight or that miss what was asked.
+
+    With `<c>` for the response column: `<c>_is_refusal`, `<c>_is_ai_talk`, `<c>_is_cut`
+    (`text.endings`); `<c>_copy_ratio`, the share of its distinct tokens, case and width folded,
+    that the prompt (and input) has too, from 0 to 1; `<c>_faults` a list of
+
+    - `empty`: no visible character; `placeholder`: "N/A", "<nooutput>", "..."; `label`: begins
+      with "Output:"; `refusal`; `ai_talk`; `boilerplate` of a web page; `claims_deed`: "I have
+      booked ...";
+    - `cut`, `open_fence`, `open_bracket`, `open_quote`: it stops before its end;
+    - `copies_prompt`: the same as the prompt, its first paragraph or begins with it (from 20
+      characters on, case and white space aside);
+    - `no_code`: the prompt asks for code, and there is none;
+    - `unworked`: the prompt asks to work out a number, and the answer is at most `worked_words`
+      words without steps or equation: nothing to learn from, and in instruction sets made by
+      models often wrong.
+
+    The phrases are English and Chinese. Quotation and role-play can hold them rightly: measure,
+    look, then select.
+
+    Args:
+        rows: n rows with `row_id` and the columns that the options name.
+        config: See `AnswerConfig`.
+
+    Returns:
+        n rows with `row_id` and the five columns, in order.
+
+    Example:
+        >>> answers = ["I'm sorry, but I cannot do that.", "Rain falls."]
+        >>> rows = pl.DataFrame({"row_id": ["a", "b"], "prompt": "Why?", "response": answers})
+        >>> measure_answer(rows, AnswerConfig())["response_faults"].to_list()
+        [['refusal'], []]
+    """
+    text = pl.col(config.response).fill_null("")
+    prompt = pl.lit("") if config.prompt is None else pl.col(config.prompt).fill_null("")
+    extra = pl.lit("") if config.input is None else pl.col(config.input).fill_null("")
+    texts = rows.select(
+        "row_id", text=text, lower=text.str.to_lowercase(), prompt=prompt,
+        task=asking.lowered(prompt if config.input else prompt.str.split("\n").list.first()),
+        whole=asking.lowered(pl.concat_str(prompt, extra, separator=" ")),
+    ).with_columns(
+        is_refusal=endings.is_refusal(pl.col("lower")),
+        is_ai_talk=endings.is_ai_talk(pl.col("lower")),
+        is_cut=endings.is_cut(pl.col("text")),
+        own=tokens(folded(pl.col("text"))),
+    )  # fmt: skip
+    texts = texts.with_columns(
+        code_ratio=code_ratio(texts["text"]), copy_ratio=_copy_ratio(pl.col("own"), "whole")
+    )
+    faults = fault_list(_checks(config), config.ignore)
+    facts = ("is_refusal", "is_ai_talk", "is_cut", "copy_ratio", faults.alias("faults"))
+    found = texts.select("row_id", *facts)
+    return found.rename(dict(zip(found.columns[1:], _names(config), strict=True)))
+
+
+def _copy_ratio(own: pl.Expr, whole: str) -> pl.Expr:
+    distinct = own.list.unique()
+    shared = distinct.list.set_intersection(tokens(folded(pl.col(whole)))).list.len()
+    return pl.when(distinct.list.len() > 0).then(shared / distinct.list.len()).otherwise(0.0)
+
+
+def _checks(config: AnswerConfig) -> dict[str, pl.Expr]:
+    text, lower, task = pl.col("text"), pl.col("lower"), pl.col("task")
+    is_empty = ~text.str.contains(r"[^\s\p{C}]")
+    has_code = (pl.col("code_ratio") > 0) | text.str.contains("`", literal=True)
+    is_bare = (pl.col("own").list.len() <= config.worked_words) & ~text.str.contains(
+        r"[=×÷√]|\d\s*[-+*/^]\s*\d"
+    )
+    wants_number = asking.asks_for_calculation(task, pl.col("whole"))
+    checks = {
+        "empty": is_empty,
+        "placeholder": endings.is_placeholder(text),
+        "label": endings.has_label(text),
+        "refusal": pl.col("is_refusal"),
+        "ai_talk": pl.col("is_ai_talk"),
+        "boilerplate": endings.is_boilerplate(lower),
+        "claims_deed": endings.claims_deed(text),
+        "cut": pl.col("is_cut"),
+        "open_fence": endings.has_open_fence(text),
+        "open_bracket": endings.has_open_bracket(text),
+        "open_quote": endings.has_open_quote(text),
+    }
+    if config.prompt is not None:
+        checks["copies_prompt"] = _copies()
+        checks["no_code"] = asking.asks_for_code(task) & ~has_code & ~is_empty
+        checks["unworked"] = wants_number & is_bare & ~is_empty
+    return checks
+
+
+def _copies() -> pl.Expr:
+    answer = collapsed(pl.col("lower"))
+    found = [
+        (asked.str.len_chars() >= _COPIED_CHARS) & answer.str.starts_with(asked)
+        for asked in (
+            collapsed(pl.col("prompt").str.to_lowercase()),
+            collapsed(pl.col("prompt").str.to_lowercase().str.split("\n\n").list.first()),
+        )
+    ]
+    return pl.any_horizontal(found)
