@@ -16,6 +16,7 @@ from databuild.text.whitespace import collapsed
 FAULTS = (
     "empty", "placeholder", "label", "refusal", "ai_talk", "boilerplate", "claims_deed", "cut",
     "open_fence", "open_bracket", "open_quote", "copies_prompt", "no_code", "unworked",
+    "describes_only", "too_short",
 )  # fmt: skip
 # Shorter prompts are answered by repeating them ("Define rain": "Rain ...").
 _COPIED_CHARS = 20
@@ -30,8 +31,11 @@ class AnswerConfig(StepConfig):
     """The column with the task; null leaves out what compares the two."""
     input: Column | None = None
     """The column with the material of the task, where it is a column of its own."""
-    worked_words: int = Field(default=12, ge=1)
-    """A calculation that is answered in at most so many words, without an equation, is unworked."""
+    worked_words: int = Field(default=20, ge=1)
+    """A calculation that is answered in at most so many words, with one equation at most, is
+    unworked."""
+    long_words: int = Field(default=30, ge=1)
+    """An essay, story, report ... of fewer words is too short."""
     ignore: Names = ()
     """Faults that are not looked for."""
 
@@ -62,8 +66,12 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
       characters on, case and white space aside);
     - `no_code`: the prompt asks for code, and there is none;
     - `unworked`: the prompt asks to work out a number, and the answer is at most `worked_words`
-      words without steps or equation: nothing to learn from, and in instruction sets made by
-      models often wrong.
+      words with at most one equation, so without steps: there is little to learn from it, and in
+      instruction sets made by models it is often wrong;
+    - `describes_only`: the prompt asks to make something, and the answer says what it should be
+      like ("The page should have a header ...");
+    - `too_short`: the prompt asks for an essay, story, report ..., and the answer has fewer than
+      `long_words` words.
 
     The phrases are English and Chinese. Quotation and role-play can hold them rightly: measure,
     look, then select.
@@ -84,10 +92,13 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
     text = pl.col(config.response).fill_null("")
     prompt = pl.lit("") if config.prompt is None else pl.col(config.prompt).fill_null("")
     extra = pl.lit("") if config.input is None else pl.col(config.input).fill_null("")
+    parts = prompt.str.strip_chars().str.splitn("\n", 2)
+    material = pl.concat_str(
+        parts.struct.field("field_1"), extra, separator="\n", ignore_nulls=True
+    )
     texts = rows.select(
         "row_id", text=text, lower=text.str.to_lowercase(), prompt=prompt,
-        task=asking.lowered(prompt if config.input else prompt.str.split("\n").list.first()),
-        whole=asking.lowered(pl.concat_str(prompt, extra, separator=" ")),
+        task=asking.lowered(parts.struct.field("field_0")), material=asking.lowered(material),
     ).with_columns(
         is_refusal=endings.is_refusal(pl.col("lower")),
         is_ai_talk=endings.is_ai_talk(pl.col("lower")),
@@ -95,7 +106,7 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
         own=tokens(folded(pl.col("text"))),
     )  # fmt: skip
     texts = texts.with_columns(
-        code_ratio=code_ratio(texts["text"]), copy_ratio=_copy_ratio(pl.col("own"), "whole")
+        code_ratio=code_ratio(texts["text"]), copy_ratio=_copy_ratio(pl.col("own"))
     )
     faults = fault_list(_checks(config), config.ignore)
     facts = ("is_refusal", "is_ai_talk", "is_cut", "copy_ratio", faults.alias("faults"))
@@ -103,27 +114,28 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
     return found.rename(dict(zip(found.columns[1:], _names(config), strict=True)))
 
 
-def _copy_ratio(own: pl.Expr, whole: str) -> pl.Expr:
+def _copy_ratio(own: pl.Expr) -> pl.Expr:
     distinct = own.list.unique()
-    shared = distinct.list.set_intersection(tokens(folded(pl.col(whole)))).list.len()
+    asked = pl.concat_str("task", "material", separator=" ").str.normalize("NFKC")
+    shared = distinct.list.set_intersection(tokens(asked)).list.len()
     return pl.when(distinct.list.len() > 0).then(shared / distinct.list.len()).otherwise(0.0)
 
 
 def _checks(config: AnswerConfig) -> dict[str, pl.Expr]:
     text, lower, task = pl.col("text"), pl.col("lower"), pl.col("task")
     is_empty = ~text.str.contains(r"[^\s\p{C}]")
-    has_code = (pl.col("code_ratio") > 0) | text.str.contains("`", literal=True)
-    is_bare = (pl.col("own").list.len() <= config.worked_words) & ~text.str.contains(
-        r"[=×÷√]|\d\s*[-+*/^]\s*\d"
-    )
-    wants_number = asking.asks_for_calculation(task, pl.col("whole"))
+    has_code = (pl.col("code_ratio") > 0) | text.str.contains(r"[`\\^{}<>=]|\w\(|(?:GET|POST) /")
+    is_bare = (pl.col("own").list.len() <= config.worked_words) & (
+        text.str.count_matches("[=≈]") <= 1
+    ) & text.str.contains(r"\d")
+    wants_number = asking.asks_for_calculation(task, pl.col("material"))
     checks = {
         "empty": is_empty,
         "placeholder": endings.is_placeholder(text),
         "label": endings.has_label(text),
         "refusal": pl.col("is_refusal"),
         "ai_talk": pl.col("is_ai_talk"),
-        "boilerplate": endings.is_boilerplate(lower),
+        "boilerplate": endings.is_boilerplate(lower) & (pl.col("code_ratio") == 0),
         "claims_deed": endings.claims_deed(text),
         "cut": pl.col("is_cut"),
         "open_fence": endings.has_open_fence(text),
@@ -133,7 +145,13 @@ def _checks(config: AnswerConfig) -> dict[str, pl.Expr]:
     if config.prompt is not None:
         checks["copies_prompt"] = _copies()
         checks["no_code"] = asking.asks_for_code(task) & ~has_code & ~is_empty
-        checks["unworked"] = wants_number & is_bare & ~is_empty
+        checks["unworked"] = wants_number & is_bare
+        checks["describes_only"] = asking.asks_to_make(task) & endings.describes(lower)
+        checks["too_short"] = (
+            asking.asks_for_long_text(task)
+            & ~is_empty
+            & (pl.col("own").list.len() < config.long_words)
+        )
     return checks
 
 

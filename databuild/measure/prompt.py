@@ -17,14 +17,14 @@ FAULTS = (
 )  # fmt: skip
 _NO_INPUT = (
     r"(?i)^\s*[<\[({（]?\s*(?:no\s*-?_?\s*input(?:\s+(?:is\s+)?(?:required|needed|given|provided|necessary|available))?"
-    r"|n\s*[/.]\s*a|none|null|nan|not applicable|(?:your |the |some )?(?:input|text|article|passage|paragraph|document|story|essay|image|photo|url|link)(?: (?:goes )?here)?"
+    r"|n\s*[/.]\s*a|none|null|nan|not applicable|(?:your |the |some |an? |this |my |given )?(?:news )?(?:input|text|data|dataset|article|passage|paragraph|document|story|essay|image|photo|url|link)(?: (?:goes )?here)?"
     r"|\.{3,}|…+|(?:insert|paste|attach|enter|add|your)\b[^\]>)]{0,60}|无(?:输入)?|没有输入|暂无)\s*[>\])}）]?\s*[.。:：]?\s*$"
+    r"|^\s*(?:<[^<>/=]{1,80}>|\[[^\[\],\d]{1,80}\])\s*$"
 )
 _VERBS = "write|list|explain|describe|create|give|name|summari[sz]e|translate|calculate|find|identify|generate|compare|make|tell|provide|rewrite|classify|design|solve|define|suggest|convert|analy[sz]e|compose|edit|state|discuss|draw|outline|evaluate"
 _NUMBERED_TASK = rf"(?mi)^[ \t]*(?:(?:task|question|instruction|q)?[ \t]*\d{{1,2}}[.):、][ \t]*)(?:please[ \t]+)?(?:(?:{_VERBS})(?-u:\b)|请)"
 _JOINED_TASK = rf"(?i)[.;!?][ \t\r\n]+(?:also|then|next|after that|in addition|additionally|finally|secondly)?,?[ \t]*(?:please[ \t]+)?(?:{_VERBS})(?-u:\b)"
 _LABEL = r"(?mi)^[ \t]*(?:#{1,4}[ \t]*)?(?:expected )?(?:output|answer|response|assistant|输出|回答|答案)[ \t]*[:：]"
-_ABOUT = r"(?i)^\s*(?:text: ?)?(?:the|this|an?)\s+(?:\w+\s+)?(?:article|essay|report|story|book|paper|passage|document|blog|post)\s+(?:is|was|discusses|talks|explores|describes|covers|explains)\b"
 
 
 class PromptConfig(StepConfig):
@@ -33,8 +33,8 @@ class PromptConfig(StepConfig):
     prompt: Column = "prompt"
     """The column with the task; the new columns begin with its name."""
     input: Column | None = None
-    """The column with the material that the task is about, where it is a column of its own. Without
-    it, the material is what comes after the first line end of the prompt."""
+    """The column with the material that the task is about, where it is a column of its own. What
+    comes after the first line end of the prompt is material, too."""
     min_document_words: int = Field(default=50, ge=0)
     """Material of fewer words than this is no article, report or book."""
     ignore: Names = ()
@@ -64,7 +64,7 @@ def measure_prompt(rows: pl.DataFrame, config: PromptConfig) -> pl.DataFrame:
     - `missing_input`: "the following passage" and the like, and nothing follows, not even after a
       colon, in quotes or brackets;
     - `stub_input`: an article, report, book ... is promised, and the material is shorter than
-      `min_document_words`, or only says what the article is about;
+      `min_document_words`; or the material only says what it should be ("a list of cities");
     - `needs_media`, `makes_media`, `needs_web`, `needs_action`: it needs a picture or sound, asks
       for one, for a look into the web, or for a deed;
     - `merged_tasks`: two numbered tasks or more, or four sentences that begin with imperatives;
@@ -85,12 +85,12 @@ def measure_prompt(rows: pl.DataFrame, config: PromptConfig) -> pl.DataFrame:
         [['missing_input'], []]
     """
     prompt = pl.col(config.prompt).fill_null("")
-    if config.input is None:
-        parts = prompt.str.strip_chars().str.splitn("\n", 2)
-        task, material = parts.struct.field("field_0"), parts.struct.field("field_1")
-    else:
-        task, material = prompt, pl.col(config.input)
-    texts = rows.select("row_id", task=task, material=material.fill_null("").str.strip_chars())
+    parts = prompt.str.strip_chars().str.splitn("\n", 2)
+    given = [parts.struct.field("field_1")]
+    if config.input is not None:
+        given.append(pl.col(config.input))
+    material = pl.concat_str(*given, separator="\n", ignore_nulls=True).str.strip_chars()
+    texts = rows.select("row_id", task=parts.struct.field("field_0"), material=material)
     texts = texts.with_columns(
         lower=asking.lowered(pl.col("task")), lower_material=asking.lowered(pl.col("material"))
     ).with_columns(
@@ -101,7 +101,7 @@ def measure_prompt(rows: pl.DataFrame, config: PromptConfig) -> pl.DataFrame:
     facts = (
         n_tasks.cast(pl.Int64).alias(f"{config.prompt}_n_tasks"),
         asking.asks_for_code(pl.col("lower")).alias(f"{config.prompt}_asks_for_code"),
-        asking.asks_for_calculation(pl.col("lower"), pl.col("whole")).alias(
+        asking.asks_for_calculation(pl.col("lower"), pl.col("lower_material")).alias(
             f"{config.prompt}_asks_for_calculation"
         ),
         fault_list(_checks(config), config.ignore).alias(f"{config.prompt}_faults"),
@@ -120,7 +120,7 @@ def _checks(config: PromptConfig) -> dict[str, pl.Expr]:
     whole, words = pl.col("whole"), pl.col("words")
     is_empty = material == ""
     both = pl.concat_str(task, material, separator="\n")
-    brings = task.str.contains(r"[:：]\s*\S|[\"“”‘«「『`\[(（{]|\d")
+    brings = task.str.contains(r"[:：]\s*\S|[\"“”‘«「『`\[(（{]|\d|[.?!]\s+\S+\s+\S+\s+\S| [-–—] \S")
     label_last = both.str.contains(_LABEL + r"[ \t]*\s*\z")
     return {
         "blank": ~whole.str.contains(r"[^\s\p{C}]"),
@@ -129,11 +129,11 @@ def _checks(config: PromptConfig) -> dict[str, pl.Expr]:
         "stub_input": ~is_empty
         & (
             (asking.promises_document(lower) & (words < config.min_document_words))
-            | material.str.contains(_ABOUT)
+            | (asking.refers_to_material(lower) & asking.is_described(pl.col("lower_material")))
         ),
-        "needs_media": asking.needs_media(lower),
+        "needs_media": asking.needs_media(whole),
         "makes_media": asking.makes_media(lower),
-        "needs_web": asking.needs_web(whole),
+        "needs_web": asking.needs_web(lower, whole),
         "needs_action": asking.needs_action(lower),
         "merged_tasks": (both.str.count_matches(_NUMBERED_TASK) >= 2)
         | (task.str.count_matches(_JOINED_TASK) >= 3),
