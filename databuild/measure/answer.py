@@ -10,7 +10,7 @@ from databuild.recipe.options import Column, Names, StepConfig
 from databuild.text import asking, endings
 from databuild.text.code import code_ratio
 from databuild.text.faults import fault_list, known_faults
-from databuild.text.tokens import folded, tokens
+from databuild.text.tokens import tokens
 from databuild.text.whitespace import collapsed
 
 FAULTS = (
@@ -20,6 +20,8 @@ FAULTS = (
 )  # fmt: skip
 # Shorter prompts are answered by repeating them ("Define rain": "Rain ...").
 _COPIED_CHARS = 20
+# Of longer ones the beginning is compared.
+_COMPARED_CHARS = 300
 
 
 class AnswerConfig(StepConfig):
@@ -55,15 +57,15 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
     """Find answers that are none, that stop in mid-flight or that miss what was asked.
 
     With `<c>` for the response column: `<c>_is_refusal`, `<c>_is_ai_talk`, `<c>_is_cut`
-    (`text.endings`); `<c>_copy_ratio`, the share of its distinct tokens, case and width folded,
+    (`text.endings`); `<c>_copy_ratio`, the share of its distinct tokens, lower-cased,
     that the prompt (and input) has too, from 0 to 1; `<c>_faults` a list of
 
     - `empty`: no visible character; `placeholder`: "N/A", "<nooutput>", "..."; `label`: begins
       with "Output:"; `refusal`; `ai_talk`; `boilerplate` of a web page; `claims_deed`: "I have
       booked ...";
     - `cut`, `open_fence`, `open_bracket`, `open_quote`: it stops before its end;
-    - `copies_prompt`: the same as the prompt, its first paragraph or begins with it (from 20
-      characters on, case and white space aside);
+    - `copies_prompt`: begins with the whole prompt or its first line, if that has 20 characters,
+      case and white space aside; of a longer one 300 characters are compared;
     - `no_code`: the prompt asks for code, and there is none;
     - `unworked`: the prompt asks to work out a number, and the answer is at most `worked_words`
       words with at most one equation, so without steps: there is little to learn from it, and in
@@ -103,7 +105,7 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
         is_refusal=endings.is_refusal(pl.col("lower")),
         is_ai_talk=endings.is_ai_talk(pl.col("lower")),
         is_cut=endings.is_cut(pl.col("text")),
-        own=tokens(folded(pl.col("text"))),
+        own=tokens(text.str.to_lowercase()),
     )  # fmt: skip
     texts = texts.with_columns(
         code_ratio=code_ratio(texts["text"]), copy_ratio=_copy_ratio(pl.col("own"))
@@ -116,8 +118,8 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
 
 def _copy_ratio(own: pl.Expr) -> pl.Expr:
     distinct = own.list.unique()
-    asked = pl.concat_str("task", "material", separator=" ").str.normalize("NFKC")
-    shared = distinct.list.set_intersection(tokens(asked)).list.len()
+    asked = tokens(pl.concat_str("task", "material", separator=" "))
+    shared = distinct.list.set_intersection(asked).list.len()
     return pl.when(distinct.list.len() > 0).then(shared / distinct.list.len()).otherwise(0.0)
 
 
@@ -156,12 +158,13 @@ def _checks(config: AnswerConfig) -> dict[str, pl.Expr]:
 
 
 def _copies() -> pl.Expr:
-    answer = collapsed(pl.col("lower"))
-    found = [
-        (asked.str.len_chars() >= _COPIED_CHARS) & answer.str.starts_with(asked)
-        for asked in (
-            collapsed(pl.col("prompt").str.to_lowercase()),
-            collapsed(pl.col("prompt").str.to_lowercase().str.split("\n\n").list.first()),
-        )
-    ]
-    return pl.any_horizontal(found)
+    answer, prompt = (
+        collapsed(pl.col(name).str.head(2 * _COMPARED_CHARS).str.to_lowercase())
+        for name in ("text", "prompt")
+    )
+    task = pl.col("task").str.strip_chars()
+    return pl.any_horizontal(
+        (asked.str.len_chars() >= _COPIED_CHARS)
+        & answer.str.starts_with(asked.str.head(_COMPARED_CHARS))
+        for asked in (prompt, task)
+    )

@@ -1,0 +1,111 @@
+"""The result that a prompt with plain numbers asks for, where it is one of a dozen known kinds."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from statistics import median
+from typing import TYPE_CHECKING
+
+from databuild.text.equations import agrees, work_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Numbers = list[Fraction]
+
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w]|\.\d)")
+_SEPARATOR = r"(?:,(?!\d{3}(?!\d))\s*|,?\s+(?:and\s+|&\s+)?|;\s*)"
+_LIST = re.compile(rf"-?\d+(?:\.\d+)?(?:{_SEPARATOR}-?\d+(?:\.\d+)?)+(?![\d%])")
+_EXPRESSION = re.compile(r"[-+*/^().\d\s×÷−]+")
+_ASKS: tuple[tuple[re.Pattern[str], Callable[[Numbers], Fraction]], ...] = (
+    (re.compile(r"\b(?:average|arithmetic mean|mean)\b|平均"), lambda n: sum(n, Fraction(0)) / len(n)),
+    (re.compile(r"\b(?:sum|total|add up|add)\b|之和|总和"), lambda n: sum(n, Fraction(0))),
+    (re.compile(r"\bmedian\b|中位数"), lambda n: Fraction(median(n))),
+    (re.compile(r"\b(?:product|multiply)\b|乘积"), lambda n: _product(n)),
+    (re.compile(r"\b(?:largest|biggest|maximum|highest|greatest) (?:number|value|integer|of)\b|最大"), max),
+    (re.compile(r"\b(?:smallest|lowest|minimum|least) (?:number|value|integer|of)\b|最小"), min),
+)  # fmt: skip
+_ORDER = re.compile(r"\b(ascending|increasing|smallest to (?:the )?largest|lowest to highest|least to greatest)\b|\b(descending|decreasing|largest to (?:the )?smallest|highest to lowest|greatest to least)\b")
+# Another question than the plain one: weighted means, squares, code, series, other bases.
+_OTHER = re.compile(r"\b(?:weighted|moving|geometric|harmonic|square[sd]?|cubes?|even|odd|prime|first|digits?|function|program|code|script|between|unique|distinct|binary|hex\w*|octal|base|mod\w*|percent\w*|second|third|more than|less than|greater than|subarray|array|algorithm|write|that|elements|\d+(?:st|nd|rd|th)|consecutive|multiples?|factors?|common|ratio|difference|matrix|vector|from|age|remov\w+|without|except)\b")
+_EVALUATES = re.compile(r"\b(?:evaluate|compute|calculate|simplify|solve|expression|result of|what is|what's|find the value|equation|answer)\b|计算|等于")
+
+
+def wrong_result(task: str, material: str, answer: str) -> str | None:
+    """Say what the result should be, if the answer to a plain sum is not it; None otherwise.
+
+    Known are average, sum, median, product, largest and smallest of a list of numbers, putting it
+    into order, and expressions of numbers. The list is the material or stands in the task. An
+    answer is right when the result, or its rounding, is among its numbers. An answer without digits
+    is not judged, nor a task of more than 200 characters or with a second condition.
+
+    Example:
+        >>> wrong_result("Find the median.", "5, 15, 10, 7", "10")
+        '8.5'
+        >>> wrong_result("Find the median.", "5, 15, 10, 7", "The median is 8.5.") is None
+        True
+    """
+    shown = _NUMBER.findall(answer.replace("−", "-"))
+    lower = task.lower()
+    if not shown or _OTHER.search(lower) or len(material) > 300 or len(task) > 200:
+        return None
+    expression = _expression(lower, material)
+    if expression is not None:
+        return None if _is_among(expression, shown) else _plain(expression)
+    numbers = _numbers(task, material)
+    if len(numbers) < 2:
+        return None
+    orders = _ORDER.findall(lower)
+    if orders:
+        if len(orders) > 1:
+            return None
+        wanted = sorted(numbers, reverse=bool(orders[0][1]))
+        got = [Fraction(n.replace(",", "")) for n in shown]
+        same_numbers = sorted(got) == sorted(numbers)
+        return ", ".join(map(_plain, wanted)) if same_numbers and got != wanted else None
+    asked = [work for pattern, work in _ASKS if pattern.search(lower)]
+    if len(asked) != 1:
+        return None
+    result = asked[0](numbers)
+    return None if _is_among(result, shown) else _plain(result)
+
+
+def _numbers(task: str, material: str) -> Numbers:
+    """The numbers of a list that is the whole material, or the only list of the task."""
+    text = material.strip().strip("[](){}.").strip()
+    if text and _NUMBER.search(task):
+        return []
+    if text:
+        return _read(text) if _LIST.fullmatch(text) else []
+    lists = _LIST.findall(task)
+    return _read(lists[0]) if len(lists) == 1 and len(_NUMBER.findall(task)) == len(_read(lists[0])) else []
+
+
+def _read(text: str) -> Numbers:
+    return [Fraction(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
+
+
+def _expression(lower: str, material: str) -> Fraction | None:
+    text = material.strip().removesuffix("=").removesuffix("= ?").strip()
+    if not text or not _EXPRESSION.fullmatch(text) or not _EVALUATES.search(lower):
+        return None
+    plain = text.replace("×", "*").replace("÷", "/").replace("−", "-")
+    return work_out(plain) if re.search(r"\d\s*[-+*/^]\s*[\d(]", plain) else None
+
+
+def _is_among(result: Fraction, shown: list[str]) -> bool:
+    return any(
+        agrees(result, Fraction(text.replace(",", "")), text, may_round=True) for text in shown
+    )
+
+
+def _plain(value: Fraction) -> str:
+    return str(value.numerator) if value.denominator == 1 else f"{float(value):.6g}"
+
+
+def _product(numbers: Numbers) -> Fraction:
+    result = Fraction(1)
+    for number in numbers:
+        result *= number
+    return result
