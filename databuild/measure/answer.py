@@ -105,7 +105,7 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
         is_refusal=endings.is_refusal(pl.col("lower")),
         is_ai_talk=endings.is_ai_talk(pl.col("lower")),
         is_cut=endings.is_cut(pl.col("text")),
-        own=tokens(text.str.to_lowercase()),
+        own=tokens(pl.col("lower")),
     )  # fmt: skip
     texts = texts.with_columns(
         code_ratio=code_ratio(texts["text"]), copy_ratio=_copy_ratio(pl.col("own"))
