@@ -127,9 +127,11 @@ def _checks(config: AnswerConfig) -> dict[str, pl.Expr]:
     text, lower, task = pl.col("text"), pl.col("lower"), pl.col("task")
     is_empty = ~text.str.contains(r"[^\s\p{C}]")
     has_code = (pl.col("code_ratio") > 0) | text.str.contains(r"[`\\^{}<>=]|\w\(|(?:GET|POST) /")
-    is_bare = (pl.col("own").list.len() <= config.worked_words) & (
-        text.str.count_matches("[=≈]") <= 1
-    ) & text.str.contains(r"\d")
+    is_bare = (
+        (pl.col("own").list.len() <= config.worked_words)
+        & (text.str.count_matches("[=≈]") <= 1)
+        & text.str.contains(r"\d")
+    )
     wants_number = asking.asks_for_calculation(task, pl.col("material"))
     checks = {
         "empty": is_empty,

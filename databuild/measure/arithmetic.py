@@ -112,7 +112,9 @@ def _with_equations(texts: pl.DataFrame) -> pl.DataFrame:
     lines = (
         texts.filter(may_hold)
         .filter(~_has_other_rules())
-        .select("row", line=pl.col("text").str.replace_all(_CODE, " ").str.extract_all(_EQUATION_LINE))
+        .select(
+            "row", line=pl.col("text").str.replace_all(_CODE, " ").str.extract_all(_EQUATION_LINE)
+        )
         .explode("line")
         .drop_nulls()
     )

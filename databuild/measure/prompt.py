@@ -120,7 +120,9 @@ def _checks(config: PromptConfig) -> dict[str, pl.Expr]:
     whole, words = pl.col("whole"), pl.col("words")
     is_empty = material == ""
     both = pl.concat_str(task, material, separator="\n")
-    brings = task.str.contains(r"[:：]\s*\S|[\"“”‘«「『`\[(（{]|\d|[.?!]\s+\S+\s+\S+\s+\S| [-–—] \S")
+    brings = task.str.contains(
+        r"[:：]\s*\S|[\"“”‘«「『`\[(（{]|\d|[.?!]\s+\S+\s+\S+\s+\S| [-–—] \S"
+    )
     label_last = both.str.contains(_LABEL + r"[ \t]*\s*\z")
     return {
         "blank": ~whole.str.contains(r"[^\s\p{C}]"),

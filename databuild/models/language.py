@@ -52,5 +52,7 @@ def _model() -> Any:
     try:
         import fasttext
     except ImportError as error:
-        raise StepError(_WHERE, f"fasttext-predict cannot be imported: {error}", fix=_FIX) from error
+        raise StepError(
+            _WHERE, f"fasttext-predict cannot be imported: {error}", fix=_FIX
+        ) from error
     return fasttext.load_model(str(path))

@@ -285,7 +285,11 @@ def asks_to_make(task: pl.Expr) -> pl.Expr:
     """
     return task.str.contains(
         rf"^\s*(?:please )?(?:design|create|build|develop|construct|make|generate|write|draw|implement|program){_B}"
-    ) & ~task.str.contains(_any_word("rule|rules|idea|ideas|policy|advice|essay|paragraph|sentence|argument|guideline|guidelines|strategy|plan|description|requirements"))
+    ) & ~task.str.contains(
+        _any_word(
+            "rule|rules|idea|ideas|policy|advice|essay|paragraph|sentence|argument|guideline|guidelines|strategy|plan|description|requirements"
+        )
+    )
 
 
 def asks_for_long_text(task: pl.Expr) -> pl.Expr:

@@ -59,7 +59,9 @@ _PLACEHOLDER = (
     r"(?:output|answer|response|result|input|text)|(?:your|insert|add|enter|write)\b[^\n]{0,40}\bhere|xxx+|-+|\?+|\.+|…+|无输出|无输入|略|此处省略|待补充|暂无)\s*[>\])}）]*\s*[.。:：]?\s*$"
     r"|(?i)^\s*[<\[(]\s*no\s*-?_?\s*(?:output|input)\s*[>\])]"
 )
-_LABEL = r"(?i)^\s*#{0,4}\s*(?:output|response|answer|assistant|gpt|ai|bot|输出|回答|答案|助手)\s*[:：]"
+_LABEL = (
+    r"(?i)^\s*#{0,4}\s*(?:output|response|answer|assistant|gpt|ai|bot|输出|回答|答案|助手)\s*[:：]"
+)
 _THINGS = "logo|image|picture|photo|video|web ?site|web ?page|style ?sheet|(?:user )?interface|app|application|program|poster|chart|graph|diagram|animation|illustration|spreadsheet|database|model"
 _DEED = (
     r"(?i)^\s*(?:sure[,!.]? |okay[,!.]? |certainly[,!.]? )?(?:i(?:'ve| have| just| have just)? "
@@ -125,7 +127,9 @@ def has_open_quote(text: pl.Expr) -> pl.Expr:
     straight = (plain.str.count_matches('"', literal=True) % 2 == 1) & plain.str.contains(
         r'(?:^|[\s(（:：])"[^"\s][^"]*$'
     )
-    return straight | plain.str.tail(600).str.contains(r"“[^“”]*$|「[^「」]*$|『[^『』]*$|《[^《》]*$")
+    return straight | plain.str.tail(600).str.contains(
+        r"“[^“”]*$|「[^「」]*$|『[^『』]*$|《[^《》]*$"
+    )
 
 
 def is_refusal(lower: pl.Expr) -> pl.Expr:

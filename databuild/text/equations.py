@@ -29,7 +29,10 @@ _UNSURE = re.compile(r"/[^=()+*-]*/|(?<![\d.,])0\d")
 _PERCENT_CHANGE = re.compile(r"[-+]\s*\d+(?:\.\d+)?\s*%")
 # What may not touch an end of a chain: it belongs to a name, a time, a bigger number, a factorial.
 _BEFORE = re.compile(r"[\w:_|\]]$|[\^/\\√<>!=~≈]\s*$")
-_AFTER = re.compile(r"^(?:[\w(^:!√|\[=~≈_/\\]|\s*(?:million|billion|thousand|hundred|r(?:emainder|\d|\b)|mod\b|and \d+/|\d|[*/^x×]))", re.I)
+_AFTER = re.compile(
+    r"^(?:[\w(^:!√|\[=~≈_/\\]|\s*(?:million|billion|thousand|hundred|r(?:emainder|\d|\b)|mod\b|and \d+/|\d|[*/^x×]))",
+    re.I,
+)
 _OPERATOR = re.compile(r"(?<=[\d)%])\s*(?:[-+*/^]|\()")
 _MAX_EXPONENT, _MAX_CHARS = 64, 400
 _DO: dict[str, Callable[[Fraction, Fraction], Fraction]] = {

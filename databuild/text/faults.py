@@ -27,9 +27,7 @@ def fault_list(checks: Mapping[str, pl.Expr], ignore: Iterable[str] = ()) -> pl.
     """
     left_out = set(ignore)
     named = [
-        pl.when(check).then(pl.lit(name))
-        for name, check in checks.items()
-        if name not in left_out
+        pl.when(check).then(pl.lit(name)) for name, check in checks.items() if name not in left_out
     ]
     # A null text of its own keeps the type, and the length, where every check is left out.
     nothing = pl.when(pl.first().is_null() & pl.first().is_not_null()).then(pl.lit(""))

@@ -59,7 +59,10 @@ def has_wrong_count(task: pl.Expr, answer: pl.Expr) -> pl.Expr:
     return (
         (items >= 2)
         & is_one_list
-        & ((exact & (items != asked)).fill_null(value=False) | contradicts_itself.fill_null(value=False))
+        & (
+            (exact & (items != asked)).fill_null(value=False)
+            | contradicts_itself.fill_null(value=False)
+        )
     )
 
 

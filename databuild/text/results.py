@@ -26,10 +26,16 @@ _ASKS: tuple[tuple[re.Pattern[str], Callable[[Numbers], Fraction]], ...] = (
     (re.compile(r"\b(?:largest|biggest|maximum|highest|greatest) (?:number|value|integer|of)\b|最大"), max),
     (re.compile(r"\b(?:smallest|lowest|minimum|least) (?:number|value|integer|of)\b|最小"), min),
 )  # fmt: skip
-_ORDER = re.compile(r"\b(ascending|increasing|smallest to (?:the )?largest|lowest to highest|least to greatest)\b|\b(descending|decreasing|largest to (?:the )?smallest|highest to lowest|greatest to least)\b")
+_ORDER = re.compile(
+    r"\b(ascending|increasing|smallest to (?:the )?largest|lowest to highest|least to greatest)\b|\b(descending|decreasing|largest to (?:the )?smallest|highest to lowest|greatest to least)\b"
+)
 # Another question than the plain one: weighted means, squares, code, series, other bases.
-_OTHER = re.compile(r"\b(?:weighted|moving|geometric|harmonic|square[sd]?|cubes?|even|odd|prime|first|digits?|function|program|code|script|between|unique|distinct|binary|hex\w*|octal|base|mod\w*|percent\w*|second|third|more than|less than|greater than|subarray|array|algorithm|write|that|elements|\d+(?:st|nd|rd|th)|consecutive|multiples?|factors?|common|ratio|difference|matrix|vector|from|age|remov\w+|without|except)\b")
-_EVALUATES = re.compile(r"\b(?:evaluate|compute|calculate|simplify|solve|expression|result of|what is|what's|find the value|equation|answer)\b|计算|等于")
+_OTHER = re.compile(
+    r"\b(?:weighted|moving|geometric|harmonic|square[sd]?|cubes?|even|odd|prime|first|digits?|function|program|code|script|between|unique|distinct|binary|hex\w*|octal|base|mod\w*|percent\w*|second|third|more than|less than|greater than|subarray|array|algorithm|write|that|elements|\d+(?:st|nd|rd|th)|consecutive|multiples?|factors?|common|ratio|difference|matrix|vector|from|age|remov\w+|without|except)\b"
+)
+_EVALUATES = re.compile(
+    r"\b(?:evaluate|compute|calculate|simplify|solve|expression|result of|what is|what's|find the value|equation|answer)\b|计算|等于"
+)
 
 
 def wrong_result(task: str, material: str, answer: str) -> str | None:
@@ -79,7 +85,11 @@ def _numbers(task: str, material: str) -> Numbers:
     if text:
         return _read(text) if _LIST.fullmatch(text) else []
     lists = _LIST.findall(task)
-    return _read(lists[0]) if len(lists) == 1 and len(_NUMBER.findall(task)) == len(_read(lists[0])) else []
+    return (
+        _read(lists[0])
+        if len(lists) == 1 and len(_NUMBER.findall(task)) == len(_read(lists[0]))
+        else []
+    )
 
 
 def _read(text: str) -> Numbers:
