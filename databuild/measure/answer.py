@@ -110,6 +110,7 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
     texts = texts.with_columns(
         code_ratio=code_ratio(texts["text"]), copy_ratio=_copy_ratio(pl.col("own"))
     )
+    texts = _with_copies(texts)
     faults = fault_list(_checks(config), config.ignore)
     facts = ("is_refusal", "is_ai_talk", "is_cut", "copy_ratio", faults.alias("faults"))
     found = texts.select("row_id", *facts)
@@ -147,7 +148,7 @@ def _checks(config: AnswerConfig) -> dict[str, pl.Expr]:
         "open_quote": endings.has_open_quote(text),
     }
     if config.prompt is not None:
-        checks["copies_prompt"] = _copies()
+        checks["copies_prompt"] = pl.col("copies")
         checks["no_code"] = asking.asks_for_code(task) & ~has_code & ~is_empty
         checks["unworked"] = wants_number & is_bare
         checks["describes_only"] = asking.asks_to_make(task) & endings.describes(lower)
@@ -159,14 +160,19 @@ def _checks(config: AnswerConfig) -> dict[str, pl.Expr]:
     return checks
 
 
-def _copies() -> pl.Expr:
-    answer, prompt = (
-        collapsed(pl.col(name).str.head(2 * _COMPARED_CHARS).str.to_lowercase())
-        for name in ("text", "prompt")
+def _with_copies(texts: pl.DataFrame) -> pl.DataFrame:
+    """Compare prompt and response where their first letters agree, which is cheap to see."""
+    text, prompt = (pl.col(name).str.head(_COMPARED_CHARS * 2) for name in ("text", "prompt"))
+    same = [one.str.strip_chars_start().str.head(4).str.to_lowercase() for one in (text, prompt)]
+    alike = texts.with_row_index("row").filter((same[0] == same[1]) & (pl.col("prompt") != ""))
+    answer = collapsed(text.str.to_lowercase())
+    found = alike.select(
+        "row",
+        copies=pl.any_horizontal(
+            (asked.str.len_chars() >= _COPIED_CHARS)
+            & answer.str.starts_with(asked.str.head(_COMPARED_CHARS))
+            for asked in (collapsed(prompt.str.to_lowercase()), pl.col("task").str.strip_chars())
+        ),
     )
-    task = pl.col("task").str.strip_chars()
-    return pl.any_horizontal(
-        (asked.str.len_chars() >= _COPIED_CHARS)
-        & answer.str.starts_with(asked.str.head(_COMPARED_CHARS))
-        for asked in (prompt, task)
-    )
+    copies = pl.zeros(texts.height, dtype=pl.Boolean, eager=True)
+    return texts.with_columns(copies=copies.scatter(found["row"], found["copies"]))

@@ -15,10 +15,21 @@ from databuild.text.results import wrong_result
 FAULTS = ("wrong_equation", "wrong_result", "wrong_count", "reversed_years", "impossible_date")
 _CODE = r"(?s)```.*?(?:```|\z)|`[^`\n]+`"
 # A line that can hold an equation of numbers; all others never reach Python.
-_EQUATION_LINE = r"(?m)^[^\n]*\d[ \t]*[)%]?[ \t]*[-+*/×÷xX·^−–][ \t]*[($€£]?[ \t]*\d[^\n]*=[^\n]*\d[^\n]*$|^[^\n]*=[^\n]*\d[ \t]*[)%]?[ \t]*[-+*/×÷xX·^−–][ \t]*[($€£]?[ \t]*\d[^\n]*=[^\n]*$"
+_EQUATION_LINE = (
+    r"(?m)^[^\n]*\d[ \t]*[)%]?[ \t]*[-+*/×÷xX·^−–][ \t]*[($€£]?[ "
+    r"\t]*\d[^\n]*=[^\n]*\d[^\n]*$|^[^\n]*=[^\n]*\d[ \t]*[)%]?[ \t]*[-+*/×÷xX·^−–][ "
+    r"\t]*[($€£]?[ \t]*\d[^\n]*=[^\n]*$"
+)
 # Where 1 + 1 may well be 10, or 9 + 5 be 2.
-_OTHER_RULES = r"(?i)binary|hexadecimal|octal|base[- ]?(?:two|eight|sixteen|\d)|modul|\bmod\b|clock|matri|vector|puzzle|boolean|二进制|十六进制"
-_RESULT_ASKED = r"(?i)(?-u:\b)(?:average|mean|sum|total|add|median|product|multiply|largest|biggest|maximum|highest|greatest|smallest|lowest|minimum|least|ascending|descending|increasing|decreasing)(?-u:\b)|平均|和|中位数|乘积|最大|最小"
+_OTHER_RULES = (
+    r"(?i)binary|hexadecimal|octal|base[- ]?(?:two|eight|sixteen|\d)|modul|\bmod\b|"
+    r"clock|matri|vector|puzzle|boolean|二进制|十六进制"
+)
+_RESULT_ASKED = (
+    r"(?i)(?-u:\b)(?:average|mean|sum|total|add|median|product|multiply|largest|"
+    r"biggest|maximum|highest|greatest|smallest|lowest|minimum|least|ascending|"
+    r"descending|increasing|decreasing)(?-u:\b)|平均|和|中位数|乘积|最大|最小"
+)
 _NUMBER_LIST = r"\d[ \t]*(?:[,;]|and|&|[ \t])[ \t]*-?\d"
 _EXPRESSION = r"^[-+*/^().\d\s×÷−]*\d\s*[-+*/^×÷−]\s*[\d(][-+*/^().\d\s×÷−]*(?:=[ ?]*)?$"
 _LISTED = ["\n-", "\n*", "\n•", "\n–", "\n2", "\n(2"]
@@ -158,7 +169,7 @@ def _with_results(texts: pl.DataFrame) -> pl.DataFrame:
 def _with_counts(texts: pl.DataFrame) -> pl.DataFrame:
     listed = texts.filter(pl.col("text").str.contains_any(_LISTED))
     found = listed.select("row", wrong=numbers.has_wrong_count(pl.col("task"), pl.col("text")))
-    wrong = pl.repeat(False, texts.height, eager=True)
+    wrong = pl.zeros(texts.height, dtype=pl.Boolean, eager=True)
     return texts.with_columns(has_wrong_count=wrong.scatter(found["row"], found["wrong"]))
 
 

@@ -54,8 +54,8 @@ def measure_language(rows: pl.DataFrame, config: LanguageConfig) -> pl.DataFrame
 
     - `code`: the code ratio reaches `code_ratio`, and is the confidence;
     - `und`: no letters; confidence 0;
-    - `mixed`: other scripts than the first hold at least `mixed_ratio` of the words, and
-      two; the confidence is twice their share, at most 1. Two languages of one script are not told apart;
+    - `mixed`: other scripts than the first hold at least `mixed_ratio` of the words, and two words;
+      the confidence is twice their share, at most 1. Languages of one script are not told apart;
     - `zh`, `ja`, `ko`, `th` ...: the script has only this language; the confidence is its share;
     - else, for Latin, Cyrillic, Arabic, Devanagari, Bengali and Ethiopic, the guess of the offline
       model (`models.language`) and its probability. Below some 20 characters it is a guess indeed.

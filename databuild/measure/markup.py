@@ -15,14 +15,36 @@ FAULTS = (
     "broken_latex", "citations",
 )  # fmt: skip
 _CODE = r"(?s)```.*?(?:```|\z)|`[^`\n]+`"
-_TAG = r"(?i)</?(?:p|br|div|span|b|i|em|strong|u|a|ul|ol|li|table|thead|tbody|tr|td|th|h[1-6]|img|font|center|blockquote|sup|sub|hr|script|style|iframe|nav|section|article|header|footer|button|html|head|body|meta|link)(?:\s[^<>]*)?/?>"
-_ENTITY = r"(?i)&(?:amp|lt|gt|quot|nbsp|apos|mdash|ndash|[lr][sd]quo|hellip|copy|reg|trade|deg|euro|pound|bull|middot|times|eacute|egrave|agrave|ccedil|[aou]uml|szlig|#\d{2,6}|#x[0-9a-f]{2,5});"
-_SPECIAL = r"<\|[A-Za-z_0-9]{1,40}\|>|<｜[^｜<>]{1,40}｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:bos|eos|pad|unk|mask|sep|cls|start_of_turn|end_of_turn|extra_id_\d+|eot|eom|eod)>|\[(?:MASK|SEP|CLS|PAD|UNK|BOS|EOS|gMASK)\]|[Ġ▁][a-z]+"
-_LABEL = r"(?m)^[ \t]*(?:#{2,4}[ \t]*(?:Human|Assistant|User|System|Instruction|Input|Response|Output|用户|助手|系统)[ \t]*[:：]|(?:Human|Assistant|ASSISTANT|USER|HUMAN)[ \t]*:|\*\*(?:Human|Assistant|User)[:：]?\*\*[:：]?)"
-_DEBRIS = r"!\[[^\]\n]*\]\([^)\n]*\)|\]\(\s*\)|\[\]\(|\[\^?\d+\]:|\\[_*#>~-]|\[(?:edit|citation needed|link|image|img)\]|(?m:^\|?(?:[ \t]*:?-+:?[ \t]*\|){2,}[ \t]*$\n?\z)"
+_TAG = (
+    r"(?i)</?(?:p|br|div|span|b|i|em|strong|u|a|ul|ol|li|table|thead|tbody|tr|td|th|"
+    r"h[1-6]|img|font|center|blockquote|sup|sub|hr|script|style|iframe|nav|section|"
+    r"article|header|footer|button|html|head|body|meta|link)(?:\s[^<>]*)?/?>"
+)
+_ENTITY = (
+    r"(?i)&(?:amp|lt|gt|quot|nbsp|apos|mdash|ndash|[lr][sd]quo|hellip|copy|reg|"
+    r"trade|deg|euro|pound|bull|middot|times|eacute|egrave|agrave|ccedil|[aou]uml|"
+    r"szlig|#\d{2,6}|#x[0-9a-f]{2,5});"
+)
+_SPECIAL = (
+    r"<\|[A-Za-z_0-9]{1,40}\|>|<｜[^｜<>]{1,40}｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:bos|"
+    r"eos|pad|unk|mask|sep|cls|start_of_turn|end_of_turn|extra_id_\d+|eot|eom|eod)>|"
+    r"\[(?:MASK|SEP|CLS|PAD|UNK|BOS|EOS|gMASK)\]|[Ġ▁][a-z]+"
+)
+_LABEL = (
+    r"(?m)^[ \t]*(?:#{2,4}[ \t]*(?:Human|Assistant|User|System|Instruction|Input|"
+    r"Response|Output|用户|助手|系统)[ \t]*[:：]|(?:Human|Assistant|ASSISTANT|USER|HUMAN)[ "
+    r"\t]*:|\*\*(?:Human|Assistant|User)[:：]?\*\*[:：]?)"
+)
+_DEBRIS = (
+    r"!\[[^\]\n]*\]\([^)\n]*\)|\]\(\s*\)|\[\]\(|\[\^?\d+\]:|\\[_*#>~-]|\[(?:edit|"
+    r"citation needed|link|image|img)\]|(?m:^\|?(?:[ \t]*:?-+:?[ \t]*\|){2,}[ "
+    r"\t]*$\n?\z)"
+)
 _CITATION = r"\[\d{1,3}\](?:\[\d{1,3}\])*|【\d+†[^】]*】|\[\^\d+\]|\(Source: ?https?://"
 # One of these is in every text below; most texts are passed over by them alone.
-_HINTS = ["<", "&", "[", "**", "\\", "$", "Human", "Assistant", "HUMAN", "USER", "ASSIST", "##", "【", "Ġ", "▁"]  # fmt: skip
+_HINTS = [
+    "<", "&", "[", "**", "\\", "$", "Human", "Assistant", "HUMAN", "USER", "ASSIST", "##", "【", "Ġ", "▁",
+]  # fmt: skip
 _COUNTS = ("html_tags", "html_entities", "special_tokens", "role_labels")
 
 

@@ -16,15 +16,33 @@ FAULTS = (
     "needs_web", "needs_action", "merged_tasks", "answer_inside",
 )  # fmt: skip
 _NO_INPUT = (
-    r"(?i)^\s*[<\[({（]?\s*(?:no\s*-?_?\s*input(?:\s+(?:is\s+)?(?:required|needed|given|provided|necessary|available))?"
-    r"|n\s*[/.]\s*a|none|null|nan|not applicable|(?:your |the |some |an? |this |my |given )?(?:news )?(?:input|text|data|dataset|article|passage|paragraph|document|story|essay|image|photo|url|link)(?: (?:goes )?here)?"
-    r"|\.{3,}|…+|(?:insert|paste|attach|enter|add|your)\b[^\]>)]{0,60}|无(?:输入)?|没有输入|暂无)\s*[>\])}）]?\s*[.。:：]?\s*$"
+    r"(?i)^\s*[<\[({（]?\s*(?:no\s*-?_?\s*input(?:\s+(?:is\s+)?(?:required|needed|"
+    r"given|provided|necessary|available))?"
+    r"|n\s*[/.]\s*a|none|null|nan|not applicable|(?:your |the |some |an? |this |my |"
+    r"given )?(?:news )?(?:input|text|data|dataset|article|passage|paragraph|"
+    r"document|story|essay|image|photo|url|link)(?: (?:goes )?here)?"
+    r"|\.{3,}|…+|(?:insert|paste|attach|enter|add|your)\b[^\]>)]{0,60}|无(?:输入)?|"
+    r"没有输入|暂无)\s*[>\])}）]?\s*[.。:：]?\s*$"
     r"|^\s*(?:<[^<>/=]{1,80}>|\[[^\[\],\d]{1,80}\])\s*$"
 )
-_VERBS = "write|list|explain|describe|create|give|name|summari[sz]e|translate|calculate|find|identify|generate|compare|make|tell|provide|rewrite|classify|design|solve|define|suggest|convert|analy[sz]e|compose|edit|state|discuss|draw|outline|evaluate"
-_NUMBERED_TASK = rf"(?mi)^[ \t]*(?:(?:task|question|instruction|q)?[ \t]*\d{{1,2}}[.):、][ \t]*)(?:please[ \t]+)?(?:(?:{_VERBS})(?-u:\b)|请)"
-_JOINED_TASK = rf"(?i)[.;!?][ \t\r\n]+(?:also|then|next|after that|in addition|additionally|finally|secondly)?,?[ \t]*(?:please[ \t]+)?(?:{_VERBS})(?-u:\b)"
-_LABEL = r"(?mi)^[ \t]*(?:#{1,4}[ \t]*)?(?:expected )?(?:output|answer|response|assistant|输出|回答|答案)[ \t]*[:：]"
+_VERBS = (
+    "write|list|explain|describe|create|give|name|summari[sz]e|translate|calculate|"
+    "find|identify|generate|compare|make|tell|provide|rewrite|classify|design|"
+    "solve|define|suggest|convert|analy[sz]e|compose|edit|state|discuss|draw|"
+    "outline|evaluate"
+)
+_NUMBERED_TASK = (
+    rf"(?mi)^[ \t]*(?:(?:task|question|instruction|q)?[ \t]*\d{{1,2}}[.):、][ "
+    rf"\t]*)(?:please[ \t]+)?(?:(?:{_VERBS})(?-u:\b)|请)"
+)
+_JOINED_TASK = (
+    rf"(?i)[.;!?][ \t\r\n]+(?:also|then|next|after that|in addition|additionally|"
+    rf"finally|secondly)?,?[ \t]*(?:please[ \t]+)?(?:{_VERBS})(?-u:\b)"
+)
+_LABEL = (
+    r"(?mi)^[ \t]*(?:#{1,4}[ \t]*)?(?:expected )?(?:output|answer|response|"
+    r"assistant|输出|回答|答案)[ \t]*[:：]"
+)
 
 
 class PromptConfig(StepConfig):

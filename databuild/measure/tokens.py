@@ -54,6 +54,20 @@ def measure_tokens(
 
     Raises:
         StepError: The extra `measure` is not installed, or the file is no tokenizer.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from tokenizers import Tokenizer, models, pre_tokenizers
+        >>> tokenizer = Tokenizer(models.WordLevel({"?": 0, "rain": 1}, unk_token="?"))
+        >>> tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        >>> rows = pl.DataFrame({"row_id": ["a", "b"], "response": ["rain, rain", None]})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "tokenizer.json")
+        ...     tokenizer.save(str(path))
+        ...     config = TokensConfig(tokenizer=str(path))
+        ...     measure_tokens(rows, config, files=(path,))["response_tokens"].to_list()
+        [3, 0]
     """
     try:
         from tokenizers import Tokenizer
@@ -65,7 +79,7 @@ def measure_tokens(
         raise StepError("measure.tokens", what, fix="name the model's tokenizer.json")
     try:
         tokenizer = Tokenizer.from_file(str(files[0]))
-    except Exception as error:  # noqa: BLE001 -- the library raises nothing narrower
+    except Exception as error:  # the library raises nothing narrower
         what = f"{files[0]} cannot be read as a tokenizer: {error}"
         raise StepError("measure.tokens", what, fix="name the model's tokenizer.json") from error
     tokenizer.no_truncation()

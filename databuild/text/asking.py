@@ -40,20 +40,32 @@ _MADE = (
     "landscape|storyboard|audio|melody|spreadsheet|powerpoint|wireframe|(?:user )?interface|"
     "ui|layout|web ?site design|visual representation|visual aid|bookmark|t-shirt"
 )
-_MAKE = "draw|sketch|paint|render|illustrate|animate|design|create|make|generate|produce|build|plot|represent|display|show|construct|compose|edit|crop|resize"
+_MAKE = (
+    "draw|sketch|paint|render|illustrate|animate|design|create|make|generate|"
+    "produce|build|plot|represent|display|show|construct|compose|edit|crop|resize"
+)
 # Words that turn the same nouns into something that a text can be.
-_IN_WORDS = "idea|ideas|concept|title|caption|captions|description|describe|slogan|list|story|script|explain|steps|instructions|tips|program|function|code|html|css|svg|ascii|markdown|python|matplotlib|latex|name|names|question|questions|sentence|essay|summary|outline|table"
+_IN_WORDS = (
+    "idea|ideas|concept|title|caption|captions|description|describe|slogan|list|"
+    "story|script|explain|steps|instructions|tips|program|function|code|html|css|"
+    "svg|ascii|markdown|python|matplotlib|latex|name|names|question|questions|"
+    "sentence|essay|summary|outline|table"
+)
 _ARTEFACT = (
     "function|program|script|code|snippet|class|(?:sql )?query|html|css|style ?sheet|web ?page|"
     "web ?site|regex|regular expression|api|database(?: system| schema)?|subroutine|method|"
     "macro|shell command|sql|unit tests?|machine learning (?:algorithm|model|system)|compiler|"
     "(?:mobile |web |iphone |android )?app(?:lication)?|software|chatbot|chat bot"
 )
-_WRITE = "write|create|develop|implement|build|construct|generate|make|provide|code|compile|compose|architect|design"
+_WRITE = (
+    "write|create|develop|implement|build|construct|generate|make|provide|code|"
+    "compile|compose|architect|design"
+)
 _SUM = (
     "result of|determinant|angle|maximum|minimum|z-score|power of|prime factori[sz]ation|"
     "fibonacci|length|width|height|speed|velocity|number of|amount of|difference between|"
-    "\\d+(?:st|nd|rd|th) |sum|average|mean|median|mode|product|difference|quotient|area|volume|perimeter|"
+    "\\d+(?:st|nd|rd|th) |sum|average|mean|median|mode|product|difference|quotient|"
+    "area|volume|perimeter|"
     "circumference|slope|probability|percentage|square root|cube root|derivative|integral|"
     "remainder|factorial|range|standard deviation|variance|gcd|lcm|greatest common|"
     "least common|total|value of|roots?|hypotenuse|distance|next (?:number|term)|"
@@ -62,7 +74,8 @@ _SUM = (
 _NUMBER_TASKS = (
     "add|integers?|digits?|matrix|vectors?|polynomial|fractions?|squared|divided by|times|plus|"
     "minus|raised to|to the power|sort|array|determine|pattern|result|derivative|integral|factor|"
-    "roots?|slope|average|mean|median|mode|sum|product|total|calculate|compute|evaluate|solve|simplify|differentiate|integrate|factori[sz]e|subtract|"
+    "roots?|slope|average|mean|median|mode|sum|product|total|calculate|compute|"
+    "evaluate|solve|simplify|differentiate|integrate|factori[sz]e|subtract|"
     "multiply|divide|add up|round|normali[sz]e|normali[sz]ation|convert|arithmetic|equation|"
     "expression|ascending|descending|sequence of numbers|list of numbers|set of numbers|"
     "sequence|numbers?|binary|hexadecimal|decimal|points|coordinates|percent|how many|how much"
@@ -78,26 +91,35 @@ _LIVE = "|".join(
     (
         r"(?:search|browse|surf|check|use|consult) (?:on )?(?:the )?(?:web|internet|google|online)",
         r"(?:look|looking) (?:it |this |them )?up online|search online|google (?:for|search)",
-        r"(?:given|following|this|provided|above|below) (?:web ?site|web ?page|link|url|video|site)",
-        r"(?:nearest|closest) (?:airport|restaurant|hospital|store|shop|station|hotel|bank|pharmacy|park|school|gas station)",
-        r"(?:current|today's|tomorrow's|latest|live|real-time) (?:weather|temperature|forecast|stock|share|exchange|price|score|time|date)",
+        r"(?:given|following|this|provided|above|below) (?:web ?(?:site|page)|link|url|video|site)",
+        r"(?:nearest|closest) (?:airport|restaurant|hospital|store|shop|station|hotel|"
+        r"bank|pharmacy|park|school|gas station)",
+        r"(?:current|today's|tomorrow's|latest|live|real-time) (?:weather|temperature|"
+        r"forecast|stock|share|exchange|price|score|time|date)",
         r"(?:using|on|from|visit|open) (?:the |this )?(?:internet|web|web ?site|web ?page)",
-        r"^\s*(?:search|look) for|^\s*price the|(?:find|check|look up|tell me|estimate) the (?:current )?(?:price|cost) of",
+        r"^\s*(?:search|look) for|^\s*price the|(?:find|check|look up|tell me|estimate) "
+        r"the (?:current )?(?:price|cost) of",
         r"predict (?:the |a )?(?:stock|weather|price|prices|winner|score)",
         r"weather (?:forecast )?(?:today|tomorrow|right now|for today|in my)",
     )
 )
-_BODILY = "play|rewind|pause|freeze|open|close|turn|pour|boil|drive|call|dial|print|scan|start|stop|walk|move|clean|wash|deliver|launch|install|activate|record|click|press|unlock|lock|mute|dim|upload|download|send|order|remind|search|browse"
+_BODILY = (
+    "play|rewind|pause|freeze|open|close|turn|pour|boil|drive|call|dial|print|scan|"
+    "start|stop|walk|move|clean|wash|deliver|launch|install|activate|record|click|"
+    "press|unlock|lock|mute|dim|upload|download|send|order|remind|search|browse"
+)
 _DEEDS = "|".join(
     (
         r"(?:book|reserve|order|buy|purchase|rent) (?:me |us )?(?:a|an|the|some|two|my) " + _GAP
         + r"(?:flight|hotel|table|room|tickets?|taxi|cab|uber|pizza|car|groceries|appointment)",
         r"set (?:me )?(?:an? |the |my )?(?:alarm|reminder|timer)|remind me to",
         r"play (?:me )?(?:some|a|the|my) " + _GAP + "(?:song|music|video|playlist|album)",
-        r"(?:send|forward) (?:an? |the |this )?(?:e-?mail|message|text message|invitation) to (?:my|the|all|[a-z]+@)",
+        r"(?:send|forward) (?:an? |the |this )?(?:e-?mail|message|text message|"
+            r"invitation) to (?:my|the|all|[a-z]+@)",
         r"turn (?:on|off) (?:the|my) (?:light|lights|tv|heater|lamp|alarm|fan)",
         r"(?:schedule|set up) an? (?:meeting|appointment|call) (?:with|for|on|at)",
-        r"(?:upload|download|attach|print|scan) (?:an?|the|this|my) (?:file|image|photo|document|picture|page)",
+        r"(?:upload|download|attach|print|scan) (?:an?|the|this|my) (?:file|image|photo|"
+            r"document|picture|page)",
     )
 )  # fmt: skip
 
@@ -123,7 +145,8 @@ def needs_media(task: pl.Expr) -> pl.Expr:
     """
     refers = r"(?:the|this|these|that|given|following|attached|provided|uploaded|below|above)"
     return task.str.contains(
-        rf"{_B}{refers} (?:\w+ )?(?:{_SHOWN}|{_HEARD}){_B}|{_B}transcribe (?:the |this )?(?:\w+ )?(?:{_HEARD}|{_SHOWN}|interview|speech|call|meeting){_B}"
+        rf"{_B}{refers} (?:\w+ )?(?:{_SHOWN}|{_HEARD}){_B}|{_B}transcribe (?:the |this "
+        rf")?(?:\w+ )?(?:{_HEARD}|{_SHOWN}|interview|speech|call|meeting){_B}"
         rf"|[<\[(](?:an? |the )?(?:attached )?(?:{_SHOWN}|{_HEARD}){_B}[^<>\])]*[>\])]"
         r"|(?:这|下|上|此)(?:张|幅|段|个)?(?:图|照片|视频|录音|音频)|图(?:片|像)?中(?:的|有|是)|照片(?:中|里)"
     )
@@ -158,7 +181,8 @@ def makes_media(task: pl.Expr) -> pl.Expr:
     """
     asks = task.str.contains(
         rf"{_B}(?:{_MAKE}) (?:(?:me|us|out) )?{_GAP}(?:{_MADE})s?{_B}"
-        rf"|{_B}(?:represent|display|show|plot|visuali[sz]e) .{{0,40}}(?:in|as|on|with) a {_GAP}(?:{_MADE}){_B}"
+        rf"|{_B}(?:represent|display|show|plot|visuali[sz]e) .{{0,40}}(?:in|as|on|with) "
+        rf"a {_GAP}(?:{_MADE}){_B}"
         r"|画(?:一|出|个|张|幅)|绘制|设计.{0,8}(?:标志|海报|logo|图标|封面)|生成.{0,6}(?:图片|图像|视频|音频)"
     )
     return asks & ~task.str.contains(_any_word(_IN_WORDS))
@@ -186,9 +210,20 @@ def asks_for_code(task: pl.Expr) -> pl.Expr:
         >>> pl.select(asks_for_code(pl.lit("write a python function that adds"))).item()
         True
     """
-    other = "output of|result of|script (?:for|about|of|between)|commercial|hex code|hexadecimal code|code of|color|colour|zip code|postal code|requirements|press release|pitch|persona|budget|survey|schedule|icon|logo|sentence|paragraph|business|summary|checklist|questions?|email|letter|speech|introduction|poem|haiku|idea|ideas|name|names|slogan|list|outline|story|explain|describe|description|steps|strategy|plan|content|tips|review|title|compare|advantages|benefits|dress code|reference|post|campaign|ad|address|tutorial|article|essay|page for|features|name for|evaluate|tagline|documentation|proposal|headline|url"
+    other = (
+        "output of|result of|script (?:for|about|of|between)|commercial|hex code|"
+        "hexadecimal code|code of|color|colour|zip code|postal code|requirements|press "
+        "release|pitch|persona|budget|survey|schedule|icon|logo|sentence|paragraph|"
+        "business|summary|checklist|questions?|email|letter|speech|introduction|poem|"
+        "haiku|idea|ideas|name|names|slogan|list|outline|story|explain|describe|"
+        "description|steps|strategy|plan|content|tips|review|title|compare|advantages|"
+        "benefits|dress code|reference|post|campaign|ad|address|tutorial|article|essay|"
+        "page for|features|name for|evaluate|tagline|documentation|proposal|headline|"
+        "url"
+    )
     return task.str.contains(
-        rf"{_B}(?:{_WRITE}) (?:me |us )?(?:an? |the |some )?(?:[\w'’+#-]+ ){{0,4}}(?:{_ARTEFACT})s?{_B}"
+        rf"{_B}(?:{_WRITE}) (?:me |us )?(?:an? |the |some )?(?:[\w'’+#-]+ ){{0,"
+        rf"4}}(?:{_ARTEFACT})s?{_B}"
         r"|(?:编写|写|实现).{0,12}(?:函数|程序|代码|脚本|查询语句)"
     ) & ~task.str.contains(_any_word(other))
 
@@ -207,12 +242,14 @@ def asks_for_calculation(task: pl.Expr, material: pl.Expr) -> pl.Expr:
     """
     whole = pl.concat_str(task, material, separator=" ")
     words = task.str.contains(
-        rf"{_B}(?:find|what is|what's|get|determine|give|return|tell me|calculate) (?:me )?(?:the |an? )?{_GAP}(?:{_SUM}){_B}"
+        rf"{_B}(?:find|what is|what's|get|determine|give|return|tell me|calculate) (?:me "
+        rf")?(?:the |an? )?{_GAP}(?:{_SUM}){_B}"
         rf"|{_B}(?:{_NUMBER_TASKS}){_B}|计算|求.{{0,6}}(?:和|积|值|解|导数|面积|体积)|等于多少|多少"
     )
     formula = r"\d\s*[-+*/×÷^]\s*\d|\d\s*=\s*$|[a-z]\s*=\s*-?\d|\^\d|\d[^\d]+\d"
     single = task.str.contains(
-        rf"{_B}(?:convert|calculate|compute|square root|percent(?:age)?|factorial|round|area|volume|how (?:many|much)|product|sum){_B}"
+        rf"{_B}(?:convert|calculate|compute|square root|percent(?:age)?|factorial|round|"
+        rf"area|volume|how (?:many|much)|product|sum){_B}"
     ) & whole.str.contains(r"\d")
     given = whole.str.count_matches(_B + r"[a-z]\s*=\s*-?\d") >= 2
     return (
@@ -240,7 +277,8 @@ def refers_to_material(task: pl.Expr) -> pl.Expr:
         True
     """
     return task.str.contains(
-        rf"{_B}(?:following|given|provided|this|these|above|below) (?:\w+ ){{0,2}}(?:{MATERIAL}){_B}"
+        rf"{_B}(?:following|given|provided|this|these|above|below) (?:\w+ ){{0,"
+        rf"2}}(?:{MATERIAL}){_B}"
         rf"|{_B}(?:the|these|this) (?:given|following|provided|attached) \w"
         rf"|{_B}(?:{MATERIAL}) (?:given |provided |shown |listed )?(?:below|above){_B}"
         "|(?:以下|下面|下列|给定|上述|所给).{0,6}(?:文章|文本|段落|句子|内容|材料|代码|数据|单词|列表)"
@@ -254,11 +292,13 @@ def promises_document(task: pl.Expr) -> pl.Expr:
         >>> pl.select(promises_document(pl.lit("shorten the given news article"))).item()
         True
     """
-    after = r"(?:[.,:;!?]|\s*$| (?:and|in|into|to|about|for|from|by|using|below|above|given|with|so|that|on|as|is|was|based)\b)".replace(
-        r"\b", _B
-    )
+    after = (
+        r"(?:[.,:;!?]|\s*$| (?:and|in|into|to|about|for|from|by|using|below|above|given|"
+        r"with|so|that|on|as|is|was|based)\b)"
+    ).replace(r"\b", _B)
     return task.str.contains(
-        rf"{_B}(?:following|given|provided|this|these|above|below) (?:\w+ ){{0,2}}(?:{_DOCUMENT}){after}"
+        rf"{_B}(?:following|given|provided|this|these|above|below) (?:\w+ ){{0,"
+        rf"2}}(?:{_DOCUMENT}){after}"
         rf"|{_B}the (?:\w+ )?(?:article|news story|report|document|transcript){after}"
     )
 
@@ -270,9 +310,13 @@ def is_described(material: pl.Expr) -> pl.Expr:
         >>> pl.select(is_described(pl.lit("a dataset of house prices"))).item()
         True
     """
-    of = "of|about|with|containing|that|on|from|which|describing|showing|is|was|discusses|talks|explores|describes|covers|explains"
+    of = (
+        "of|about|with|containing|that|on|from|which|describing|showing|is|was|"
+        "discusses|talks|explores|describes|covers|explains"
+    )
     return material.str.contains(
-        rf"^\s*(?:text: ?)?(?:an?|the|this|some) (?:\w+ )?(?:{_DESCRIBED})(?: (?:{of}){_B}|\s*[.]?\s*$)"
+        rf"^\s*(?:text: ?)?(?:an?|the|this|some) (?:\w+ )?(?:{_DESCRIBED})(?: "
+        rf"(?:{of}){_B}|\s*[.]?\s*$)"
     )
 
 
@@ -284,10 +328,12 @@ def asks_to_make(task: pl.Expr) -> pl.Expr:
         True
     """
     return task.str.contains(
-        rf"^\s*(?:please )?(?:design|create|build|develop|construct|make|generate|write|draw|implement|program){_B}"
+        rf"^\s*(?:please )?(?:design|create|build|develop|construct|make|generate|write|"
+        rf"draw|implement|program){_B}"
     ) & ~task.str.contains(
         _any_word(
-            "rule|rules|idea|ideas|policy|advice|essay|paragraph|sentence|argument|guideline|guidelines|strategy|plan|description|requirements"
+            "rule|rules|idea|ideas|policy|advice|essay|paragraph|sentence|argument|"
+            "guideline|guidelines|strategy|plan|description|requirements"
         )
     )
 
@@ -300,8 +346,14 @@ def asks_for_long_text(task: pl.Expr) -> pl.Expr:
         >>> texts.to_frame("t").select(asks_for_long_text(pl.col("t"))).to_series().to_list()
         [True, False]
     """
-    short = "short|brief|one|two|three|sentence|sentences|title|headline|line|word|words|paragraph|summary|flash|six-word|hook|opening|introduction|thesis|outline|moral|ending"
+    short = (
+        "short|brief|one|two|three|sentence|sentences|title|headline|line|word|words|"
+        "paragraph|summary|flash|six-word|hook|opening|introduction|thesis|outline|"
+        "moral|ending"
+    )
     return task.str.contains(
-        rf"{_B}(?:write|compose|create|generate|draft|produce|make) (?:me |us )?(?:an? ){_GAP}(?:essay|article|blog post|report|story|letter|speech|proposal|tutorial|lesson plan|business plan|cover letter|research paper|recipe){_B}"
+        rf"{_B}(?:write|compose|create|generate|draft|produce|make) (?:me |us )?(?:an? "
+        rf"){_GAP}(?:essay|article|blog post|report|story|letter|speech|proposal|"
+        rf"tutorial|lesson plan|business plan|cover letter|research paper|recipe){_B}"
         r"|写一(?:篇|封|个故事)"
     ) & ~task.str.contains(_any_word(short))

@@ -56,9 +56,9 @@ def kind_counts(texts: pl.Series) -> NDArray[np.int64]:
     """Count the characters of every kind in every text; a null text has none.
 
     Upper case is Lu and Lt, lower case Ll; letter the rest of L, marks (M), and the joiners U+200C
-    and U+200D; digit N; punctuation P; symbol S (emoji too); space Z, tab, line feed, carriage return; control
-    all of C (control and format characters such as U+200B, private use, unassigned) but the
-    joiners.
+    and U+200D; digit N; punctuation P; symbol S (emoji too); space Z, tab, line feed, carriage
+    return; control all of C (control and format characters such as U+200B, private use,
+    unassigned) but the joiners.
 
     Returns:
         counts[row, kind], in the order of `KINDS`.

@@ -11,13 +11,17 @@ _LINE = "|".join(
     (
         r"[^\n]*[{}][ \t]*|[^\n]*(?:=|\w\(|\])[^\n]*;[ \t]*|[\w ]{1,30};[ \t]*",
         r"[^\n]*(?:\)[ \t]*:|=>|->|\);)[ \t]*(?://[^\n]*|#[^\n]*)?",
-        r"(?:async |public |private |static |final )*(?:def|class|function|interface|enum|struct|func|fn)[ \t]+\w+[^\n]*[:({][^\n]*",
+        r"(?:async |public |private |static |final )*(?:def|class|function|interface|"
+            r"enum|struct|func|fn)[ \t]+\w+[^\n]*[:({][^\n]*",
         r"(?:from [\w.]+ )?import [\w.*, {}]+(?: as \w+)?(?: from [^\n]+)?",
         r"[#]\s*(?:include|define)[^\n]*|@\w[\w.]*(?:\([^\n]*\))?|//[^\n]*|/\*[^\n]*",
-        r"(?:(?:var|let|const|int|float|double|char|bool|auto|string|String)[ \t]+)?[\w.\[\]'\"]+[ \t]*(?:[-+*/|&%]?=|:=)[ \t]*(?:[^\n=]+|[^\n]*\w\([^\n]*|[^\n]*[=!<>]=[^\n]*)",
+        r"(?:(?:var|let|const|int|float|double|char|bool|auto|string|String)[ "
+            r"\t]+)?[\w.\[\]'\"]+[ \t]*(?:[-+*/|&%]?=|:=)[ \t]*(?:[^\n=]+|[^\n]*\w\([^\n]*|"
+            r"[^\n]*[=!<>]=[^\n]*)",
         r"[\w.]+\([^\n]*\)",
         r"</?[a-zA-Z!][^<>\n]*>[^\n]*",
-        r"(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE|ALTER TABLE|FROM|WHERE|ORDER BY|GROUP BY|(?:INNER |LEFT |RIGHT )?JOIN)(?-u:\b)[^\n]*",
+        r"(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE|ALTER TABLE|FROM|WHERE|"
+            r"ORDER BY|GROUP BY|(?:INNER |LEFT |RIGHT )?JOIN)(?-u:\b)[^\n]*",
         r"(?:if|for|while|elif|else|try|except|finally|with)(?-u:\b)[^\n]*:[ \t]*",
         r"(?:return|raise|yield|await)(?-u:\b)[^\n]*[^.\n]",
     )

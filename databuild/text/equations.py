@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import re
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _SIGNS = str.maketrans({
 _ANNOTATION = re.compile(r"<<[^<>]*>>")  # GSM8K's notes for a calculator
 _TIMES = re.compile(r"(?<=[\d)])(\s*)[xX](?=\s*[\d(])")
 _CHAIN = re.compile(r"[-+*/^().,%\d ]*\d[-+*/^().,%\d ]*(?:=[-+*/^().,%\d ]*\d[-+*/^().,%\d ]*)+")
-_TOKEN = re.compile(r"\s*(?:(\d+(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)|(\*\*|[-+*/^()%]))")
+_PART = re.compile(r"\s*(?:(\d+(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)|(\*\*|[-+*/^()%]))")
 _DECIMAL_COMMA = re.compile(r"\d,(?!\d{3}(?!\d))\d")
 # "10 / 1/2" means a fraction, "0900 - 0130" times of day.
 _FRACTION = re.compile(r"\d+\s*/\s*\d+")
@@ -30,7 +31,8 @@ _PERCENT_CHANGE = re.compile(r"[-+]\s*\d+(?:\.\d+)?\s*%")
 # What may not touch an end of a chain: it belongs to a name, a time, a bigger number, a factorial.
 _BEFORE = re.compile(r"[\w:_|\]]$|[\^/\\√<>!=~≈]\s*$")
 _AFTER = re.compile(
-    r"^(?:[\w(^:!√|\[=~≈_/\\]|\s*(?:million|billion|thousand|hundred|r(?:emainder|\d|\b)|mod\b|and \d+/|\d|[*/^x×]))",
+    r"^(?:[\w(^:!√|\[=~≈_/\\]|\s*(?:million|billion|thousand|hundred|r(?:emainder|"
+    r"\d|\b)|mod\b|and \d+/|\d|[*/^x×]))",
     re.I,
 )
 _OPERATOR = re.compile(r"(?<=[\d)%])\s*(?:[-+*/^]|\()")
@@ -51,14 +53,14 @@ def work_out(text: str) -> Fraction | None:
         >>> work_out("2(3 + 4)^2 / 7"), work_out("1,200 * 5%"), work_out("1 +"), work_out("1 / 0")
         (Fraction(14, 1), Fraction(60, 1), None, None)
     """
-    tokens = _tokens(text)
-    if not tokens:
+    parts = _parts(text)
+    if not parts:
         return None
     try:
-        value, at = _climb(tokens, 0, 1)
+        value, at = _climb(parts, 0, 1)
     except (ValueError, IndexError, ZeroDivisionError, OverflowError, RecursionError):
         return None
-    return value if at == len(tokens) else None
+    return value if at == len(parts) else None
 
 
 def equations(line: str) -> Iterator[tuple[str, bool]]:
@@ -97,7 +99,7 @@ def _balanced(side: str) -> str:
 
 
 def _judged(sides: list[str]) -> Iterator[tuple[str, bool]]:
-    for left, right in zip(sides, sides[1:], strict=False):
+    for left, right in pairwise(sides):
         both = f"{left} = {right}"
         unsure = any(sign.search(both) for sign in (_DECIMAL_COMMA, _PERCENT_CHANGE, _UNSURE))
         if unsure or not _OPERATOR.search(left):
@@ -134,47 +136,47 @@ def agrees(value: Fraction, claimed: Fraction, shown: str, *, may_round: bool) -
     return any(abs(claimed - one) <= slack + abs(one) / 10**12 for one in wanted)
 
 
-def _tokens(text: str) -> list[str]:
-    tokens: list[str] = []
+def _parts(text: str) -> list[str]:
+    parts: list[str] = []
     at = 0
     text = text.strip()
     while at < len(text):
-        found = _TOKEN.match(text, at)
+        found = _PART.match(text, at)
         if not found:
             return []
         number, sign = found.groups()
-        token = number.replace(",", "") if number else "^" if sign == "**" else sign
-        if tokens and (token == "(" and (tokens[-1][-1].isdigit() or tokens[-1] == ")")):
-            tokens.append("*")
-        tokens.append(token)
+        part = number.replace(",", "") if number else "^" if sign == "**" else sign
+        if parts and (part == "(" and (parts[-1][-1].isdigit() or parts[-1] == ")")):
+            parts.append("*")
+        parts.append(part)
         at = found.end()
-    return tokens
+    return parts
 
 
-def _climb(tokens: list[str], at: int, rank: int) -> tuple[Fraction, int]:
+def _climb(parts: list[str], at: int, rank: int) -> tuple[Fraction, int]:
     """Precedence climbing: the value from `at` on, of operators of at least this rank."""
-    value, at = _operand(tokens, at)
-    while at < len(tokens) and _RANK.get(tokens[at], 0) >= rank:
-        sign = tokens[at]
+    value, at = _operand(parts, at)
+    while at < len(parts) and _RANK.get(parts[at], 0) >= rank:
+        sign = parts[at]
         # A power binds to the right: 2 ^ 3 ^ 2 is 2 ^ 9.
-        right, at = _climb(tokens, at + 1, _RANK[sign] + (sign != "^"))
+        right, at = _climb(parts, at + 1, _RANK[sign] + (sign != "^"))
         value = _power(value, right) if sign == "^" else _DO[sign](value, right)
     return value, at
 
 
-def _operand(tokens: list[str], at: int) -> tuple[Fraction, int]:
-    token = tokens[at]
-    if token in {"-", "+"}:
-        value, at = _climb(tokens, at + 1, 3)
-        return (-value if token == "-" else value), at
-    if token == "(":
-        value, at = _climb(tokens, at + 1, 1)
-        if tokens[at] != ")":
-            raise ValueError(token)
+def _operand(parts: list[str], at: int) -> tuple[Fraction, int]:
+    part = parts[at]
+    if part in {"-", "+"}:
+        value, at = _climb(parts, at + 1, 3)
+        return (-value if part == "-" else value), at
+    if part == "(":
+        value, at = _climb(parts, at + 1, 1)
+        if parts[at] != ")":
+            raise ValueError(part)
         at += 1
     else:
-        value, at = Fraction(token), at + 1
-    if at < len(tokens) and tokens[at] == "%":
+        value, at = Fraction(part), at + 1
+    if at < len(parts) and parts[at] == "%":
         value, at = value / 100, at + 1
     return value, at
 

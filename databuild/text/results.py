@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from math import prod
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -18,23 +19,37 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w]|\.\d)")
 _SEPARATOR = r"(?:,(?!\d{3}(?!\d))\s*|,?\s+(?:and\s+|&\s+)?|;\s*)"
 _LIST = re.compile(rf"-?\d+(?:\.\d+)?(?:{_SEPARATOR}-?\d+(?:\.\d+)?)+(?![\d%])")
 _EXPRESSION = re.compile(r"[-+*/^().\d\s×÷−]+")
-_ASKS: tuple[tuple[re.Pattern[str], Callable[[Numbers], Fraction]], ...] = (
-    (re.compile(r"\b(?:average|arithmetic mean|mean)\b|平均"), lambda n: sum(n, Fraction(0)) / len(n)),
-    (re.compile(r"\b(?:sum|total|add up|add)\b|之和|总和"), lambda n: sum(n, Fraction(0))),
-    (re.compile(r"\bmedian\b|中位数"), lambda n: Fraction(median(n))),
-    (re.compile(r"\b(?:product|multiply)\b|乘积"), lambda n: _product(n)),
-    (re.compile(r"\b(?:largest|biggest|maximum|highest|greatest) (?:number|value|integer|of)\b|最大"), max),
-    (re.compile(r"\b(?:smallest|lowest|minimum|least) (?:number|value|integer|of)\b|最小"), min),
-)  # fmt: skip
+
+
+def _total(numbers: Numbers) -> Fraction:
+    return sum(numbers, Fraction(0))
+
+
+_ASKS: tuple[tuple[str, Callable[[Numbers], Fraction]], ...] = (
+    (r"\b(?:average|arithmetic mean|mean)\b|平均", lambda n: _total(n) / len(n)),
+    (r"\b(?:sum|total|add up|add)\b|之和|总和", _total),
+    (r"\bmedian\b|中位数", lambda n: Fraction(median(n))),
+    (r"\b(?:product|multiply)\b|乘积", prod),
+    (r"\b(?:largest|biggest|maximum|highest|greatest) (?:number|value|integer|of)\b|最大", max),
+    (r"\b(?:smallest|lowest|minimum|least) (?:number|value|integer|of)\b|最小", min),
+)
 _ORDER = re.compile(
-    r"\b(ascending|increasing|smallest to (?:the )?largest|lowest to highest|least to greatest)\b|\b(descending|decreasing|largest to (?:the )?smallest|highest to lowest|greatest to least)\b"
+    r"\b(ascending|increasing|smallest to (?:the )?largest|lowest to highest|least "
+    r"to greatest)\b|\b(descending|decreasing|largest to (?:the )?smallest|highest "
+    r"to lowest|greatest to least)\b"
 )
 # Another question than the plain one: weighted means, squares, code, series, other bases.
 _OTHER = re.compile(
-    r"\b(?:weighted|moving|geometric|harmonic|square[sd]?|cubes?|even|odd|prime|first|digits?|function|program|code|script|between|unique|distinct|binary|hex\w*|octal|base|mod\w*|percent\w*|second|third|more than|less than|greater than|subarray|array|algorithm|write|that|elements|\d+(?:st|nd|rd|th)|consecutive|multiples?|factors?|common|ratio|difference|matrix|vector|from|age|remov\w+|without|except)\b"
+    r"\b(?:weighted|moving|geometric|harmonic|square[sd]?|cubes?|even|odd|prime|"
+    r"first|digits?|function|program|code|script|between|unique|distinct|binary|"
+    r"hex\w*|octal|base|mod\w*|percent\w*|second|third|more than|less than|greater "
+    r"than|subarray|array|algorithm|write|that|elements|\d+(?:st|nd|rd|th)|"
+    r"consecutive|multiples?|factors?|common|ratio|difference|matrix|vector|from|"
+    r"age|remov\w+|without|except)\b"
 )
 _EVALUATES = re.compile(
-    r"\b(?:evaluate|compute|calculate|simplify|solve|expression|result of|what is|what's|find the value|equation|answer)\b|计算|等于"
+    r"\b(?:evaluate|compute|calculate|simplify|solve|expression|result of|what is|"
+    r"what's|find the value|equation|answer)\b|计算|等于"
 )
 
 
@@ -56,25 +71,15 @@ def wrong_result(task: str, material: str, answer: str) -> str | None:
     lower = task.lower()
     if not shown or _OTHER.search(lower) or len(material) > 300 or len(task) > 200:
         return None
-    expression = _expression(lower, material)
-    if expression is not None:
-        return None if _is_among(expression, shown) else _plain(expression)
+    result = _expression(lower, material)
     numbers = _numbers(task, material)
-    if len(numbers) < 2:
-        return None
     orders = _ORDER.findall(lower)
-    if orders:
-        if len(orders) > 1:
-            return None
-        wanted = sorted(numbers, reverse=bool(orders[0][1]))
-        got = [Fraction(n.replace(",", "")) for n in shown]
-        same_numbers = sorted(got) == sorted(numbers)
-        return ", ".join(map(_plain, wanted)) if same_numbers and got != wanted else None
-    asked = [work for pattern, work in _ASKS if pattern.search(lower)]
-    if len(asked) != 1:
-        return None
-    result = asked[0](numbers)
-    return None if _is_among(result, shown) else _plain(result)
+    if len(orders) == 1 and result is None:
+        return _misplaced(numbers, shown, descending=bool(orders[0][1]))
+    asked = [work for pattern, work in _ASKS if re.search(pattern, lower)]
+    if result is None and len(asked) == 1 and len(numbers) > 1:
+        result = asked[0](numbers)
+    return None if result is None or _is_among(result, shown) else _plain(result)
 
 
 def _numbers(task: str, material: str) -> Numbers:
@@ -104,6 +109,13 @@ def _expression(lower: str, material: str) -> Fraction | None:
     return work_out(plain) if re.search(r"\d\s*[-+*/^]\s*[\d(]", plain) else None
 
 
+def _misplaced(numbers: Numbers, shown: list[str], *, descending: bool) -> str | None:
+    wanted = sorted(numbers, reverse=descending)
+    got = [Fraction(number.replace(",", "")) for number in shown]
+    is_wrong = sorted(got) == sorted(numbers) and got != wanted
+    return ", ".join(map(_plain, wanted)) if is_wrong else None
+
+
 def _is_among(result: Fraction, shown: list[str]) -> bool:
     return any(
         agrees(result, Fraction(text.replace(",", "")), text, may_round=True) for text in shown
@@ -112,10 +124,3 @@ def _is_among(result: Fraction, shown: list[str]) -> bool:
 
 def _plain(value: Fraction) -> str:
     return str(value.numerator) if value.denominator == 1 else f"{float(value):.6g}"
-
-
-def _product(numbers: Numbers) -> Fraction:
-    result = Fraction(1)
-    for number in numbers:
-        result *= number
-    return result
