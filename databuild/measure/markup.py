@@ -43,7 +43,8 @@ _DEBRIS = (
 _CITATION = r"\[\d{1,3}\](?:\[\d{1,3}\])*|【\d+†[^】]*】|\[\^\d+\]|\(Source: ?https?://"
 # One of these is in every text below; most texts are passed over by them alone.
 _HINTS = [
-    "<", "&", "[", "**", "\\", "$", "Human", "Assistant", "HUMAN", "USER", "ASSIST", "##", "【", "Ġ", "▁",
+    "<", "&", "[", "**", "\\", "$", "Human", "Assistant", "HUMAN", "USER", "ASSIST", "##", "【",
+    "Ġ", "▁",
 ]  # fmt: skip
 _COUNTS = ("html_tags", "html_entities", "special_tokens", "role_labels")
 
