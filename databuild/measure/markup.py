@@ -46,6 +46,9 @@ _HINTS = [
     "<", "&", "[", "**", "\\", "$", "Human", "Assistant", "HUMAN", "USER", "ASSIST", "##", "【",
     "Ġ", "▁",
 ]  # fmt: skip
+# Text that is a web page, and prompts that ask for one.
+_PAGE = r"(?i)<!doctype|<html|<head>|<body|<style|<script|<\?xml"
+_ASKS_FOR_TAGS = r"(?i)html|xml|svg|\btags?\b|web ?(?:page|site)|css|javascript|jsx|react|网页"
 _COUNTS = ("html_tags", "html_entities", "special_tokens", "role_labels")
 
 
@@ -54,6 +57,8 @@ class MarkupConfig(StepConfig):
 
     column: Column = "response"
     """The text column to measure; the new columns begin with its name."""
+    prompt: Column | None = None
+    """The column with the task; where it speaks of HTML, tags or web pages, tags are no fault."""
     ignore: Names = ()
     """Faults that are not looked for."""
 
@@ -75,8 +80,8 @@ def measure_markup(rows: pl.DataFrame, config: MarkupConfig) -> pl.DataFrame:
     With `<c>` for the column: `<c>_n_html_tags` tags of some 40 elements, `<c>_n_html_entities`
     (`&nbsp;`), `<c>_n_special_tokens` (`<|im_end|>`, `[INST]`, `</s>`, `<<SYS>>`, `[MASK]` ...),
     `<c>_n_role_labels` lines that begin with "### Response:", "Human:", "Assistant:" ...;
-    `<c>_markup_faults` a list of those four where there is one (tags not where half of the text is
-    code), and
+    `<c>_markup_faults` a list of those four where there is one (tags not in a whole web page, nor
+    where the prompt asks for them), and
 
     - `markdown_debris`: an image link, an empty link, an escaped sign, "[edit]", a reference;
       an odd number of `**`;
@@ -96,7 +101,9 @@ def measure_markup(rows: pl.DataFrame, config: MarkupConfig) -> pl.DataFrame:
         >>> measure_markup(rows, MarkupConfig())["response_markup_faults"].to_list()
         [['html_tags', 'special_tokens']]
     """
-    texts = rows.select(text=pl.col(config.column).fill_null("")).with_row_index("row")
+    prompt = pl.lit("") if config.prompt is None else pl.col(config.prompt).fill_null("")
+    texts = rows.select(text=pl.col(config.column).fill_null(""), prompt=prompt)
+    texts = texts.with_row_index("row")
     marked = texts.filter(pl.col("text").str.contains_any(_HINTS))
     plain = pl.col("text").str.replace_all(_CODE, " ")
     marked = marked.with_columns(code_ratio=code_ratio(marked["text"]), plain=plain)
@@ -120,11 +127,13 @@ def measure_markup(rows: pl.DataFrame, config: MarkupConfig) -> pl.DataFrame:
 def _checks() -> dict[str, pl.Expr]:
     plain = pl.col("plain")
     checks = {count: pl.col(f"n_{count}") > 0 for count in _COUNTS}
-    checks["html_tags"] &= pl.col("code_ratio") < 0.5
+    checks["html_tags"] &= ~plain.str.contains(_PAGE) & ~pl.col("prompt").str.contains(
+        _ASKS_FOR_TAGS
+    )
     stars = plain.str.replace_all(r"\*{3,}|\\\*", "").str.count_matches("**", literal=True)
     powers = plain.str.contains(r"[\w)]\*\*[\w(]")
     checks["markdown_debris"] = plain.str.contains(_DEBRIS) | ((stars % 2 == 1) & ~powers)
-    checks["broken_latex"] = _is_broken_latex(plain) & (pl.col("code_ratio") < 0.5)
+    checks["broken_latex"] = _is_broken_latex(plain)
     checks["citations"] = plain.str.contains(rf"\w[.,]?[ ]?(?:{_CITATION})") & (
         pl.col("code_ratio") == 0
     )

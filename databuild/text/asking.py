@@ -185,7 +185,10 @@ def makes_media(task: pl.Expr) -> pl.Expr:
         rf"a {_GAP}(?:{_MADE}){_B}"
         r"|画(?:一|出|个|张|幅)|绘制|设计.{0,8}(?:标志|海报|logo|图标|封面)|生成.{0,6}(?:图片|图像|视频|音频)"
     )
-    return asks & ~task.str.contains(_any_word(_IN_WORDS))
+    drawn = task.str.contains(
+        r"^\s*(?:please )?(?:draw|sketch|paint|animate) (?:me |us )?(?:an?|the|some|two|three) "
+    ) & ~task.str.contains(_any_word("conclusions?|comparisons?|inferences?|parallels?|lessons?"))
+    return (asks | drawn) & ~task.str.contains(_any_word(_IN_WORDS))
 
 
 def needs_action(task: pl.Expr) -> pl.Expr:
@@ -251,6 +254,7 @@ def asks_for_calculation(task: pl.Expr, material: pl.Expr) -> pl.Expr:
         rf"{_B}(?:convert|calculate|compute|square root|percent(?:age)?|factorial|round|"
         rf"area|volume|how (?:many|much)|product|sum){_B}"
     ) & whole.str.contains(r"\d")
+    single |= task.str.contains(r"(?:what is|what's|how much is) [^a-z]*\d\s*[-+*/×÷^]\s*\d")
     given = whole.str.count_matches(_B + r"[a-z]\s*=\s*-?\d") >= 2
     return (
         (words & whole.str.contains(formula)) | single | given | is_numeric(material)

@@ -6,7 +6,21 @@ import polars as pl
 
 FENCED = r"(?s)```.*?(?:```|\z)"
 # What every line of code below holds at least one of: most texts are passed over by these alone.
-_HINTS = ["{", "}", ";", "(", "=", "</", "/>", "import ", "#include", "SELECT", "return ", ":\n"]
+_HINTS = [
+    "{",
+    "}",
+    ";",
+    "(",
+    "=",
+    "</",
+    "/>",
+    "import ",
+    "#include",
+    "SELECT",
+    "return ",
+    ":\n",
+    "```",
+]
 _LINE = "|".join(
     (
         r"[^\n]*[{}][ \t]*|[^\n]*(?:=|\w\(|\])[^\n]*;[ \t]*|[\w ]{1,30};[ \t]*",
