@@ -10,7 +10,7 @@ from databuild.recipe.options import Column, Names, StepConfig
 from databuild.text import numbers
 from databuild.text.equations import equations
 from databuild.text.faults import fault_list, known_faults
-from databuild.text.results import wrong_result
+from databuild.text.results import wrong_alphabet, wrong_result
 
 FAULTS = ("wrong_equation", "wrong_result", "wrong_count", "reversed_years", "impossible_date")
 _CODE = r"(?s)```.*?(?:```|\z)|`[^`\n]+`"
@@ -30,6 +30,7 @@ _RESULT_ASKED = (
     r"biggest|maximum|highest|greatest|smallest|lowest|minimum|least|ascending|"
     r"descending|increasing|decreasing)(?-u:\b)|平均|和|中位数|乘积|最大|最小"
 )
+_ALPHABET_ASKED = r"(?i)alphabetical|in a dictionary"
 _NUMBER_LIST = r"\d[ \t]*(?:[,;]|and|&|[ \t])[ \t]*-?\d"
 _EXPRESSION = r"^[-+*/^().\d\s×÷−]*\d\s*[-+*/^×÷−]\s*[\d(][-+*/^().\d\s×÷−]*(?:=[ ?]*)?$"
 _LISTED = ["\n-", "\n*", "\n•", "\n–", "\n2", "\n(2"]
@@ -66,7 +67,8 @@ def measure_arithmetic(rows: pl.DataFrame, config: ArithmeticConfig) -> pl.DataF
     With `<c>` for the response column: `<c>_n_equations` equations between numbers that could be
     worked out, outside code (`text.equations`), `<c>_n_wrong_equations` those that do not hold,
     rounding allowed, `<c>_wrong_equation` the first of them or null; `<c>_right_result` what a
-    plain sum in the prompt comes to, if the answer does not have it, else null (`text.results`);
+    plain sum or an order (by size, by alphabet) in the prompt comes to, if the answer does not
+    have it, else null (`text.results`);
     `<c>_arithmetic_faults` a list of
 
     - `wrong_equation`, `wrong_result`: as above;
@@ -157,9 +159,11 @@ def _with_results(texts: pl.DataFrame) -> pl.DataFrame:
     task, material = pl.col("task"), pl.col("material")
     lists = task.str.contains(_NUMBER_LIST) | material.str.contains(_NUMBER_LIST)
     asks = (task.str.contains(_RESULT_ASKED) & lists) | material.str.contains(_EXPRESSION)
+    asks |= task.str.contains(_ALPHABET_ASKED) & (material != "")
     asked = texts.filter(asks & (material.str.len_chars() <= 300)).filter(~_has_other_rules())
     columns = (asked["task"], asked["material"], asked["text"])
-    results = [wrong_result(*texts) for texts in zip(*columns, strict=True)]
+    asked_for = zip(*columns, strict=True)
+    results = [wrong_result(*texts) or wrong_alphabet(*texts) for texts in asked_for]
     right = pl.repeat(None, texts.height, dtype=pl.String, eager=True)
     return texts.with_columns(
         right_result=right.scatter(asked["row"], pl.Series(results, dtype=pl.String))

@@ -23,7 +23,7 @@ _NO_INPUT = (
     r"document|story|essay|image|photo|url|link)(?: (?:goes )?here)?"
     r"|\.{3,}|…+|(?:insert|paste|attach|enter|add|your)\b[^\]>)]{0,60}|无(?:输入)?|"
     r"没有输入|暂无)\s*[>\])}）]?\s*[.。:：]?\s*$"
-    r"|^\s*(?:<[^<>/=]{1,80}>|\[[^\[\],\d]{1,80}\])\s*$"
+    r"|(?i)<\s*no\s*_?-?input\s*>|^\s*(?:<[^<>/=]{1,80}>|\[[^\[\],\d]{1,80}\])\s*$"
 )
 _VERBS = (
     "write|list|explain|describe|create|give|name|summari[sz]e|translate|calculate|"
@@ -151,7 +151,7 @@ def _checks(config: PromptConfig) -> dict[str, pl.Expr]:
             (asking.promises_document(lower) & (words < config.min_document_words))
             | (asking.refers_to_material(lower) & asking.is_described(pl.col("lower_material")))
         ),
-        "needs_media": asking.needs_media(whole),
+        "needs_media": asking.needs_media(lower, pl.col("lower_material")),
         "makes_media": asking.makes_media(lower),
         "needs_web": asking.needs_web(lower, whole),
         "needs_action": asking.needs_action(lower),

@@ -38,7 +38,7 @@ _MADE = (
     "histogram|animation|video|3d model|collage|gif|map|floor plan|mock-?up|icon|album cover|"
     "birthday card|greeting card|card|slide ?show|visuali[sz]ation|cartoon|comic strip|portrait|"
     "landscape|storyboard|audio|melody|spreadsheet|powerpoint|wireframe|(?:user )?interface|"
-    "ui|layout|web ?site design|visual representation|visual aid|bookmark|t-shirt"
+    "meme|comic|ui|layout|web ?site design|visual representation|visual aid|bookmark|t-shirt"
 )
 _MAKE = (
     "draw|sketch|paint|render|illustrate|animate|design|create|make|generate|"
@@ -55,6 +55,7 @@ _ARTEFACT = (
     "function|program|script|code|snippet|class|(?:sql )?query|html|css|style ?sheet|web ?page|"
     "web ?site|regex|regular expression|api|database(?: system| schema)?|subroutine|method|"
     "macro|shell command|sql|unit tests?|machine learning (?:algorithm|model|system)|compiler|"
+    "algorithm|neural network|(?:predictive|regression|language|classification) model|"
     "(?:mobile |web |iphone |android )?app(?:lication)?|software|chatbot|chat bot"
 )
 _WRITE = (
@@ -134,20 +135,24 @@ def lowered(text: pl.Expr) -> pl.Expr:
     return text.fill_null("").str.to_lowercase().str.replace_all(r"[ \t\r\n]+", " ")
 
 
-def needs_media(task: pl.Expr) -> pl.Expr:
+def needs_media(task: pl.Expr, material: pl.Expr) -> pl.Expr:
     """It refers to a picture, film or sound that a text cannot hold, or asks to transcribe one.
 
-    A stand-in such as "<photo of a beach>" refers to one, too.
+    Args:
+        task: What is to be done, lower-cased.
+        material: What comes with it; a stand-in such as "<photo of a beach>" counts, too.
 
     Example:
-        >>> pl.select(needs_media(pl.lit("what is shown in the photo?"))).item()
+        >>> pl.select(needs_media(pl.lit("what is shown in the photo?"), pl.lit(""))).item()
         True
     """
+    stand_in = pl.concat_str(task, material, separator=" ").str.contains(
+        rf"[<\[(](?:an? |the )?(?:attached )?(?:{_SHOWN}|{_HEARD}){_B}[^<>\])]*[>\])]"
+    )
     refers = r"(?:the|this|these|that|given|following|attached|provided|uploaded|below|above)"
-    return task.str.contains(
-        rf"{_B}{refers} (?:\w+ )?(?:{_SHOWN}|{_HEARD}){_B}|{_B}transcribe (?:the |this "
+    return stand_in | task.str.contains(
+        rf"{_B}{refers} (?:\w+ )?(?:{_SHOWN}|{_HEARD}|figures){_B}|{_B}transcribe (?:the |this "
         rf")?(?:\w+ )?(?:{_HEARD}|{_SHOWN}|interview|speech|call|meeting){_B}"
-        rf"|[<\[(](?:an? |the )?(?:attached )?(?:{_SHOWN}|{_HEARD}){_B}[^<>\])]*[>\])]"
         r"|(?:这|下|上|此)(?:张|幅|段|个)?(?:图|照片|视频|录音|音频)|图(?:片|像)?中(?:的|有|是)|照片(?:中|里)"
     )
 
@@ -254,6 +259,7 @@ def asks_for_calculation(task: pl.Expr, material: pl.Expr) -> pl.Expr:
         rf"{_B}(?:convert|calculate|compute|square root|percent(?:age)?|factorial|round|"
         rf"area|volume|how (?:many|much)|product|sum){_B}"
     ) & whole.str.contains(r"\d")
+    single |= task.str.contains(r"^\s*(?:please )?(?:calculate|compute|work out|count) ")
     single |= task.str.contains(r"(?:what is|what's|how much is) [^a-z]*\d\s*[-+*/×÷^]\s*\d")
     given = whole.str.count_matches(_B + r"[a-z]\s*=\s*-?\d") >= 2
     return (

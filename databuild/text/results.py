@@ -47,6 +47,8 @@ _OTHER = re.compile(
     r"consecutive|multiples?|factors?|common|ratio|difference|matrix|vector|from|"
     r"age|remov\w+|without|except)\b"
 )
+_ALPHABET = re.compile(r"(?i)alphabetical(?:ly)?|in a dictionary")
+_BACKWARDS = re.compile(r"(?i)reverse|descending|backwards?|last letter|length|z to a|second")
 _EVALUATES = re.compile(
     r"\b(?:evaluate|compute|calculate|simplify|solve|expression|result of|what is|"
     r"what's|find the value|equation|answer)\b|计算|等于"
@@ -120,6 +122,26 @@ def _is_among(result: Fraction, shown: list[str]) -> bool:
     return any(
         agrees(result, Fraction(text.replace(",", "")), text, may_round=True) for text in shown
     )
+
+
+def wrong_alphabet(task: str, material: str, answer: str) -> str | None:
+    """Give words in alphabetical order, if the answer has the same words in another; else None.
+
+    The words are the material, apart by commas, line ends or blanks; each is one word of letters.
+    Case does not count.
+
+    Example:
+        >>> wrong_alphabet("Sort alphabetically.", "rose, bean, leek", "bean, rose, leek")
+        'bean, leek, rose'
+    """
+    separator = r"\s*[,;\n]\s*" if re.search(r"[,;\n]", material) else r"\s+"
+    words = [word.strip(" .'\"-•").lower() for word in re.split(separator, material.strip())]
+    is_plain = 1 < len(words) <= 40 and all(map(str.isalpha, words))
+    if not is_plain or not _ALPHABET.search(task) or _BACKWARDS.search(task):
+        return None
+    got = [word for word in re.findall(r"[^\W\d_]+", answer.lower()) if word in words]
+    wanted = sorted(words)
+    return ", ".join(wanted) if sorted(got) == wanted and got != wanted else None
 
 
 def _plain(value: Fraction) -> str:

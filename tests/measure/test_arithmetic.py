@@ -53,6 +53,11 @@ def test_a_plain_sum_has_a_right_result():
     assert faults("It is 5.", "Find the mean.\n3, 4, 8") == []
 
 
+def test_words_out_of_order():
+    found = measure("leek, bean", "Sort these alphabetically.\nleek, bean")
+    assert found["right_result"] == ["bean, leek"]
+
+
 def test_rows_do_not_mix():
     columns = {
         "prompt": ["Add 3, 4.", "Hello", "Add 3, 5."],

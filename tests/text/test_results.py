@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from databuild.text.results import wrong_result
+from databuild.text.results import wrong_alphabet, wrong_result
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,25 @@ def test_wrong_results_are_seen(task, material, answer, right):
 )
 def test_what_is_not_plain_is_not_judged(task, material, answer):
     assert wrong_result(task, material, answer) is None
+
+
+@pytest.mark.parametrize(
+    ("task", "material", "answer", "right"),
+    [
+        ("Sort alphabetically.", "rose, bean, leek", "rose, leek, bean", "bean, leek, rose"),
+        (
+            "Put in alphabetical order.",
+            "rose bean leek",
+            "1. bean\n2. rose\n3. leek",
+            "bean, leek, rose",
+        ),
+        ("Sort alphabetically.", "Rose, bean", "bean, rose", None),
+        ("Sort in reverse alphabetical order.", "bean, rose", "rose, bean", None),
+        ("Sort alphabetically.", "rose, bean, leek", "bean, rose", None),
+        ("Sort alphabetically.", "a rose, a bean", "a rose, a bean", None),
+        ("Sort by size.", "rose, bean", "rose, bean", None),
+        ("Sort alphabetically.", "rose", "rose", None),
+    ],
+)
+def test_alphabetical_order(task, material, answer, right):
+    assert wrong_alphabet(task, material, answer) == right
