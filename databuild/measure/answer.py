@@ -91,22 +91,7 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
         >>> measure_answer(rows, AnswerConfig())["response_faults"].to_list()
         [['refusal'], []]
     """
-    text = pl.col(config.response).fill_null("")
-    prompt = pl.lit("") if config.prompt is None else pl.col(config.prompt).fill_null("")
-    extra = pl.lit("") if config.input is None else pl.col(config.input).fill_null("")
-    parts = prompt.str.strip_chars().str.splitn("\n", 2)
-    material = pl.concat_str(
-        parts.struct.field("field_1"), extra, separator="\n", ignore_nulls=True
-    )
-    texts = rows.select(
-        "row_id", text=text, lower=text.str.to_lowercase(), prompt=prompt,
-        task=asking.lowered(parts.struct.field("field_0")), material=asking.lowered(material),
-    ).with_columns(
-        is_refusal=endings.is_refusal(pl.col("lower")),
-        is_ai_talk=endings.is_ai_talk(pl.col("lower")),
-        is_cut=endings.is_cut(pl.col("text")),
-        own=tokens(pl.col("lower")),
-    )  # fmt: skip
+    texts = _texts(rows, config)
     texts = texts.with_columns(
         code_ratio=code_ratio(texts["text"]), copy_ratio=_copy_ratio(pl.col("own"))
     )
@@ -115,6 +100,25 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
     facts = ("is_refusal", "is_ai_talk", "is_cut", "copy_ratio", faults.alias("faults"))
     found = texts.select("row_id", *facts)
     return found.rename(dict(zip(found.columns[1:], _names(config), strict=True)))
+
+
+def _texts(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
+    text = pl.col(config.response).fill_null("")
+    prompt = pl.lit("") if config.prompt is None else pl.col(config.prompt).fill_null("")
+    extra = pl.lit("") if config.input is None else pl.col(config.input).fill_null("")
+    parts = prompt.str.strip_chars().str.splitn("\n", 2)
+    material = pl.concat_str(
+        parts.struct.field("field_1"), extra, separator="\n", ignore_nulls=True
+    )
+    return rows.select(
+        "row_id", text=text, lower=text.str.to_lowercase(), prompt=prompt,
+        task=asking.lowered(parts.struct.field("field_0")), material=asking.lowered(material),
+    ).with_columns(
+        is_refusal=endings.is_refusal(pl.col("lower")),
+        is_ai_talk=endings.is_ai_talk(pl.col("lower")),
+        is_cut=endings.is_cut(pl.col("text")),
+        own=tokens(pl.col("lower")),
+    )  # fmt: skip
 
 
 def _copy_ratio(own: pl.Expr) -> pl.Expr:

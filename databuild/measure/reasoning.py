@@ -72,23 +72,11 @@ def measure_reasoning(rows: pl.DataFrame, config: ReasoningConfig) -> pl.DataFra
         >>> measure_reasoning(rows, ReasoningConfig())["response_reasoning_faults"].to_list()
         [[], ['unclosed', 'no_answer']]
     """
-    text = pl.col(config.column).fill_null("")
-    if config.opened_by_prompt:
-        text = pl.concat_str(pl.lit(config.opens), text)
-    opens, closes = re.escape(config.opens), re.escape(config.closes)
-    texts = rows.select(
-        "row_id", text=text,
-        n_opens=text.str.count_matches(config.opens, literal=True),
-        n_closes=text.str.count_matches(config.closes, literal=True),
-    ).with_columns(
-        has_tags=(pl.col("n_opens") + pl.col("n_closes")) > 0,
-        before=pl.col("text").str.extract(rf"(?s)^(.*?)(?:{opens}|{closes})", 1),
-        inside=pl.col("text").str.extract(rf"(?s){opens}(.*?)(?:{closes}|\z)", 1),
-        after=pl.col("text").str.extract(rf"(?s)^.*{closes}(.*)$", 1),
-    )  # fmt: skip
+    texts = _split(rows, config)
     inside = pl.col("inside").str.strip_chars()
     after = pl.when("has_tags").then(pl.col("after").fill_null("")).otherwise("text")
     answer = after.str.strip_chars()
+    opens, closes = re.escape(config.opens), re.escape(config.closes)
     n_opens, n_closes, has_tags = pl.col("n_opens"), pl.col("n_closes"), pl.col("has_tags")
     checks = {
         "no_thinking": ~has_tags & pl.lit(config.required),
@@ -108,3 +96,20 @@ def measure_reasoning(rows: pl.DataFrame, config: ReasoningConfig) -> pl.DataFra
     )
     named = (fact.alias(name) for fact, name in zip(facts, _names(config), strict=True))
     return texts.select("row_id", *named)
+
+
+def _split(rows: pl.DataFrame, config: ReasoningConfig) -> pl.DataFrame:
+    text = pl.col(config.column).fill_null("")
+    if config.opened_by_prompt:
+        text = pl.concat_str(pl.lit(config.opens), text)
+    opens, closes = re.escape(config.opens), re.escape(config.closes)
+    return rows.select(
+        "row_id", text=text,
+        n_opens=text.str.count_matches(config.opens, literal=True),
+        n_closes=text.str.count_matches(config.closes, literal=True),
+    ).with_columns(
+        has_tags=(pl.col("n_opens") + pl.col("n_closes")) > 0,
+        before=pl.col("text").str.extract(rf"(?s)^(.*?)(?:{opens}|{closes})", 1),
+        inside=pl.col("text").str.extract(rf"(?s){opens}(.*?)(?:{closes}|\z)", 1),
+        after=pl.col("text").str.extract(rf"(?s)^.*{closes}(.*)$", 1),
+    )  # fmt: skip

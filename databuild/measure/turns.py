@@ -65,22 +65,7 @@ def measure_turns(rows: pl.DataFrame, config: TurnsConfig) -> pl.DataFrame:
         [['repeated_role', 'empty_turn', 'no_answer']]
     """
     talks = rows.select(messages=config.column).with_row_index("row")
-    turns = talks.explode("messages").drop_nulls("messages").unnest("messages")
-    calls = pl.col("tool_calls") if "tool_calls" in turns.columns else pl.lit(None)
-    if isinstance(turns.schema.get("tool_calls"), pl.List):
-        calls = pl.when(calls.list.len() > 0).then(1)
-    role = pl.col("role").fill_null("")
-    before = role.shift(1).over("row").fill_null("")
-    content = pl.col("content").fill_null("")
-    is_system = role.is_in(["system", "developer"])
-    turns = turns.select(
-        "row", role=role, chars=content.str.len_chars(),
-        unknown_role=~role.is_in(_ROLES),
-        late_system=is_system & (~is_system).cum_sum().over("row").gt(0),
-        repeated_role=(role == before) & role.is_in(["user", "assistant"]),
-        empty_turn=~content.str.contains(r"[^\s\p{C}]") & calls.is_null(),
-        orphan_tool=(role == "tool") & ~before.is_in(["assistant", "tool"]),
-    )  # fmt: skip
+    turns = _judged(talks)
     named = ("unknown_role", "late_system", "repeated_role", "empty_turn", "orphan_tool")
     spoken = pl.col("role").filter(~pl.col("role").is_in(["system", "developer"]))
     found = turns.group_by("row", maintain_order=True).agg(
@@ -99,3 +84,23 @@ def measure_turns(rows: pl.DataFrame, config: TurnsConfig) -> pl.DataFrame:
     facts = joined.select(*counts, turn_faults=fault_list(checks, config.ignore))
     names = dict(zip(facts.columns, _names(config), strict=True))
     return rows.select("row_id").with_columns(facts.rename(names))
+
+
+def _judged(talks: pl.DataFrame) -> pl.DataFrame:
+    """One row a turn, with the faults that it has by itself or after the one before it."""
+    turns = talks.explode("messages").drop_nulls("messages").unnest("messages")
+    calls = pl.col("tool_calls") if "tool_calls" in turns.columns else pl.lit(None)
+    if isinstance(turns.schema.get("tool_calls"), pl.List):
+        calls = pl.when(calls.list.len() > 0).then(1)
+    role = pl.col("role").fill_null("")
+    before = role.shift(1).over("row").fill_null("")
+    content = pl.col("content").fill_null("")
+    is_system = role.is_in(["system", "developer"])
+    return turns.select(
+        "row", role=role, chars=content.str.len_chars(),
+        unknown_role=~role.is_in(_ROLES),
+        late_system=is_system & (~is_system).cum_sum().over("row").gt(0),
+        repeated_role=(role == before) & role.is_in(["user", "assistant"]),
+        empty_turn=~content.str.contains(r"[^\s\p{C}]") & calls.is_null(),
+        orphan_tool=(role == "tool") & ~before.is_in(["assistant", "tool"]),
+    )  # fmt: skip

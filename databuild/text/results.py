@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 from math import prod
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from databuild.text.equations import agrees, work_out
 
@@ -25,7 +25,7 @@ def _total(numbers: Numbers) -> Fraction:
     return sum(numbers, Fraction(0))
 
 
-_ASKS: tuple[tuple[str, Callable[[Numbers], Fraction]], ...] = (
+_ASKS: tuple[tuple[str, Callable[[Numbers], Any]], ...] = (
     (r"\b(?:average|arithmetic mean|mean)\b|平均", lambda n: _total(n) / len(n)),
     (r"\b(?:sum|total|add up|add)\b|之和|总和", _total),
     (r"\bmedian\b|中位数", lambda n: Fraction(median(n))),

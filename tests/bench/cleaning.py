@@ -124,4 +124,4 @@ def main(folder: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(*sys.argv[2:3] or [Path(__file__).with_suffix(".json")]))
+    main(Path(sys.argv[1]), Path(*sys.argv[2:3] or [__file__]).with_suffix(".json"))

@@ -167,7 +167,7 @@ def peers(rows: pl.DataFrame) -> dict[str, float | str]:
         from datatrove.pipeline.filters.gopher_quality_filter import GopherQualityFilter
     except ImportError:
         return {}
-    told = {}
+    told: dict[str, float | str] = {}
     documents = [Document(text=text, id=str(i)) for i, text in enumerate(rows["response"])]
     for name, made in (
         ("datatrove GopherRepetitionFilter", GopherRepetitionFilter),
@@ -223,6 +223,8 @@ def main(out: Path, n: int) -> None:
 
 
 if __name__ == "__main__" and sys.argv[1:2] == ["--peers"]:
-    write_peers(Path(*sys.argv[2:3] or [HERE / "measures.json"]))
+    write_peers(Path(*sys.argv[2:3] or [str(HERE / "measures.json")]))
 elif __name__ == "__main__":
-    main(Path(*sys.argv[1:2] or [HERE / "measures.json"]), int((sys.argv[2:3] or ["20000"])[0]))
+    main(
+        Path(*sys.argv[1:2] or [str(HERE / "measures.json")]), int((sys.argv[2:3] or ["20000"])[0])
+    )

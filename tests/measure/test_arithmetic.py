@@ -3,7 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from databuild.measure.arithmetic import measure_arithmetic
+from databuild.measure.arithmetic import ArithmeticConfig, measure_arithmetic
 from tests.measure.columns import measured
 
 
@@ -145,7 +145,7 @@ def test_faults_can_be_left_out():
 def test_correct_solutions_are_hardly_ever_accused(shared_data):
     rows = pl.read_parquet(shared_data / "gsm8k_train.parquet").head(1500)
     rows = rows.with_row_index("row_id").with_columns(pl.col("row_id").cast(pl.String))
-    config = measure_arithmetic.config(response="answer", prompt="question")
+    config = ArithmeticConfig(response="answer", prompt="question")
     found = measure_arithmetic(rows, config)
     assert found["answer_n_equations"].sum() > 3000
     assert found["answer_n_wrong_equations"].sum() <= 0.003 * found["answer_n_equations"].sum()
