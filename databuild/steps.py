@@ -17,7 +17,17 @@ from databuild.fix.normalize import normalize_text
 from databuild.flywheel.promote import promote_if_better
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
+from databuild.measure.answer import measure_answer
+from databuild.measure.arithmetic import measure_arithmetic
 from databuild.measure.basics import measure_basics
+from databuild.measure.characters import measure_characters
+from databuild.measure.language import measure_language
+from databuild.measure.markup import measure_markup
+from databuild.measure.pair import measure_pair
+from databuild.measure.prompt import measure_prompt
+from databuild.measure.reasoning import measure_reasoning
+from databuild.measure.tokens import measure_tokens
+from databuild.measure.turns import measure_turns
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
 from databuild.reward.verify import measure_obedience
@@ -35,6 +45,16 @@ if TYPE_CHECKING:
 STEPS: tuple[Step, ...] = (
     read_files,
     measure_basics,
+    measure_characters,
+    measure_language,
+    measure_tokens,
+    measure_markup,
+    measure_prompt,
+    measure_answer,
+    measure_arithmetic,
+    measure_reasoning,
+    measure_pair,
+    measure_turns,
     normalize_text,
     edit_answers,
     drop_exact_duplicates,

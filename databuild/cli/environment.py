@@ -25,6 +25,7 @@ from rich.text import Text
 EXTRAS = {
     "dedup": "near-duplicates (MinHash)",
     "endpoint": "answers from an OpenAI-compatible server",
+    "measure": "languages of texts, tokens of a tokenizer",
     "report": "report.html with plots",
     "train": "SFT and DPO (TRL)",
     "vllm": "sampling with vLLM on the CPU",

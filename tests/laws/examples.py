@@ -193,6 +193,32 @@ def _train(table: Callable[[], pl.DataFrame]) -> Callable[[Path], Example]:
     return example
 
 
+def _conversations() -> pl.DataFrame:
+    """Talks in order and out of order, with nulls, an empty one, and a tool's turn."""
+    turn = {"user": "Hi 🙂", "assistant": "Hello!", "tool": None, "system": " ", "bot": "?"}
+    talks = [["user", "assistant"], ["assistant"], ["user", "user", "bot", "system"], [], None]
+    talks += [["system", "user", "tool", "assistant"], ["user", "assistant"]]
+    held = [talk and [{"role": role, "content": turn[role]} for role in talk] for talk in talks]
+    return pl.DataFrame(
+        {"row_id": [f"t{i}" for i in range(len(talks))], "messages": held},
+        schema_overrides={
+            "messages": pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+        },
+    )
+
+
+def _tokenizer(folder: Path) -> Example:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel({"?": 0, "rain": 1}, unk_token="?"))  # noqa: S106
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    path = folder / "tokenizer.json"
+    tokenizer.save(str(path))
+    return Example(
+        {"rows": texts()}, {"tokenizer": path.name, "column": "prompt"}, {"files": (path,)}
+    )
+
+
 def _judge(slot: str, table: Callable[[float], pl.DataFrame], **options: Any) -> Any:
     resources = {"out": "out", "seed": 7}
     return lambda folder: Example(
@@ -208,6 +234,16 @@ def _judge(slot: str, table: Callable[[float], pl.DataFrame], **options: Any) ->
 EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "ingest.files": _files,
     "measure.basics": _example(texts),
+    "measure.characters": _example(texts),
+    "measure.language": _example(texts),
+    "measure.tokens": _tokenizer,
+    "measure.markup": _example(texts, {"column": "prompt"}),
+    "measure.prompt": _example(texts, {"input": "topic"}),
+    "measure.answer": _example(answers, {"input": "topic"}),
+    "measure.arithmetic": _example(answers, {"input": "topic"}),
+    "measure.reasoning": _example(answers, {"opens": "tomatoes", "closes": "sun"}),
+    "measure.pair": _example(_pairs, {"prompt": "prompt"}),
+    "measure.turns": _example(_conversations),
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),
     "dedup.exact": _example(texts, {"prefer": "quality"}),
