@@ -18,6 +18,7 @@ from databuild.flywheel.promote import promote_if_better
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
 from databuild.measure.basics import measure_basics
+from databuild.measure.pii import measure_pii
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
 from databuild.reward.verify import measure_obedience
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 STEPS: tuple[Step, ...] = (
     read_files,
     measure_basics,
+    measure_pii,
     normalize_text,
     edit_answers,
     drop_exact_duplicates,

@@ -77,6 +77,19 @@ def texts() -> pl.DataFrame:
     )
 
 
+def personal() -> pl.DataFrame:
+    """Texts with invented personal data, some of it twice, and false friends."""
+    found = [
+        "Mail ann@post.org or bo@post.org, and ann@post.org again.",
+        "电话13812345678，密码是kQ7xT4vB8n。",
+        "polars 2.1.0.4 on 192.168.0.1, sales@example.com [EMAIL]",
+        "🙂 81.2.69.142\n```\nkey = 'AKIAZ7QK4MPL2XW9RT3B'\n```",
+    ]
+    return texts().with_columns(
+        prompt=pl.Series("prompt", [*found, *TEXTS[4:]], dtype=pl.String), response="prompt"
+    )
+
+
 def answers() -> pl.DataFrame:
     """Answers to three prompts: good, bad, equal, empty, cut, one without an answer, one
     impossible."""
@@ -208,6 +221,7 @@ def _judge(slot: str, table: Callable[[float], pl.DataFrame], **options: Any) ->
 EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "ingest.files": _files,
     "measure.basics": _example(texts),
+    "measure.pii": _example(personal),
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),
     "dedup.exact": _example(texts, {"prefer": "quality"}),
