@@ -13,6 +13,7 @@ from databuild.evaluate.fluency import compare_fluency
 from databuild.evaluate.perplexity import measure_perplexity
 from databuild.export.trl import write_trl_folder
 from databuild.fix.edit import edit_answers
+from databuild.fix.mask import mask_text
 from databuild.fix.normalize import normalize_text
 from databuild.flywheel.promote import promote_if_better
 from databuild.generate.respond import sample_answers
@@ -39,6 +40,7 @@ STEPS: tuple[Step, ...] = (
     measure_pii,
     normalize_text,
     edit_answers,
+    mask_text,
     drop_exact_duplicates,
     drop_near_duplicates,
     select_where,

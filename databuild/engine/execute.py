@@ -78,12 +78,14 @@ class Task:
 
     def resource(self, name: str) -> Any:
         """One resource, from the run itself or from the services."""
-        if name == "seed":
-            return self.seed
-        if name == "progress":
-            return self.progress
-        if name == "device":
-            return self.settings.device
+        own = {
+            "seed": self.seed,
+            "progress": self.progress,
+            "device": self.settings.device,
+            "files": self.node.paths,
+        }
+        if name in own:
+            return own[name]
         if name == "models":
             return {option: target.identity for option, target in self.targets.items()}
         if name == "scratch":

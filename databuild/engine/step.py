@@ -56,6 +56,7 @@ RESOURCES: Mapping[str, str] = {
     "models": "the identities of all models that the options name, by option",
     "scratch": "Path: a folder that survives a kill until the step is complete",
     "out": "Path: the folder that leaves with a train or deliver step",
+    "files": "tuple of Path: the files that the options name, part of the key by content",
     "progress": "Progress: total and ticks for the person who waits",
     "device": "cpu or cuda, as the run was told",
 }

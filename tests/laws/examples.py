@@ -224,6 +224,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "measure.pii": _example(personal),
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),
+    "fix.mask": _example(personal, {"columns": ["prompt", "response"]}, seed=7),
     "dedup.exact": _example(texts, {"prefer": "quality"}),
     "dedup.minhash": _example(texts, {"prefer": "quality"}),
     "sample.where": _example(texts, {"keep": "quality > 0.2 and len(prompt) > 3"}),
