@@ -13,7 +13,9 @@ from databuild.evaluate.fluency import compare_fluency
 from databuild.evaluate.perplexity import measure_perplexity
 from databuild.export.trl import write_trl_folder
 from databuild.fix.edit import edit_answers
+from databuild.fix.html import turn_html_to_text
 from databuild.fix.mask import mask_text
+from databuild.fix.mojibake import mend_mojibake
 from databuild.fix.normalize import normalize_text
 from databuild.flywheel.promote import promote_if_better
 from databuild.generate.respond import sample_answers
@@ -40,6 +42,8 @@ STEPS: tuple[Step, ...] = (
     measure_pii,
     normalize_text,
     edit_answers,
+    mend_mojibake,
+    turn_html_to_text,
     mask_text,
     drop_exact_duplicates,
     drop_near_duplicates,

@@ -90,6 +90,12 @@ def personal() -> pl.DataFrame:
     )
 
 
+def marked_up() -> pl.DataFrame:
+    """Texts with HTML, with entities, and with what only looks like it."""
+    found = ["<p>Sun &amp; rain<ul><li>a<li>b</ul>", "a<b and c>d", "`<b>`", "&lt;p&gt;x&lt;/p&gt;"]
+    return texts().with_columns(prompt=pl.Series([*found, *TEXTS[4:]], dtype=pl.String))
+
+
 def answers() -> pl.DataFrame:
     """Answers to three prompts: good, bad, equal, empty, cut, one without an answer, one
     impossible."""
@@ -224,6 +230,8 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "measure.pii": _example(personal),
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),
+    "fix.mojibake": _example(texts),
+    "fix.html": _example(marked_up),
     "fix.mask": _example(personal, {"columns": ["prompt", "response"]}, seed=7),
     "dedup.exact": _example(texts, {"prefer": "quality"}),
     "dedup.minhash": _example(texts, {"prefer": "quality"}),
