@@ -42,11 +42,12 @@ def html_to_text(text: str) -> str:
 
     A text is HTML where, outside Markdown's code, an HTML element is opened and closed, or a
     `<br>`, `<hr>`, `<img ...>`, comment or doctype stands. Blocks become lines; paragraphs,
-    headings and tables have a blank line around them, headings `#`; list items begin with `- ` or `1. `; cells
-    are joined by ` | `; `<a>` becomes `[text](href)` where the href is a web address; `<img>` its
-    alternative text; `<pre>` a fenced block, `<code>` a span of backticks; scripts, styles and
-    comments go. White space is HTML's where there are block elements; else lines stay. Entities are
-    read in any text. What would be a tag or an entity after that is put between backticks.
+    headings and tables have a blank line around them, headings `#`; list items begin with `- ` or
+    `1. `; cells are joined by ` | `; `<a>` becomes `[text](href)` where the href is a web address;
+    `<img>` its alternative text; `<pre>` a fenced block, `<code>` a span of backticks; scripts,
+    styles and comments go. White space is HTML's where there are block elements; else lines stay.
+    Entities are read in any text. What would be a tag or an entity after that is put between
+    backticks.
 
     Example:
         >>> html_to_text("<p>See <a href='https://x.org/a'>this</a>:</p><ul><li>a &lt; b<li>c</ul>")

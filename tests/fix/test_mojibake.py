@@ -29,7 +29,7 @@ def test_a_wrong_decoding_is_undone(text, wanted):
 
 
 @pytest.mark.parametrize(
-    "text", ["schön, señor, ça, Ångström", "你好，世界！", "привет", "It’s “fine” – 5 €", "Ã is a letter; so is Â.", "lost \ufffd", ""]
+    "text", ["schön, señor, ça, Ångström", "你好，世界！", "привет", "It’s “fine” – 5 €", "Não é São Paulo", "lost \ufffd", ""]
 )  # fmt: skip
 def test_what_is_right_or_lost_is_left(text):
     made = mend(text)
