@@ -12,11 +12,14 @@ from databuild.evaluate.compare import compare_with_base
 from databuild.evaluate.fluency import compare_fluency
 from databuild.evaluate.perplexity import measure_perplexity
 from databuild.export.trl import write_trl_folder
+from databuild.fix.cut_last_turn import cut_last_turn
 from databuild.fix.edit import edit_answers
 from databuild.fix.html import turn_html_to_text
 from databuild.fix.mask import mask_text
+from databuild.fix.merge_fragments import merge_fragments
 from databuild.fix.mojibake import mend_mojibake
 from databuild.fix.normalize import normalize_text
+from databuild.fix.split_fused import split_fused_rows
 from databuild.flywheel.promote import promote_if_better
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
@@ -45,6 +48,9 @@ STEPS: tuple[Step, ...] = (
     mend_mojibake,
     turn_html_to_text,
     mask_text,
+    split_fused_rows,
+    cut_last_turn,
+    merge_fragments,
     drop_exact_duplicates,
     drop_near_duplicates,
     select_where,

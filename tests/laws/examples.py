@@ -91,8 +91,13 @@ def personal() -> pl.DataFrame:
 
 
 def marked_up() -> pl.DataFrame:
-    """Texts with HTML, with entities, and with what only looks like it."""
-    found = ["<p>Sun &amp; rain<ul><li>a<li>b</ul>", "a<b and c>d", "`<b>`", "&lt;p&gt;x&lt;/p&gt;"]
+    """Texts with HTML, with labels of several questions, and with what only looks like it."""
+    found = [
+        "<p>Sun &amp; rain<ul><li>a<li>b</ul>",
+        "Q: Why?\nA: So.\nQ: How?\nA: So too.",
+        "a<b and c>d `<b>`\nQ: open",
+        "&lt;p&gt;x&lt;/p&gt;",
+    ]
     return texts().with_columns(prompt=pl.Series([*found, *TEXTS[4:]], dtype=pl.String))
 
 
@@ -232,6 +237,11 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "fix.edit": _example(unscored),
     "fix.mojibake": _example(texts),
     "fix.html": _example(marked_up),
+    "fix.split_fused": _example(marked_up),
+    "fix.cut_last_turn": _example(answers),
+    "fix.merge_fragments": _example(
+        texts, {"by": "topic", "order": "quality", "column": "prompt", "keep": ["split"]}
+    ),
     "fix.mask": _example(personal, {"columns": ["prompt", "response"]}, seed=7),
     "dedup.exact": _example(texts, {"prefer": "quality"}),
     "dedup.minhash": _example(texts, {"prefer": "quality"}),
