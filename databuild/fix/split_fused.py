@@ -50,8 +50,8 @@ def split_fused_rows(rows: pl.DataFrame, config: SplitFusedConfig) -> Produced:
     first label goes before each prompt. A response in which, after an answer, complete pairs
     follow (a model that went on asking) becomes the answer to its prompt and those pairs. An
     `Input:` goes into the prompt after a blank line. Every other row comes through as it is: so
-    does a prompt whose last pair lacks its answer and that has one of its own (examples before a
-    question). A broken last pair behind complete ones is cut off.
+    does a prompt whose last pair lacks its answer (examples before a question). A broken last pair
+    at the end of a response is cut off.
 
     Args:
         rows: n rows with `row_id`, the column of prompts, maybe that of responses.
@@ -132,9 +132,9 @@ def _split(
     """Take a row apart once."""
     if asked is not None and not (answer or "").strip():
         found = take_apart(asked, config.in_prompt)
-        if found is None:
+        if found is None or found.tail:
             return None
-        return list(_whole(found.pairs, found.head)), len(found.tail)
+        return list(_whole(found.pairs, found.head)), 0
     found = take_apart(answer, config.in_response) if answer else None
     if found is None or not found.head:
         return None

@@ -15,7 +15,7 @@ _ABBREVIATION = re.compile(
     r"(?i)(?:^|[\s(])(?:dr|mr|mrs|ms|prof|st|e\.g|i\.e|etc|vs|approx|no|fig|u\.s|[a-z]|[0-9]{1,3})\.$"
 )
 # A line may end here without a full stop: lists, headings, tables, signatures, addresses, formulas.
-_LINE = re.compile(r"^\s*(?:[-*•–+]|\(?[0-9a-zA-Z]{1,3}[.)]|#{1,6}|\||>|={2,}|-{2,})")
+_LINE = re.compile(r"^\s*(?:[-*•–+]|\(?(?:[0-9]{1,3}|[a-zA-Z])[.)]\s|#{1,6}|\||>|={2,}|-{2,})")
 _HANGING = re.compile(
     r"(?i)(?:[,:(\[{，、；：（「“—–-]|(?:^|\s)(?:and|or|but|the|an?|of|to|in|for|with|that|which|is|are|was"
     r"|were|because|such as|into|by|from|as|at|on|your|their|its|和|或|的|以及|因为))$"
