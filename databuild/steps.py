@@ -25,6 +25,7 @@ from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
 from databuild.measure.basics import measure_basics
 from databuild.measure.pii import measure_pii
+from databuild.measure.rules import measure_rules
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
 from databuild.reward.verify import measure_obedience
@@ -43,6 +44,7 @@ STEPS: tuple[Step, ...] = (
     read_files,
     measure_basics,
     measure_pii,
+    measure_rules,
     normalize_text,
     edit_answers,
     mend_mojibake,

@@ -25,6 +25,7 @@ from rich.text import Text
 EXTRAS = {
     "dedup": "near-duplicates (MinHash)",
     "endpoint": "answers from an OpenAI-compatible server",
+    "privacy": "mojibake and HTML mended, masked values that can be put back",
     "report": "report.html with plots",
     "train": "SFT and DPO (TRL)",
     "vllm": "sampling with vLLM on the CPU",

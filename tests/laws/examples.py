@@ -156,6 +156,12 @@ def _files(folder: Path) -> Example:
     return Example({}, {"path": path.name, "key": "n"}, files=(path,))
 
 
+def _rules(folder: Path) -> Example:
+    path = folder / "rules.csv"
+    path.write_text("id,severity,kind,text\nsky,low,term,rainbow\nsky,low,term,彩虹\n", "utf-8")
+    return Example({"rows": texts()}, {"lists": path.name, "starter": True}, {"files": (path,)})
+
+
 def _example(
     table: Callable[[], pl.DataFrame], options: Mapping[str, Any] | None = None, **resources: Any
 ) -> Callable[[Path], Example]:
@@ -233,6 +239,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "ingest.files": _files,
     "measure.basics": _example(texts),
     "measure.pii": _example(personal),
+    "measure.rules": _rules,
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),
     "fix.mojibake": _example(texts),
