@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from databuild.cli import explaining, looking, overview, planning, running, starting
+from databuild.cli import (
+    explaining,
+    looking,
+    overview,
+    planning,
+    running,
+    starting,
+    unmasking,
+)
 from databuild.cli.application import app
 
-__all__ = ["app", "explaining", "looking", "overview", "planning", "running", "starting"]
+__all__ = [
+    "app",
+    "explaining",
+    "looking",
+    "overview",
+    "planning",
+    "running",
+    "starting",
+    "unmasking",
+]
 
 if __name__ == "__main__":
     app(prog_name="databuild")
