@@ -70,14 +70,12 @@ def cut_last_turn(rows: pl.DataFrame, config: CutLastTurnConfig) -> Produced:
     column = rows[config.column]
     n = rows.height
     ends = rows[config.finish_reason] if config.finish_reason else pl.Series([None] * n)
-    if column.dtype in {pl.String, pl.Null}:
-        results = [_cut_text(text, _known(end)) for text, end in zip(column, ends, strict=True)]
-    else:
+    cut: Any = _cut_text
+    if column.dtype not in {pl.String, pl.Null}:
         _check_turns(column)
-        results = [
-            _cut_turns(turns, _known(end))
-            for turns, end in zip(column.to_list(), ends, strict=True)
-        ]
+        cut = _cut_turns
+    pairs = zip(column.to_list(), ends, strict=True)
+    results: list[tuple[Any, int, int]] = [cut(value, _known(end)) for value, end in pairs]
     kept, chars, turns = zip(*results, strict=True) if results else ((), (), ())
     made = rows.select(pl.concat_list("row_id").alias("parent_ids")).with_columns(
         pl.Series(config.column, kept, dtype=column.dtype)

@@ -21,7 +21,7 @@ from databuild.text.pseudonyms import Placeholders, Pseudonyms, StandIns
 from databuild.text.sealing import Seal, secret_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from databuild.text.masking import Swap
 
@@ -130,19 +130,17 @@ def _found(
             found.setdefault(int(texts.rows[place]), {})[name, place] = spans
     for own in config.spans:
         name = _column_of(own, config.columns)
-        places = {
-            (int(row), int(item)): place
-            for place, (row, item) in reversed(
-                list(enumerate(zip(held[name].rows, held[name].items, strict=True)))
-            )
-        }
+        texts = held[name]
+        first: dict[tuple[int, int], int] = {}
+        for place, who in enumerate(zip(texts.rows.tolist(), texts.items.tolist(), strict=True)):
+            first.setdefault(who, place)
         for row, spans in enumerate(rows[own]):
             for span in spans if spans is not None else ():
-                place = places.get((row, span.get("item") or 0))
-                text = None if place is None else held[name].texts[place]
-                if text is None or not 0 <= span["start"] < span["end"] <= len(text):
+                at = first.get((row, span.get("item") or 0))
+                text = None if at is None else texts.texts[at]
+                if at is None or text is None or not 0 <= span["start"] < span["end"] <= len(text):
                     continue
-                more = found.setdefault(row, {}).setdefault((name, place), [])
+                more = found.setdefault(row, {}).setdefault((name, at), [])
                 more.append(Span(span["start"], span["end"], span["type"]))
     return found
 
@@ -194,7 +192,7 @@ class _Work:
         return pl.DataFrame(lines, schema=schema, orient="row")
 
 
-def _places(texts: Texts, rows: dict[int, object]) -> dict[int, list[int]]:
+def _places(texts: Texts, rows: Mapping[int, object]) -> dict[int, list[int]]:
     """The places of the texts of some rows."""
     wanted = np.flatnonzero(np.isin(texts.rows, np.fromiter(rows, np.int64, len(rows))))
     places: dict[int, list[int]] = {}

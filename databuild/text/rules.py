@@ -87,7 +87,8 @@ def read_rules(path: Path) -> list[Rule]:
 
 
 def _from_yaml(path: Path, text: str) -> list[object]:
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         data = YAML(typ="safe", pure=True).load(text)

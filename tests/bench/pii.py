@@ -82,7 +82,7 @@ def speed(texts: pl.Series) -> dict[str, float]:
     seconds = time.process_time() - started
     return {
         "rows": rows.height,
-        "mean_chars": round(float(texts.str.len_chars().mean() or 0)),  # type: ignore[arg-type]
+        "mean_chars": round(float(texts.str.len_chars().mean() or 0)),
         "rows_with_spans_ratio": round(made.filter(pl.col("prompt_pii_count") > 0).height / rows.height, 4),
         "rows_per_cpu_s": round(rows.height / seconds),
     }  # fmt: skip
