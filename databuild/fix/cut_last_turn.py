@@ -15,6 +15,8 @@ from databuild.text.endings import breaks_off, cut_back
 
 _NOTHING_LEFT = "nothing whole is left"
 CUT = "cut"
+_CALLS = frozenset({"assistant_tool_call", "function_call"})
+_ANSWERS = _CALLS | {"assistant", "gpt", "model", "bot"}
 
 
 class CutLastTurnConfig(StepConfig):
@@ -116,10 +118,11 @@ def _cut_turns(
         return None, 0, 0
     for last in range(len(turns) - 1, -1, -1):
         turn = turns[last] or {}
-        if turn.get("role") not in {"assistant", "gpt", "model", "bot"}:
+        role = str(turn.get("role"))
+        if role not in _ANSWERS:
             continue
         content = turn.get("content") or ""
-        if turn.get("tool_calls"):
+        if turn.get("tool_calls") or role in _CALLS:
             kept, gone = content, 0
         else:
             text, gone, _ = _cut_text(content, was_cut if last == len(turns) - 1 else None)

@@ -41,7 +41,8 @@ class MaskConfig(StepConfig):
     the same for the same value in all rows."""
     key_env: str | None = None
     """Environment variable with the secret (16 characters or more) that pseudonyms depend on;
-    without it they depend on the data seed. It is no part of the step's key."""
+    without it they depend on the data seed. The secret is no part of the step's key: to mask anew
+    with another, delete the step's folder."""
     mapping_key_env: str | None = None
     """Environment variable with a secret (32 characters or more): what was replaced is kept, sealed
     with it, in the column `pii_mapping`, and `databuild unmask` puts it back."""

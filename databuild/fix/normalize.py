@@ -71,20 +71,33 @@ def normalize_text(rows: pl.DataFrame, config: NormalizeConfig) -> Produced:
     stages = _stages(config)
 
     def change(texts: pl.Series) -> tuple[pl.Series, Mapping[str, pl.Series]]:
-        counts = {name: pl.Series([False]).new_from_index(0, len(texts)) for name in stages}
+        made, counts = _passed(texts, stages)
         for _ in range(_MAX_PASSES):
-            before = texts
-            for name, stage in stages.items():
-                made = outside_code(texts, stage)
-                if name == "white_space":
-                    made = made.to_frame("t").select(_stripped(pl.col("t"))).to_series()
-                counts[name] |= (made != texts).fill_null(value=False)
-                texts = made
-            if texts.equals(before, null_equal=True):
+            changed = (made != texts).fill_null(value=False).arg_true()
+            if changed.is_empty():
                 break
-        return texts, counts
+            texts = made
+            again, more = _passed(made.gather(changed), stages)
+            made = made.clone().scatter(changed, again)
+            for name, was in counts.items():
+                counts[name] = was.scatter(changed, was.gather(changed) | more[name])
+        return made, counts
 
     return fixed(rows, config.columns, change, "fix.normalize")
+
+
+def _passed(
+    texts: pl.Series, stages: Mapping[str, Callable[[pl.Series], pl.Series]]
+) -> tuple[pl.Series, dict[str, pl.Series]]:
+    """Every stage once, and which texts each has changed."""
+    counts = {}
+    for name, stage in stages.items():
+        made = outside_code(texts, stage)
+        if name == "white_space":
+            made = made.to_frame("t").select(_stripped(pl.col("t"))).to_series()
+        counts[name] = (made != texts).fill_null(value=False)
+        texts = made
+    return texts, counts
 
 
 def _stripped(text: pl.Expr) -> pl.Expr:

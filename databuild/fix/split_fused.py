@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from databuild.engine.step import Produced, step
+from databuild.errors import SchemaError
 from databuild.fix.record import noted, with_notes
 from databuild.recipe.options import Column, StepConfig
 from databuild.text.fused import PREFILTER, Pair, take_apart
@@ -61,6 +62,9 @@ def split_fused_rows(rows: pl.DataFrame, config: SplitFusedConfig) -> Produced:
         One or more rows a row, each with it as its only parent. `fixes` notes `split_fused` with
         the number of rows that were made, and `split_fused.tail` with the characters cut off.
 
+    Raises:
+        SchemaError: A column is not text.
+
     Example:
         >>> rows = pl.DataFrame({"row_id": ["a"], "prompt": ["Q: Why?\nA: So.\nQ: A?\nA: B."]})
         >>> split_fused_rows(rows, SplitFusedConfig()).rows.select("prompt", "response").rows()
@@ -68,6 +72,11 @@ def split_fused_rows(rows: pl.DataFrame, config: SplitFusedConfig) -> Produced:
     """
     if config.response not in rows.columns:
         rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(config.response))
+    for name in (config.prompt, config.response):
+        if rows.schema[name] not in {pl.String, pl.Null}:
+            what = f"the column {name!r} is {rows.schema[name]}, not text"
+            raise SchemaError("fix.split_fused", what, fix="name columns of text")
+    rows = rows.with_columns(pl.col(config.prompt, config.response).cast(pl.String))
     prompt, response = pl.col(config.prompt), pl.col(config.response)
     suspect = rows.with_row_index("_row").filter(
         prompt.str.contains(PREFILTER) | response.str.contains(PREFILTER)

@@ -12,13 +12,14 @@ _END = re.compile(
 )
 _WHOLE = re.compile(rf"[.!?…。！？][{_CLOSERS}]*$")
 _ABBREVIATION = re.compile(
-    r"(?i)(?:^|[\s(])(?:dr|mr|mrs|ms|prof|st|e\.g|i\.e|etc|vs|approx|no|fig|u\.s|[a-z]|[0-9]{1,3})\.$"
+    r"(?i)(?:^|[\s(])(?:dr|mr|mrs|ms|prof|st|etc|vs|approx|no|fig|(?:[a-z]\.){0,3}[a-z]|[0-9]{1,3})\.$"
 )
 # A line may end here without a full stop: lists, headings, tables, signatures, addresses, formulas.
 _LINE = re.compile(r"^\s*(?:[-*•–+]|\(?(?:[0-9]{1,3}|[a-zA-Z])[.)]\s|#{1,6}|\||>|={2,}|-{2,})")
+_OPEN = re.compile(r"[,:(\[{，、；：（「“—–-]$")
 _HANGING = re.compile(
-    r"(?i)(?:[,:(\[{，、；：（「“—–-]|(?:^|\s)(?:and|or|but|the|an?|of|to|in|for|with|that|which|is|are|was"
-    r"|were|because|such as|into|by|from|as|at|on|your|their|its|和|或|的|以及|因为))$"
+    r"(?:^|\s)(?:and|or|but|the|an?|of|to|in|for|with|that|which|is|are|was|were|because|such as"
+    r"|into|by|from|as|at|on|your|their|its)$|(?:和|或|的|以及|因为)$"
 )
 _ITEM = re.compile(r"^\s*(?:[-*•–+]|\(?[0-9]{1,3}[.)])\s+\S")
 _MARK = re.compile(r"\s*(?:[-*•–+]|\(?[0-9]{1,3}[.)])\s*")
@@ -29,8 +30,8 @@ def breaks_off(text: str, *, was_cut: bool | None = None) -> bool:
     r"""Say whether a text ends in the middle of a sentence, of a list's mark or of a code block.
 
     It does where a code fence never closes; where its last character is a comma, a colon, an
-    opening bracket or a dash, or its last word one that nothing ends with ("and", "the", "的" ...),
-    in a line of more than four words or of Han;
+    opening bracket or a dash, or (not in a list) its last word one that nothing ends with ("and",
+    "the", "的" ...), in a line of more than four words or of Han;
     where a list's mark has no item; and where the last line holds a whole sentence and then two
     words or more that end in a letter or digit without a full stop. Short answers, list items,
     headings, addresses of the web, sums, tags and signatures do not break off.
@@ -51,9 +52,7 @@ def breaks_off(text: str, *, was_cut: bool | None = None) -> bool:
         return True
     if _ends_well(bare):
         return False
-    line = _last_line(bare)
-    hangs = _HANGING.search(bare) is not None and (len(line.split()) > 4 or _HAN.search(line))
-    return bool(was_cut or hangs) or _has_begun_another(line)
+    return bool(was_cut) or _hangs(_last_line(bare)) or _has_begun_another(_last_line(bare))
 
 
 def cut_back(text: str) -> str:
@@ -95,6 +94,13 @@ def _ends_well(bare: str) -> bool:
     return bare.endswith(FENCE) or _WHOLE.search(bare) is not None
 
 
+def _hangs(line: str) -> bool:
+    """The line is long enough to be a sentence and ends in what no sentence ends in."""
+    if len(line.split()) <= 4 and not _HAN.search(line):
+        return False
+    return bool(_OPEN.search(line) or (not _LINE.match(line) and _HANGING.search(line)))
+
+
 def _has_begun_another(line: str) -> bool:
     """A sentence ends in the line, and another begins and does not end."""
     ends = _ends(line)
@@ -119,5 +125,5 @@ def _ends(line: str) -> list[int]:
 
 
 def _is_mark(text: str) -> bool:
-    """The last line is a list's mark without an item."""
-    return _MARK.fullmatch(_last_line(text)) is not None
+    """The last of several lines is a list's mark without an item."""
+    return "\n" in text and _MARK.fullmatch(_last_line(text)) is not None

@@ -24,6 +24,7 @@ PREFILTER = (
 )
 """What every text matches that `html_to_text` changes; valid in Rust and in Python."""
 _CLOSED = re.compile(rf"(?i)</({_BLOCKS}|{_INLINE})\s*>")
+_BLOCK_TAG = re.compile(rf"(?i)<(?:{_BLOCKS})(?:\s[^<>]*)?>")
 _ALONE = re.compile(r"(?i)<(?:br|hr)\s*/?>|<img\s[^<>]*>|<!doctype html|<!--.*?-->", re.DOTALL)
 _ENTITY = re.compile(r"(?i)&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});")
 # Code that Markdown marks already: fenced blocks, and spans of backticks within a line.
@@ -45,9 +46,9 @@ def html_to_text(text: str) -> str:
     headings and tables have a blank line around them, headings `#`; list items begin with `- ` or
     `1. `; cells are joined by ` | `; `<a>` becomes `[text](href)` where the href is a web address;
     `<img>` its alternative text; `<pre>` a fenced block, `<code>` a span of backticks; scripts,
-    styles and comments go. White space is HTML's where there are block elements; else lines stay.
-    Entities are read in any text. What would be a tag or an entity after that is put between
-    backticks.
+    styles and comments go. White space is HTML's where the text begins with a tag and has block
+    elements; else its lines stay. Entities are read in any text. What would be a tag or an entity
+    after that is put between backticks.
 
     Example:
         >>> html_to_text("<p>See <a href='https://x.org/a'>this</a>:</p><ul><li>a &lt; b<li>c</ul>")
@@ -111,7 +112,8 @@ def _render(prose: str) -> str:
     from selectolax.lexbor import LexborHTMLParser
 
     root = LexborHTMLParser(prose).root
-    writer = _Writer(has_blocks=bool(re.search(rf"(?i)<(?:{_BLOCKS})(?:\s[^<>]*)?>", prose)))
+    has_blocks = prose.lstrip().startswith("<") and _BLOCK_TAG.search(prose) is not None
+    writer = _Writer(has_blocks=has_blocks)
     # A stack instead of recursion: pages may be nested deeper than Python's own.
     stack: list[Any] = [root]
     while stack:
@@ -129,7 +131,8 @@ def _render(prose: str) -> str:
                 child = child.next
             stack.append(after)
             stack.extend(reversed(children))
-    return writer.whole()
+    made = writer.whole()
+    return made if has_blocks or prose.endswith("\n") else made.rstrip("\n")
 
 
 class _Writer:
@@ -146,7 +149,7 @@ class _Writer:
             text = re.sub(r"[ \t\n\r\f]+", " ", text)
             if not self._pieces or self._pieces[-1].endswith(("\n", " ")):
                 text = text.lstrip(" ")
-        self._pieces.append(_guarded(text))
+        self._add(_guarded(text))
 
     def opens(self, node: Any) -> Callable[[], None]:
         """Write what stands before an element's children; return what writes the rest."""
@@ -154,7 +157,7 @@ class _Writer:
         if tag in {"pre", "code", "kbd", "samp", "tt"}:
             self._code(node)
         elif tag == "br":
-            self._pieces.append("\n")
+            self._add("\n")
         elif tag == "img":
             self.text(node.attributes.get("alt") or "")
         elif tag == "a":
@@ -174,11 +177,11 @@ class _Writer:
         if node.tag == "pre":
             body = code.strip("\n").replace("```", "'''")
             self._edge(2)
-            self._pieces.append(f"```\n{body}\n```")
+            self._add(f"```\n{body}\n```")
             self._edge(2)
         else:
             inside = " ".join(code.replace("`", "'").split())
-            self._pieces.append(f"`{inside}`" if inside else "")
+            self._add(f"`{inside}`" if inside else "")
 
     def _link(self, href: str) -> Callable[[], None]:
         start = len(self._pieces)
@@ -191,12 +194,23 @@ class _Writer:
 
         return close
 
+    def _add(self, piece: str) -> None:
+        if piece:
+            self._pieces.append(piece)
+
+    def _bare(self) -> None:
+        """Take the blanks off the end."""
+        if self._pieces and self._pieces[-1].endswith(" "):
+            bare = self._pieces.pop().rstrip(" ")
+            self._add(bare)
+
     def _edge(self, lines: int) -> None:
         """End the line, with a blank one after it for 2; nothing at the beginning."""
+        self._bare()
         tail = "".join(self._pieces[-3:])
         have = len(tail) - len(tail.rstrip("\n"))
-        if self._pieces:
-            self._pieces.append("\n" * (min(lines, 1 if self._lists else 2) - have))
+        if self._pieces and lines:
+            self._add("\n" * (min(lines, 1 if self._lists else 2) - have))
 
     def _list(self, tag: str) -> Callable[[], None]:
         self._edge(2)
@@ -214,11 +228,12 @@ class _Writer:
         if number:
             self._lists[-1] += 1
         self._edge(1)
-        self._pieces.append(f"{indent}{f'{number}.' if number else '-'} ")
+        self._add(f"{indent}{f'{number}.' if number else '-'} ")
 
     def _cell(self) -> None:
+        self._bare()
         line = "".join(self._pieces[-8:]).rpartition("\n")[2]
-        self._pieces.append(" | " if line.strip() else "")
+        self._add(" | " if line.strip() else "")
 
     def _block(self, tag: str) -> Callable[[], None]:
         if "".join(self._pieces[-1:]).endswith(("- ", ". ")):
@@ -226,7 +241,7 @@ class _Writer:
         lines = 1 if tag in _IS_LINE else 0 if tag in {"td", "th"} else 2
         level = int(tag[1]) if re.fullmatch("h[1-6]", tag) else 0
         self._edge(lines)
-        self._pieces.append("#" * level + " " if level else "---" if tag == "hr" else "")
+        self._add("#" * level + " " if level else "---" if tag == "hr" else "")
         return lambda: self._edge(lines)
 
     def whole(self) -> str:

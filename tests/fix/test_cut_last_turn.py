@@ -35,7 +35,7 @@ def test_what_breaks_off_is_cut_back_to_its_last_sentence(text, kept):
 
 @pytest.mark.parametrize(
     "text",
-    ["Paris", "", "Done.", "好的。", "- a\n- b", "1. one thing\n2. another thing", "Dear Ann. Thanks!\n\nBest,\nBo", "See it. https://x.org/a", "Sum. 2 + 2 = 4", "Yes. #tag one", "OK. 🎉", "A.\n```\nx\n```", "| a | b |", "“Be brief.” – Unknown author", "their"],
+    ["Paris", "", "Done.", "好的。", "- a\n- b", "1. one thing\n2. another thing", "Dear Ann. Thanks!\n\nBest,\nBo", "See it. https://x.org/a", "Sum. 2 + 2 = 4", "Yes. #tag one", "OK. 🎉", "A.\n```\nx\n```", "| a | b |", "“Be brief.” – Unknown author", "their", "9.", "- an aim to strive for", "B.S. Applied Science"],
 )  # fmt: skip
 def test_whole_texts_are_left(text):
     assert not breaks_off(text)

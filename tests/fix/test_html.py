@@ -22,12 +22,14 @@ from databuild.text.html_text import html_to_text
         ("<a href='https://x.org'>https://x.org</a>", "https://x.org"),
         ("<a href='javascript:f()'>no</a>", "no"),
         ("<style>p{}</style><script>f()</script><p>ok<!-- no --></p>", "ok"),
-        ("<img src=x alt='a cat'> <br>", "a cat \n"),
+        ("<img src=x alt='a cat'> <br>", "a cat "),
         ("Fish &amp; chips &#8211; 5&nbsp;&euro;", "Fish & chips – 5\u00a0€"),
         ("see ```<b>x</b> &amp;``` and <b>y</b>", "see ```<b>x</b> &amp;``` and y"),
         ("`<b>&lt;</b>` is <b>bold</b>", "`<b>&lt;</b>` is bold"),
         ("&lt;p&gt;x&lt;/p&gt;", "`<p>`x`</p>`"),
         ("&amp;lt;", "`&lt;`"),
+        ("Steps:\n1. Open it.\n2. Add <p>x</p>", "Steps:\n1. Open it.\n2. Add\n\nx"),
+        ("<div>\n <label> Name: </label>\n <p> z </p></div>", "Name:\n\nz"),
     ],
 )
 def test_html_becomes_readable_text(text, wanted):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from databuild.errors import SchemaError
 from databuild.fix.split_fused import SplitFusedConfig, split_fused_rows
 from databuild.text.fused import take_apart
 
@@ -92,6 +93,13 @@ def test_a_second_time_changes_nothing_and_no_parent_is_lost(rows):
     assert once["parent_ids"].explode().unique().len() == len(rows)
     twice = split(once["prompt"].to_list(), once["response"].to_list())
     assert twice.select("prompt", "response").equals(once.select("prompt", "response"))
+
+
+def test_columns_that_are_no_text_are_refused_and_one_of_nulls_is_text():
+    rows = pl.DataFrame({"row_id": ["a"], "prompt": ["Q: a\nA: b"], "response": [None], "n": [1]})
+    assert split_fused_rows(rows, SplitFusedConfig()).rows["response"].to_list() == ["b"]
+    with pytest.raises(SchemaError, match="the column 'n' is Int64, not text"):
+        split_fused_rows(rows, SplitFusedConfig(response="n"))
 
 
 def test_take_apart_keeps_everything_between_the_labels():
