@@ -13,8 +13,20 @@ _EMAIL = re.compile(
     r"[@＠](?:[A-Za-z0-9À-ɏ\-]{1,63}\.){1,6}[A-Za-z]{2,24}(?![A-Za-z0-9_])"
 )
 _NO_DOMAINS = frozenset({"example", "test", "invalid", "localhost", "local"})
-_FILES = frozenset(
-    {"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "py", "md", "json", "txt"}
+# Of two letters every name counts but those of source files; of more the common ones: code such as
+# x@w.sum() and names of units such as getty@tty1.service are no mail.
+_FILES = frozenset({"js", "ts", "py", "md", "rs", "go", "cc"})
+_LONG_DOMAINS = frozenset(
+    """academy agency aero app art asia bank bar biz blog business cafe capital care cat chat church
+    city clinic cloud club codes com community company consulting coop dental design dev digital
+    earth edu education email energy engineering events expert family farm film finance fit
+    foundation fun fund games global gmbh gov group guru health help host house inc info institute
+    insurance int international jobs land law legal life link live llc ltd market marketing media
+    mil mobi money museum name net network news ngo online org page partners photo photography
+    place plus post press pro productions properties pub realty report restaurant sale school
+    science services shop site social software solutions space store studio support systems taxi
+    team tech technology tel today tools top tours town toys trade training travel university vet
+    video vip website wiki wine work works world xyz yoga zone""".split()  # noqa: SIM905
 )
 _URL = re.compile(
     r"(?i:[a-z][a-z0-9+.\-]{1,15})://([^\s/:@\"'<>\[\]{}$]{1,64}:[^\s/@\"'<>\[\]{}$]{1,128})@"
@@ -60,8 +72,11 @@ def _is_mail(match: re.Match[str]) -> bool:
     reserved = labels[-1] in _NO_DOMAINS or (
         labels[-2] == "example" and labels[-1] in {"com", "net", "org", "edu"}
     )
-    is_ssh = local == "git" and match.string[match.end() : match.end() + 1] in {":", "/"}
-    return not reserved and not is_ssh and labels[-1] not in _FILES and "--" not in domain[:2]
+    after = match.string[match.end() : match.end() + 1]
+    is_other = after == "(" or (local == "git" and after in {":", "/"})
+    top = labels[-1]
+    is_known = top not in _FILES if len(top) == 2 else top in _LONG_DOMAINS
+    return is_known and not reserved and not is_other
 
 
 def _is_credential(match: re.Match[str]) -> bool:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from databuild.errors import SchemaError, StepError
 from databuild.fix.mask import MAPPING, MaskConfig, mask_text
+from databuild.fix.unmask import unmask_rows
 from databuild.measure.pii import PiiConfig, measure_pii
 from databuild.text.masking import unmasked
 from databuild.text.pseudonyms import Placeholders, Pseudonyms
@@ -151,3 +152,16 @@ def test_changed_texts_get_the_values_of_their_placeholders():
         None,
     ]
     assert Placeholders().make("person name", "x", 0) == "[PERSON_NAME]"
+
+
+@pytest.mark.parametrize("style", ["placeholder", "pseudonym"])
+def test_real_sentences_are_clean_after_masking_and_whole_again_after_unmasking(
+    monkeypatch, shared_data, style
+):
+    monkeypatch.setenv("TEST_MAPPING_KEY", SECRET)
+    texts = pl.read_parquet(shared_data / "pii_synthetic.parquet")["full_text"].to_list()
+    made = mask(table(*texts), style=style, mapping_key_env="TEST_MAPPING_KEY")
+    again = made.select("prompt", MAPPING, row_id=pl.int_range(pl.len()).cast(pl.String))
+    assert measure_pii(again, PiiConfig())["prompt_pii_count"].sum() == 0
+    assert made[MAPPING].is_not_null().sum() > 100
+    assert unmask_rows(again, Seal(SECRET))["prompt"].to_list() == texts

@@ -12,6 +12,9 @@ FOUND = [
     ("email", "Mail «ann.o'lee+x@post.co.uk», please."),
     ("email", "邮箱是«li.wei@mail.cn»或者电话"),
     ("email", "<«jürgen@straße.de»>"),
+    ("email", "mailto:«ann@sub.host.museum»?subject=x"),
+    ("phone", "tel:«+1-650-253-0000»"),
+    ("ip_address", "http://«81.2.69.142»:8080/x"),
     ("phone", "Ring «+44 (0)20 7946 0958» now"),
     ("phone", "US: «(415) 662-0142», then"),
     ("phone", "or «415-662-0142 ext. 12»."),
@@ -79,6 +82,11 @@ NOTHING = [
     "the passport office, 护照在哪里",
     "BG 12 34 56 C is no NI number",
     "京ABCDEFG 新AI技术",
+    "systemctl start getty@tty1.service; y = x@w.sum() + a@b.T; foo@bar.py, x@y.zz()",
+    "550e8400-e29b-41d4-a716-446655440000 and 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
+    "at 40.712776, -74.005974 on 2024-01-31 12:00:00.123456, 20240131-123456, 1990-2000",
+    "1.38064852e-23 J/K, 6.02214076e23, 0x1F600, #123456789, 1.2.3.4-beta, 10.1000/182",
+    "matrix 1 2 3 4 5 6 7 8 9 10 11 12, 1,2,3,4,5,6,7,8; 3/4/5/6/7/8/9",
     "12 345 678 901 people; 1,234,567,890; 100 200 300 400",
 ]  # fmt: skip
 
