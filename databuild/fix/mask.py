@@ -135,8 +135,8 @@ def _found(
         first: dict[tuple[int, int], int] = {}
         for place, who in enumerate(zip(texts.rows.tolist(), texts.items.tolist(), strict=True)):
             first.setdefault(who, place)
-        for row, spans in enumerate(rows[own]):
-            for span in spans if spans is not None else ():
+        for row, spans in enumerate(rows[own].to_list()):
+            for span in spans or ():
                 at = first.get((row, span.get("item") or 0))
                 text = None if at is None else texts.texts[at]
                 if at is None or text is None or not 0 <= span["start"] < span["end"] <= len(text):
