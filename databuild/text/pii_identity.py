@@ -7,21 +7,19 @@ import re
 
 from databuild.text import check_digits
 from databuild.text.pii_detector import Detector, Place, words_before
-from databuild.text.pii_numbers import END, START, D
+from databuild.text.pii_numbers import END, D, first
 
-_CN_ID = re.compile(rf"(?<![0-9０-９A-Za-z])[1-9１-９]{D}{{16}}[0-9０-９Xx](?![0-9０-９A-Za-z])")
-_SSN = re.compile(
-    rf"{START}[0-9]{{3}}-[0-9]{{2}}-[0-9]{{4}}{END}"
-    r"|(?i:(?<=ssn )|(?<=ssn: )|(?<=ssn is )|(?<=social security number )"
-    r"|(?<=social security number is )|(?<=social security number: ))"
-    rf"[0-9]{{3}} ?[0-9]{{2}} ?[0-9]{{4}}{END}"
+_CN_ID = re.compile(
+    rf"{first('1-9１-９', '0-9０-９A-Za-z')}{D}{{16}}[0-9０-９Xx](?![0-9０-９A-Za-z])"
 )
-_CPF = re.compile(rf"{START}[0-9]{{3}}\.[0-9]{{3}}\.[0-9]{{3}}-[0-9]{{2}}{END}")
+_SSN = re.compile(rf"{first('0-9')}[0-9]{{2}}(?:-[0-9]{{2}}-|( ?)[0-9]{{2}}\1)[0-9]{{4}}{END}")
+_SSN_WORD = re.compile(r"(?:\bssn|social security(?: number| no\.?)?)\W{0,2}(?: ?is)?\W{0,2}$")
+_CPF = re.compile(rf"{first('0-9')}[0-9]{{2}}\.[0-9]{{3}}\.[0-9]{{3}}-[0-9]{{2}}{END}")
 _NIR = re.compile(
-    rf"{START}[12]( ?)[0-9]{{2}}\1(?:0[1-9]|1[0-2])\1[0-9]{{2}}\1[0-9]{{3}}\1[0-9]{{3}}\1"
+    rf"{first('12')}( ?)[0-9]{{2}}\1(?:0[1-9]|1[0-2])\1[0-9]{{2}}\1[0-9]{{3}}\1[0-9]{{3}}\1"
     rf"[0-9]{{2}}{END}"
 )
-_AADHAAR = re.compile(rf"{START}[2-9][0-9]{{3}}([ \-]?)[0-9]{{4}}\1[0-9]{{4}}{END}")
+_AADHAAR = re.compile(rf"{first('2-9')}[0-9]{{3}}([ \-]?)[0-9]{{4}}\1[0-9]{{4}}{END}")
 _FISCAL_CODE = re.compile(
     r"(?<![0-9A-Za-z])[A-Z]{6}[0-9]{2}[A-EHLMPRST][0-7][0-9][A-Z][0-9]{3}[A-Z](?![0-9A-Za-z])"
 )
@@ -56,6 +54,11 @@ _PLATE = re.compile(
 )
 
 
+def _is_ssn(match: re.Match[str]) -> Place | bool:
+    said = "-" in match[0] or _SSN_WORD.search(words_before(match))
+    return match.span() if said and check_digits.us_ssn(match[0]) else False
+
+
 def _is_aadhaar(match: re.Match[str]) -> bool:
     said = re.search(r"aadhaa?r|\buid\b", words_before(match, chars=48))
     return bool(said) and check_digits.in_aadhaar(match[0])
@@ -81,7 +84,8 @@ def _is_birth(match: re.Match[str]) -> bool:
 
 
 _IPV4 = re.compile(
-    r"(?<![0-9A-Za-z_.\-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9A-Za-z_]|\.[0-9]|-[0-9A-Za-z])"
+    rf"{first('0-9', '0-9A-Za-z_.-')}[0-9]{{0,2}}\.(?:[0-9]{{1,3}}\.){{2}}[0-9]{{1,3}}"
+    r"(?![0-9A-Za-z_]|\.[0-9]|-[0-9A-Za-z])"
 )
 _IPV6 = re.compile(
     r"(?<![0-9A-Za-z_:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![0-9A-Za-z_:])"
@@ -125,13 +129,13 @@ def _is_ipv6(match: re.Match[str]) -> bool:
 
 ACCOUNTS = (
     Detector("iban", "codes", _IBAN, _place_of_iban),
-    Detector("cn_id", "digits", _CN_ID, lambda m: check_digits.cn_resident_id(m[0])),
-    Detector("fr_nir", "digits", _NIR, lambda m: m.span() if check_digits.fr_nir(m[0]) else False),
+    Detector("cn_id", "long", _CN_ID, lambda m: check_digits.cn_resident_id(m[0])),
+    Detector("fr_nir", "long", _NIR, lambda m: m.span() if check_digits.fr_nir(m[0]) else False),
 )
 IDENTITIES = (
-    Detector("us_ssn", "digits", _SSN, lambda m: check_digits.us_ssn(m[0])),
+    Detector("us_ssn", "digits", _SSN, _is_ssn),
     Detector("br_cpf", "digits", _CPF, lambda m: check_digits.br_cpf(m[0])),
-    Detector("in_aadhaar", "digits", _AADHAAR, lambda m: m.span() if _is_aadhaar(m) else False),
+    Detector("in_aadhaar", "long", _AADHAAR, lambda m: m.span() if _is_aadhaar(m) else False),
     Detector("it_fiscal_code", "codes", _FISCAL_CODE, lambda m: check_digits.it_fiscal_code(m[0])),
     Detector("uk_nino", "codes", _NINO),
     Detector("passport", "labels", _PASSPORT, _place_of_passport),

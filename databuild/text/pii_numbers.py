@@ -10,11 +10,22 @@ from databuild.text.pii_detector import Detector, Place, words_before
 
 D = "[0-9０-９]"
 START = r"(?<![0-9０-９A-Za-z_.\-])"
+
+
+def first(chars: str, not_after: str = r"0-9０-９A-Za-z_.\-") -> str:
+    """A pattern of one of `chars` that does not follow one of `not_after`.
+
+    The same as a look-behind and the character, and several times as fast: a search can skip to
+    the next of `chars` where the pattern begins with them.
+    """
+    return f"[{chars}](?<![{not_after}][{chars}])"
+
+
 END = r"(?![0-9０-９A-Za-z_]|[.\-][0-9０-９])"
 
 _CARD = re.compile(
-    rf"{START}(?:{D}{{12,19}}|{D}{{4}}([ \-]){D}{{4}}\1{D}{{4}}\1{D}{{4}}"
-    rf"(?:\1{D}{{3}})?|{D}{{4}}([ \-]){D}{{6}}\2{D}{{4,5}}){END}"
+    rf"{first('0-9０-９')}(?:{D}{{11,18}}|{D}{{3}}([ \-]){D}{{4}}\1{D}{{4}}\1{D}{{4}}"
+    rf"(?:\1{D}{{3}})?|{D}{{3}}([ \-]){D}{{6}}\2{D}{{4,5}}){END}"
 )
 _CARD_WORD = re.compile(r"card|\bcc\b|visa|master|maestro|amex|diners|\bjcb\b|credit|debit|卡")
 OTHER = re.compile(
@@ -56,7 +67,7 @@ _CALLING_CODES = frozenset(
 """E.164 assignments; two digits where most of a block of ten is assigned."""
 _EXT = r"(?: ?(?:x|ext\.? ?|转)[0-9]{1,5})?"
 _INTERNATIONAL = re.compile(
-    r"(?<![0-9０-９A-Za-z_.+\-])(?:[+＋] ?|00)"
+    rf"{first('+＋0', '0-9０-９A-Za-z_.+-')}(?:(?<=0)0|(?<!0) ?)"
     rf"[1-9](?:[ .()/\-]{{0,2}}{D}){{6,14}}{_EXT}{END}"
 )
 _AMERICAN = re.compile(
@@ -70,19 +81,21 @@ _CHINESE = re.compile(
     rf"|(?<![0-9０-９A-Za-z_.\-+])0[1-9]{D}{{1,2}}-[2-8]{D}{{6,7}}{END}"
 )
 _NATIONAL = re.compile(  # 0 and groups: France, Britain, Australia, Switzerland ...
-    rf"{START}(?:0[1-9](?:([ .\-])[0-9]{{2}})(?:\1[0-9]{{2}}){{3}}"
-    rf"|0[1-9][0-9]{{1,3}} [0-9]{{2,4}} [0-9]{{2,4}}(?: [0-9]{{2,4}})?){_EXT}{END}"
+    rf"{first('0')}(?:[1-9](?:([ .\-])[0-9]{{2}})(?:\1[0-9]{{2}}){{3}}"
+    rf"|[1-9][0-9]{{1,3}} [0-9]{{2,4}} [0-9]{{2,4}}(?: [0-9]{{2,4}})?){_EXT}{END}"
 )
 _CALLED = re.compile(
+    rf"({first('+＋(0-9０-９', '0-9０-９+＋(')}(?:[ .()\-]{{0,2}}{D}){{6,15}}{_EXT}){END}"
+)
+_CALL_WORD = re.compile(
     r"(?:(?i:\b(?:tele)?phone|\btel\b|\bmobile|\bcell\b|\bfax|\bwhats ?app|\bdial"
     r"|\bcall(?:ed|ing)?(?: me| us| him| her| them)?(?: back)?(?: at| on|:)"
     r"|\b(?:my|his|her|our|contact) number|\b(?:desk|office|home|work):"
     r"|\b(?:reach (?:me|us|him|her|them)|answering|answer) (?:at|on))"
-    r"|电话|手机|致电|拨打|联系方式|传真|座机)"
-    rf"[^0-9０-９\n+＋(]{{0,30}}([+＋(]?{D}(?:[ .()\-]{{0,2}}{D}){{6,14}}{_EXT}){END}"
+    r"|电话|手机|致电|拨打|联系方式|传真|座机)[^0-9０-９\n+＋(]{0,30}$"
 )
 _LABELLED = re.compile(  # as signatures have it: 416 60 039 office
-    rf"{START}(\(?{D}(?:[ .()\-]{{0,2}}{D}){{6,12}})"
+    rf"({first('(0-9０-９')}(?:[ .()\-]{{0,2}}{D}){{6,13}})"
     r"(?=[ \-,]{1,2}(?i:office|fax|mobile|cell|desk|direct|switchboard)\b)"
 )
 
@@ -110,19 +123,26 @@ def _is_phone(match: re.Match[str]) -> bool:
 
 
 def _is_called(match: re.Match[str]) -> bool:
+    """Like `_is_number`, behind a word that says what it is."""
+    return bool(_CALL_WORD.search(words_before(match, chars=64))) and _is_number(match)
+
+
+def _is_number(match: re.Match[str]) -> bool:
     """7 to 15 digits in groups of two or more, whatever the country."""
     head = re.split(r" ?(?:x|ext|转)", match[1])[0]
     number = digits(head)
     in_groups = all(len(g) > 1 or g == "0" for g in re.findall(rf"{D}+", head)[1:])
-    return in_groups and len(set(number)) > 2 and not _is_fictional(number)
+    return (
+        in_groups and 7 <= len(number) <= 15 and len(set(number)) > 2 and not _is_fictional(number)
+    )
 
 
 NUMBERS = (
-    Detector("credit_card", "digits", _CARD, _is_card),
+    Detector("credit_card", "long", _CARD, _is_card),
     Detector("phone", "digits", _CHINESE, lambda m: m.span() if _is_phone(m) else False),
     Detector("phone", "digits", _INTERNATIONAL, _is_international),
     Detector("phone", "digits", _AMERICAN, _is_phone),
     Detector("phone", "digits", _NATIONAL, lambda m: m.span() if _is_phone(m) else False),
     Detector("phone", "digits", _CALLED, _is_called),
-    Detector("phone", "digits", _LABELLED, _is_called),
+    Detector("phone", "digits", _LABELLED, _is_number),
 )

@@ -8,9 +8,10 @@ from databuild.text.check_digits import entropy_bits
 from databuild.text.pii_detector import Detector, Place, words_before
 
 _LETTER = "A-Za-z0-9_À-ɏͰ-ӿ"
-_EMAIL = re.compile(
-    rf"(?<![{_LETTER}.+%\-])[{_LETTER}](?:[{_LETTER}]|[.+%'\-]+(?=[{_LETTER}])){{0,63}}"
-    r"[@＠](?:[A-Za-z0-9À-ɏ\-]{1,63}\.){1,6}[A-Za-z]{2,24}(?![A-Za-z0-9_])"
+# Found from the sign on, which is rare; then what stands before it is looked at.
+_EMAIL = re.compile(r"[@＠](?:[A-Za-z0-9À-ɏ\-]{1,63}\.){1,6}[A-Za-z]{2,24}(?![A-Za-z0-9_])")
+_LOCAL = re.compile(
+    rf"(?<![{_LETTER}.+%\-])[{_LETTER}](?:[{_LETTER}]|[.+%'\-]+(?=[{_LETTER}])){{0,63}}$"
 )
 _NO_DOMAINS = frozenset({"example", "test", "invalid", "localhost", "local"})
 # Of two letters every name counts but those of source files; of more the common ones: code such as
@@ -29,7 +30,7 @@ _LONG_DOMAINS = frozenset(
     video vip website wiki wine work works world xyz yoga zone""".split()  # noqa: SIM905
 )
 _URL = re.compile(
-    r"(?i:[a-z][a-z0-9+.\-]{1,15})://([^\s/:@\"'<>\[\]{}$]{1,64}:[^\s/@\"'<>\[\]{}$]{1,128})@"
+    r"://([^\s/:@\"'<>\[\]{}$]{1,64}:[^\s/@\"'<>\[\]{}$]{1,128})@"
     r"(?=[A-Za-z0-9])"
 )
 _BLOCK = re.compile(
@@ -65,18 +66,23 @@ _STAND_IN = re.compile(
 )
 
 
-def _is_mail(match: re.Match[str]) -> bool:
+def _place_of_mail(match: re.Match[str]) -> Place | bool:
     """Not a reserved name (RFC 2606, RFC 6761), a file of a retina image, or an ssh address."""
-    local, _, domain = match[0].lower().replace("＠", "@").partition("@")
-    labels = domain.split(".")
+    at = match.start()
+    # One character more than is allowed: what runs on beyond it is no mail.
+    found = _LOCAL.search(match.string[max(0, at - 66) : at])
+    if found is None:
+        return False
+    labels = match[0][1:].lower().split(".")
     reserved = labels[-1] in _NO_DOMAINS or (
         labels[-2] == "example" and labels[-1] in {"com", "net", "org", "edu"}
     )
     after = match.string[match.end() : match.end() + 1]
-    is_other = after == "(" or (local == "git" and after in {":", "/"})
+    is_other = after == "(" or (found[0] == "git" and after in {":", "/"})
     top = labels[-1]
     is_known = top not in _FILES if len(top) == 2 else top in _LONG_DOMAINS
-    return is_known and not reserved and not is_other
+    start = at - len(found[0])
+    return (start, match.end()) if is_known and not reserved and not is_other else False
 
 
 def _is_credential(match: re.Match[str]) -> bool:
@@ -115,6 +121,6 @@ SECRETS = (
     Detector("private_key", "keys", _BLOCK),
     Detector("url_credentials", "at", _URL, _is_credential),
     Detector("api_key", "keys", _KEY, _is_key),
-    Detector("email", "at", _EMAIL, _is_mail),
+    Detector("email", "at", _EMAIL, _place_of_mail),
     Detector("password", "passwords", _PASSWORD, _place_of_password),
 )
