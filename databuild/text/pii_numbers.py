@@ -71,15 +71,17 @@ _INTERNATIONAL = re.compile(
     rf"[1-9](?:[ .()/\-]{{0,2}}{D}){{6,14}}{_EXT}{END}"
 )
 _AMERICAN = re.compile(
-    rf"{START}(?:1[ .\-])?(?:\([2-9]{D}{{2}}\) ?[2-9]{D}{{2}}-"
-    rf"|[2-9]{D}{{2}}-[2-9]{D}{{2}}-|[2-9]{D}{{2}}\.[2-9]{D}{{2}}\.){D}{{4}}{_EXT}{END}"
+    rf"{first('(1-9')}(?:(?<=1)[ .\-](?:\([2-9]{D}{{2}}\) ?|[2-9]{D}{{2}}[.\-])"
+    rf"|(?<=\()[2-9]{D}{{2}}\) ?|(?<=[2-9]){D}{{2}}[.\-])[2-9]{D}{{2}}[.\-]{D}{{4}}{_EXT}{END}"
 )
+_NOT_AFTER = "0-9０-９A-Za-z_.+-"
 _CHINESE = re.compile(
-    r"(?<![0-9０-９A-Za-z_.\-+])(?:[+＋]?86[ \-]?)?"
-    rf"[1１](?:[3８8３]{D}|4[5-9]|[5９9５][0-35-9０-９]|6[2567]|[7７][0-8０-８])"
+    rf"{first('+＋81１', _NOT_AFTER)}"
+    r"(?:(?<=[+＋])86[ \-]?[1１]|(?<=8)6[ \-]?[1１]|(?<=[1１]))"
+    rf"(?:[38３８]{D}|4[5-9]|[59５９][0-35-9０-９]|6[2567]|[7７][0-8０-８])"
     rf"([ \-]?){D}{{4}}\1{D}{{4}}{END}"
-    rf"|(?<![0-9０-９A-Za-z_.\-+])0[1-9]{D}{{1,2}}-[2-8]{D}{{6,7}}{END}"
 )
+_CHINESE_LANDLINE = re.compile(rf"{first('0', _NOT_AFTER)}[1-9]{D}{{1,2}}-[2-8]{D}{{6,7}}{END}")
 _NATIONAL = re.compile(  # 0 and groups: France, Britain, Australia, Switzerland ...
     rf"{first('0')}(?:[1-9](?:([ .\-])[0-9]{{2}})(?:\1[0-9]{{2}}){{3}}"
     rf"|[1-9][0-9]{{1,3}} [0-9]{{2,4}} [0-9]{{2,4}}(?: [0-9]{{2,4}})?){_EXT}{END}"
@@ -140,6 +142,7 @@ def _is_number(match: re.Match[str]) -> bool:
 NUMBERS = (
     Detector("credit_card", "long", _CARD, _is_card),
     Detector("phone", "digits", _CHINESE, lambda m: m.span() if _is_phone(m) else False),
+    Detector("phone", "digits", _CHINESE_LANDLINE, _is_phone),
     Detector("phone", "digits", _INTERNATIONAL, _is_international),
     Detector("phone", "digits", _AMERICAN, _is_phone),
     Detector("phone", "digits", _NATIONAL, lambda m: m.span() if _is_phone(m) else False),
