@@ -12,8 +12,14 @@ from databuild.evaluate.compare import compare_with_base
 from databuild.evaluate.fluency import compare_fluency
 from databuild.evaluate.perplexity import measure_perplexity
 from databuild.export.trl import write_trl_folder
+from databuild.fix.cut_last_turn import cut_last_turn
 from databuild.fix.edit import edit_answers
+from databuild.fix.html import turn_html_to_text
+from databuild.fix.mask import mask_text
+from databuild.fix.merge_fragments import merge_fragments
+from databuild.fix.mojibake import mend_mojibake
 from databuild.fix.normalize import normalize_text
+from databuild.fix.split_fused import split_fused_rows
 from databuild.flywheel.promote import promote_if_better
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
@@ -24,8 +30,10 @@ from databuild.measure.characters import measure_characters
 from databuild.measure.language import measure_language
 from databuild.measure.markup import measure_markup
 from databuild.measure.pair import measure_pair
+from databuild.measure.pii import measure_pii
 from databuild.measure.prompt import measure_prompt
 from databuild.measure.reasoning import measure_reasoning
+from databuild.measure.rules import measure_rules
 from databuild.measure.tokens import measure_tokens
 from databuild.measure.turns import measure_turns
 from databuild.pairs.best import select_best_answers
@@ -55,8 +63,16 @@ STEPS: tuple[Step, ...] = (
     measure_reasoning,
     measure_pair,
     measure_turns,
+    measure_pii,
+    measure_rules,
     normalize_text,
     edit_answers,
+    mend_mojibake,
+    turn_html_to_text,
+    mask_text,
+    split_fused_rows,
+    cut_last_turn,
+    merge_fragments,
     drop_exact_duplicates,
     drop_near_duplicates,
     select_where,

@@ -26,6 +26,7 @@ EXTRAS = {
     "dedup": "near-duplicates (MinHash)",
     "endpoint": "answers from an OpenAI-compatible server",
     "measure": "languages of texts, tokens of a tokenizer",
+    "privacy": "mojibake and HTML mended, masked values that can be put back",
     "report": "report.html with plots",
     "train": "SFT and DPO (TRL)",
     "vllm": "sampling with vLLM on the CPU",

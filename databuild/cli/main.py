@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from databuild.cli import explaining, looking, overview, planning, profiling, running, starting
+from databuild.cli import (
+    explaining,
+    looking,
+    overview,
+    planning,
+    profiling,
+    running,
+    starting,
+    unmasking,
+)
 from databuild.cli.application import app
 
 __all__ = [
-    "app", "explaining", "looking", "overview", "planning", "profiling", "running", "starting",
-]  # fmt: skip
+    "app",
+    "explaining",
+    "looking",
+    "overview",
+    "planning",
+    "profiling",
+    "running",
+    "starting",
+    "unmasking",
+]
 
 if __name__ == "__main__":
     app(prog_name="databuild")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-FENCE = "```"
 _BLANK = r"[\p{Zs}\t]"
 
 

@@ -77,6 +77,30 @@ def texts() -> pl.DataFrame:
     )
 
 
+def personal() -> pl.DataFrame:
+    """Texts with invented personal data, some of it twice, and false friends."""
+    found = [
+        "Mail ann@post.org or bo@post.org, and ann@post.org again.",
+        "电话13812345678，密码是kQ7xT4vB8n。",
+        "polars 2.1.0.4 on 192.168.0.1, sales@example.com [EMAIL]",
+        "🙂 81.2.69.142\n```\nkey = 'AKIAZ7QK4MPL2XW9RT3B'\n```",
+    ]
+    return texts().with_columns(
+        prompt=pl.Series("prompt", [*found, *TEXTS[4:]], dtype=pl.String), response="prompt"
+    )
+
+
+def marked_up() -> pl.DataFrame:
+    """Texts with HTML, with labels of several questions, and with what only looks like it."""
+    found = [
+        "<p>Sun &amp; rain<ul><li>a<li>b</ul>",
+        "Q: Why?\nA: So.\nQ: How?\nA: So too.",
+        "a<b and c>d `<b>`\nQ: open",
+        "&lt;p&gt;x&lt;/p&gt;",
+    ]
+    return texts().with_columns(prompt=pl.Series([*found, *TEXTS[4:]], dtype=pl.String))
+
+
 def answers() -> pl.DataFrame:
     """Answers to three prompts: good, bad, equal, empty, cut, one without an answer, one
     impossible."""
@@ -130,6 +154,12 @@ def _files(folder: Path) -> Example:
     lines += [b"", b"{broken", b"[1]", b'{"prompt": "\xff"}', b'{"prompt": 7}', b'{"n": 1, "n": 2}']
     path.write_bytes(b"\n".join(lines))
     return Example({}, {"path": path.name, "key": "n"}, files=(path,))
+
+
+def _rules(folder: Path) -> Example:
+    path = folder / "rules.csv"
+    path.write_text("id,severity,kind,text\nsky,low,term,rainbow\nsky,low,term,彩虹\n", "utf-8")
+    return Example({"rows": texts()}, {"lists": path.name, "starter": True}, {"files": (path,)})
 
 
 def _example(
@@ -244,8 +274,18 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "measure.reasoning": _example(answers, {"opens": "tomatoes", "closes": "sun"}),
     "measure.pair": _example(_pairs, {"prompt": "prompt"}),
     "measure.turns": _example(_conversations),
+    "measure.pii": _example(personal),
+    "measure.rules": _rules,
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),
+    "fix.mojibake": _example(texts),
+    "fix.html": _example(marked_up),
+    "fix.split_fused": _example(marked_up),
+    "fix.cut_last_turn": _example(answers),
+    "fix.merge_fragments": _example(
+        texts, {"by": "topic", "order": "quality", "column": "prompt", "keep": ["split"]}
+    ),
+    "fix.mask": _example(personal, {"columns": ["prompt", "response"]}, seed=7),
     "dedup.exact": _example(texts, {"prefer": "quality"}),
     "dedup.minhash": _example(texts, {"prefer": "quality"}),
     "sample.where": _example(texts, {"keep": "quality > 0.2 and len(prompt) > 3"}),
