@@ -94,7 +94,8 @@ def _read(table: str, recipe: str | None, runs: Path) -> pl.DataFrame:
         from databuild.cli import rows
 
         found = rows.open_step(runs, asking.recipe_name(runs, recipe), table)
-        return rows.first_rows(found, found.manifest.rows.rows_out + 1, None)[0]
+        counts = found.manifest.rows
+        return rows.first_rows(found, counts.rows_in + counts.rows_out + 1, None)[0]
     try:
         return pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_ndjson(path)
     except (OSError, pl.exceptions.PolarsError) as error:

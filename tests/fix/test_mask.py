@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from databuild import api
 from databuild.errors import SchemaError, StepError
 from databuild.fix.mask import MAPPING, MaskConfig, mask_text
 from databuild.fix.unmask import unmask_rows
@@ -165,3 +166,34 @@ def test_real_sentences_are_clean_after_masking_and_whole_again_after_unmasking(
     assert measure_pii(again, PiiConfig())["prompt_pii_count"].sum() == 0
     assert made[MAPPING].is_not_null().sum() > 100
     assert unmask_rows(again, Seal(SECRET))["prompt"].to_list() == texts
+
+
+PLUGIN = '''
+import polars as pl
+from databuild import StepConfig, step
+
+
+class NamesConfig(StepConfig):
+    """Options."""
+
+
+@step("own.names", kind="measure", sees="row", version=1, reads=("prompt",), adds=("prompt_names",))
+def find_names(rows: pl.DataFrame, config: NamesConfig) -> pl.DataFrame:
+    """A stand-in for a model that recognises names."""
+    spans = [[{"type": "person", "start": t.find("Lee"), "end": t.find("Lee") + 3}] if "Lee" in t else [] for t in rows["prompt"]]
+    kind = pl.List(pl.Struct({"type": pl.String, "start": pl.Int64, "end": pl.Int64}))
+    return rows.select("row_id", prompt_names=pl.Series(spans, dtype=kind))
+'''
+
+
+def test_a_recogniser_of_ones_own_is_a_plugin_before_the_mask(tmp_path):
+    (tmp_path / "own.py").write_text(PLUGIN, "utf-8")
+    (tmp_path / "a.jsonl").write_text('{"prompt": "Mr Lee, lee@post.org"}\n{"prompt": "no one"}\n')
+    (tmp_path / "r.yaml").write_text(
+        "name: own\nplugins: [own.py]\nsteps:\n  raw: {use: ingest.files, path: a.jsonl}\n"
+        "  names: {use: own.names, from: raw}\n"
+        "  masked: {use: fix.mask, from: names, spans: prompt_names}\n"
+    )
+    api.run(tmp_path / "r.yaml", runs=tmp_path / "runs")
+    (part,) = (tmp_path / "runs" / "own").glob("masked-*/part-*.parquet")
+    assert sorted(pl.read_parquet(part)["prompt"]) == ["Mr [PERSON], [EMAIL]", "no one"]
