@@ -21,9 +21,11 @@ from databuild.measure.basics import measure_basics
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
 from databuild.reward.verify import measure_obedience
+from databuild.sample.curriculum import select_bands
 from databuild.sample.mix import mix_rows
 from databuild.sample.parts import select_parts
 from databuild.sample.split import split_rows
+from databuild.sample.stratify import stratify_rows
 from databuild.sample.where import select_where
 from databuild.train.dpo import train_dpo
 from databuild.train.sft import train_sft
@@ -42,6 +44,8 @@ STEPS: tuple[Step, ...] = (
     select_where,
     select_parts,
     split_rows,
+    stratify_rows,
+    select_bands,
     mix_rows,
     sample_answers,
     measure_obedience,

@@ -151,6 +151,24 @@ def _pairs() -> pl.DataFrame:
     )
 
 
+def _mixture(_folder: Path) -> Example:
+    """Three sources, one under a free name, with repeats, duplicates and a shortfall."""
+    tables = {
+        "rows": texts().select("row_id", "prompt", "quality"),
+        "others": unscored().select("row_id", "prompt", "response", quality=pl.lit(0.5)),
+        "web": texts().select("prompt", "quality", row_id=pl.concat_str(pl.lit("w"), "row_id")),
+    }
+    options = {
+        "weights": {"rows": 0.5, "others": 0.4, "web": 0.1},
+        "epochs": {"rows": 2.5},
+        "total": 40,
+        "unique": ["prompt"],
+        "priority": ["web"],
+        "prefer": "quality",
+    }
+    return Example(tables, options, {"seed": 7})
+
+
 def _exam(start: float) -> pl.DataFrame:
     """What a model answered on dev: a score per prompt, one null, one NaN, one prompt twice."""
     return pl.DataFrame(
@@ -217,12 +235,13 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "sample.split": _example(
         texts, {"parts": {"train": 0.5, "dev": 0.25}, "stratify": "topic"}, seed=7
     ),
-    "sample.mix": lambda _: Example(
-        {
-            "rows": texts().select("row_id", "prompt"),
-            "others": unscored().select("row_id", "response"),
-        }
+    "sample.stratify": _example(
+        texts,
+        {"by": ["topic", "quality"], "bins": {"quality": 2}, "total": 6, "balance": "sqrt"},
+        seed=7,
     ),
+    "sample.curriculum": _example(texts, {"by": "quality", "bands": 2}, seed=7),
+    "sample.mix": _mixture,
     "generate.respond": _example(
         texts,
         {"model": "start", "k": 3, "max_tokens": 20},

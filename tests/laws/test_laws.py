@@ -42,12 +42,15 @@ class Case:
         self.example: Example = EXAMPLES[name](folder)
         self.config: StepConfig = self.step.config.model_validate(dict(self.example.options))
         self.tables = [_as_stored(table) for table in self.example.tables.values()]
-        assert tuple(self.example.tables) == self.step.inputs, "the example gives every input"
+        self.slots = tuple(self.example.tables)
+        assert self.slots == self.step.slots(self.slots), "the example gives every input in order"
 
     def run(self, tables: list[pl.DataFrame] | None = None) -> Batch:
         """Run as the engine does: with the columns that the step declares, and no others."""
         given = self.tables if tables is None else tables
-        return run_batch(self.step, self.config, self._seen(given), self._resources())
+        others = self.slots[len(self.step.inputs) :]
+        seen = self._seen(given)
+        return run_batch(self.step, self.config, seen, self._resources(), others=others)
 
     def deliver(self, out: Path, tables: list[pl.DataFrame] | None = None) -> dict[str, Any]:
         given = self._seen(self.tables if tables is None else tables)
@@ -58,10 +61,13 @@ class Case:
         return facts
 
     def _seen(self, tables: list[pl.DataFrame]) -> list[pl.DataFrame]:
-        wanted = (*self.step.columns_read(self.config), *self.step.grouped_by(self.config))
-        if self.step.carries or "*" in wanted:
+        if self.step.carries:
             return tables
-        return [table.select(list(dict.fromkeys(["row_id", *wanted]))) for table in tables]
+        return [self._needed(table, slot) for table, slot in zip(tables, self.slots, strict=True)]
+
+    def _needed(self, table: pl.DataFrame, slot: str) -> pl.DataFrame:
+        read, by = self.step.columns_read(self.config, slot), self.step.grouped_by(self.config)
+        return table if "*" in read else table.select(list(dict.fromkeys(["row_id", *read, *by])))
 
     def _resources(self) -> dict[str, Any]:
         return {name: self.example.resources[name] for name in self.step.needs}
