@@ -22,6 +22,7 @@ from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
 from databuild.reward.verify import measure_obedience
 from databuild.sample.curriculum import select_bands
+from databuild.sample.diverse import select_diverse
 from databuild.sample.mix import mix_rows
 from databuild.sample.parts import select_parts
 from databuild.sample.split import split_rows
@@ -46,6 +47,7 @@ STEPS: tuple[Step, ...] = (
     split_rows,
     stratify_rows,
     select_bands,
+    select_diverse,
     mix_rows,
     sample_answers,
     measure_obedience,

@@ -241,6 +241,9 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         seed=7,
     ),
     "sample.curriculum": _example(texts, {"by": "quality", "bands": 2}, seed=7),
+    "sample.diverse": _example(
+        texts, {"take": 0.5, "text": ["prompt", "topic"], "prefer": "quality"}, seed=7
+    ),
     "sample.mix": _mixture,
     "generate.respond": _example(
         texts,

@@ -1,0 +1,91 @@
+"""Choose rows whose n-grams are the least alike: greedy coverage with lazy evaluation."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from databuild.sample.centres import Chosen
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from databuild.text.grams import Grams
+
+    Floats = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+
+
+def choose_covering(grams: Grams, take: int, weights_N: Floats, length_power: float) -> Chosen:
+    """Choose `take` rows greedily; see `sample.diverse` for what a row is worth.
+
+    Args:
+        grams: The n-grams of N rows, in the order that decides between rows of equal worth.
+        take: How many; fewer where fewer have a gram.
+        weights_N: Multiplies what a row is worth.
+        length_power: The power of its number of grams by which its worth is divided.
+
+    Example:
+        >>> from databuild.text.grams import number_grams
+        >>> grams = number_grams(pl.DataFrame({"t": ["a b", "a b c", "x y"]}), ["t"], 1)
+        >>> choose_covering(grams, 2, np.ones(3), 1.0).is_kept_N.tolist()
+        [True, False, True]
+    """
+    is_known_N = grams.lengths > 0
+    scale_N = weights_N / np.maximum(grams.lengths, 1) ** length_power
+    order = _choose(grams, min(take, int(is_known_N.sum())), scale_N, is_known_N)
+    is_kept_N = np.zeros(len(is_known_N), dtype=bool)
+    is_kept_N[order] = True
+    is_covered_G = _covered(grams, is_kept_N)
+    drawn = np.flatnonzero(is_known_N)[: len(order)]
+    is_drawn_N = np.zeros(len(is_known_N), dtype=bool)
+    is_drawn_N[drawn] = True
+    new_N = np.add.reduceat(
+        np.append(~is_covered_G[grams.ids], [False]).astype(np.float64), grams.starts[:-1]
+    ) if len(is_known_N) else np.zeros(0)  # fmt: skip
+    ratio = pl.Series("new_ratio", new_N / np.maximum(grams.lengths, 1)).round(4)
+    n_grams = max(grams.n_grams, 1)
+    return Chosen(
+        is_kept_N,
+        is_known_N,
+        ratio.to_frame().select(pl.struct("new_ratio").struct.json_encode()).to_series(),
+        {
+            "n_grams": grams.n_grams,
+            "covered_ratio": round(float(is_covered_G.sum()) / n_grams, 4),
+            "drawn_covered_ratio": round(float(_covered(grams, is_drawn_N).sum()) / n_grams, 4),
+        },
+    )
+
+
+def _choose(grams: Grams, take: int, scale_N: Floats, is_known_N: Flags) -> list[int]:
+    """The rows in the order in which they are chosen.
+
+    A row's worth can only fall, so what was computed earlier is an upper bound: a row whose worth,
+    computed again, still stands before all bounds is the best. The choice is that of trying all.
+    """
+    worth_G = np.ones(grams.n_grams)
+    first_N = grams.lengths * scale_N
+    waiting = [(-float(first_N[row]), int(row)) for row in np.flatnonzero(is_known_N)]
+    heapq.heapify(waiting)
+    chosen: list[int] = []
+    while len(chosen) < take:
+        row = heapq.heappop(waiting)[1]
+        while True:
+            own = grams.of(row)
+            worth = float(worth_G[own].sum() * scale_N[row])
+            best = heapq.heappushpop(waiting, (-worth, row))
+            if best[1] == row:
+                break
+            row = best[1]
+        worth_G[own] *= 0.5
+        chosen.append(row)
+    return chosen
+
+
+def _covered(grams: Grams, is_kept_N: Flags) -> Flags:
+    is_covered_G = np.zeros(grams.n_grams, dtype=bool)
+    is_covered_G[grams.ids[np.repeat(is_kept_N, grams.lengths)]] = True
+    return is_covered_G
