@@ -18,6 +18,8 @@ from databuild.flywheel.promote import promote_if_better
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
 from databuild.measure.basics import measure_basics
+from databuild.measure.frequency import measure_frequency
+from databuild.measure.leak import measure_leaks
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
 from databuild.reward.verify import measure_obedience
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 STEPS: tuple[Step, ...] = (
     read_files,
     measure_basics,
+    measure_frequency,
+    measure_leaks,
     normalize_text,
     edit_answers,
     drop_exact_duplicates,

@@ -48,6 +48,10 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), _ONE_OR_SEVERAL]
 """One name, or several."""
 Columns = Annotated[tuple[Column, ...], BeforeValidator(_as_tuple), _ONE_OR_SEVERAL]
 """One column, or several."""
+FirstColumns = Annotated[tuple[FirstColumn, ...], BeforeValidator(_as_tuple), _ONE_OR_SEVERAL]
+"""One column, or several, that only the primary input must have."""
+OtherColumns = Annotated[tuple[OtherColumn, ...], BeforeValidator(_as_tuple), _ONE_OR_SEVERAL]
+"""One column, or several, that every input but the primary one must have."""
 
 
 class StepConfig(BaseModel):

@@ -226,6 +226,15 @@ def _judge(slot: str, table: Callable[[float], pl.DataFrame], **options: Any) ->
 EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "ingest.files": _files,
     "measure.basics": _example(texts),
+    "measure.frequency": _example(texts),
+    "measure.leak": lambda _: Example(
+        {
+            "rows": texts(),
+            "against": texts().filter(pl.col("split") == "dev").drop("quality"),
+            "exam": pl.DataFrame({"row_id": ["x", "y"], "prompt": [" 🌈🌈🌈 ", ""]}),
+        },
+        {"columns": ["prompt", "topic"], "in_columns": "prompt"},
+    ),
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),
     "dedup.exact": _example(texts, {"prefer": "quality"}),
