@@ -18,6 +18,7 @@ from databuild.flywheel.promote import promote_if_better
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
 from databuild.measure.basics import measure_basics
+from databuild.measure.embedding import measure_embedding
 from databuild.measure.frequency import measure_frequency
 from databuild.measure.leak import measure_leaks
 from databuild.pairs.best import select_best_answers
@@ -42,6 +43,7 @@ STEPS: tuple[Step, ...] = (
     measure_basics,
     measure_frequency,
     measure_leaks,
+    measure_embedding,
     normalize_text,
     edit_answers,
     drop_exact_duplicates,

@@ -201,13 +201,14 @@ def _run_rows(task: Task) -> Iterator[Part]:
         for i in range(view.n_parts)
         if i not in done
     ]
-    alone = bool({"generator", "progress"} & set(task.step.needs))
-    if not alone:
+    alone = bool({"generator", "reader", "embedder", "progress"} & set(task.step.needs))
+    tells = bool({"generator", "progress"} & set(task.step.needs))
+    if not tells:
         task.progress.total(view.n_parts, "shards")
     fresh = run_jobs(run_shard, waiting, 1 if alone else _workers(task, waiting), task.node.name)
     for index in range(view.n_parts):
         part = done[index] if index in done else next(fresh)
-        if not alone:
+        if not tells:
             task.progress.tick(1, f"{part.counts.rows_out:,} rows")
         yield part
 

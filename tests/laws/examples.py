@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from databuild.engine.resources import Silence
+from databuild.models.embedder import HashedNgrams
 from databuild.models.fake import FakeGenerator, FakeOptions
 from databuild.models.fake_training import read_as_fake, save_fake
 
@@ -235,6 +236,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         },
         {"columns": ["prompt", "topic"], "in_columns": "prompt"},
     ),
+    "measure.embedding": _example(texts, {"model": "start"}, embedder=HashedNgrams().embed),
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),
     "dedup.exact": _example(texts, {"prefer": "quality"}),
