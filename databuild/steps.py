@@ -18,6 +18,7 @@ from databuild.flywheel.promote import promote_if_better
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
 from databuild.measure.basics import measure_basics
+from databuild.measure.difficulty import measure_difficulty
 from databuild.measure.embedding import measure_embedding
 from databuild.measure.frequency import measure_frequency
 from databuild.measure.leak import measure_leaks
@@ -44,6 +45,7 @@ STEPS: tuple[Step, ...] = (
     measure_frequency,
     measure_leaks,
     measure_embedding,
+    measure_difficulty,
     normalize_text,
     edit_answers,
     drop_exact_duplicates,

@@ -68,7 +68,8 @@ class HashedNgrams:
         pieces = [self._count(texts[i : i + _CHUNK]) for i in range(0, len(texts), _CHUNK)]
         counts_ND = np.concatenate([np.zeros((0, self.dimensions)), *pieces])
         lengths_N = np.linalg.norm(counts_ND, axis=1, keepdims=True)
-        return (counts_ND / np.maximum(lengths_N, 1.0)).astype(np.float32)
+        vectors_ND: Vectors = (counts_ND / np.maximum(lengths_N, 1.0)).astype(np.float32)
+        return vectors_ND
 
     def close(self) -> None:
         """There is nothing to give back."""
@@ -166,16 +167,20 @@ def open_embedder(folder: Path, *, log: Path, where: str = "model") -> Embedder:
     except (OSError, ValueError) as error:
         what = f"{folder} has no config.json that can be read: {error}"
         raise ServiceError(where, what, fix="name a model folder") from error
-    if config.get("model_type") == "model2vec":
+    if config.get("model_type") == "model2vec" or _says_static(folder / "modules.json"):
         return StaticEmbedder(folder, where=where)
     from databuild.models.encoder import Encoder
 
     return Encoder(folder, log=log, where=where)
 
 
+def _says_static(modules: Path) -> bool:
+    """Whether a sentence-transformers list of modules names the static one."""
+    return modules.is_file() and "StaticEmbedding" in modules.read_text("utf-8")
+
+
 def _unknown_token(tokenizer: Any) -> int | None:
     model = json.loads(tokenizer.to_str())["model"]
-    if model.get("unk_token") is not None:
-        found: int | None = tokenizer.token_to_id(model["unk_token"])
-        return found
-    return model.get("unk_id")
+    named = model.get("unk_token")
+    found: int | None = model.get("unk_id") if named is None else tokenizer.token_to_id(named)
+    return found

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # What changes a model's answers beside its weights, so that it belongs to its identity.
 _BEARS_IDENTITY = ("dtype", "quantization")
 Options = TypeVar("Options", bound=BaseModel)
-Reader = Callable[[Sequence[str]], list[dict[str, Any]]]
+Reader = Callable[[Sequence[str | tuple[str, str]]], list[dict[str, Any]]]
 
 
 class LocalServices:

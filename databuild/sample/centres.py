@@ -71,7 +71,8 @@ def unit_vectors(column: pl.Series) -> tuple[Vectors, Flags]:
         piece_ND[~is_usable_N] = 0
         piece_ND /= np.where(is_usable_N, lengths_N, 1)[:, None] / SCALE
         np.rint(piece_ND, out=piece_ND)
-    return vectors_ND, vectors_ND.any(axis=1) if width else np.zeros(len(lists), dtype=bool)
+    is_known_N: Flags = np.asarray(vectors_ND.any(axis=1), dtype=np.bool_)
+    return vectors_ND, is_known_N
 
 
 def choose_centres(

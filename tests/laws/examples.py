@@ -192,7 +192,7 @@ def _texts_read(nats: float) -> pl.DataFrame:
     )
 
 
-def _read(texts: Sequence[str]) -> list[dict[str, Any]]:
+def _read(texts: Sequence[str | tuple[str, str]]) -> list[dict[str, Any]]:
     options = FakeOptions()
     return [read_as_fake(options, text) if text else {"error": "no token"} for text in texts]
 
@@ -237,6 +237,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         {"columns": ["prompt", "topic"], "in_columns": "prompt"},
     ),
     "measure.embedding": _example(texts, {"model": "start"}, embedder=HashedNgrams().embed),
+    "measure.difficulty": _example(unscored, {"model": "start"}, reader=_read),
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),
     "dedup.exact": _example(texts, {"prefer": "quality"}),
