@@ -245,7 +245,14 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "sample.where": _example(texts, {"keep": "quality > 0.2 and len(prompt) > 3"}),
     "sample.parts": _example(texts, {"column": "split", "parts": ["train", "dev"]}),
     "sample.split": _example(
-        texts, {"parts": {"train": 0.5, "dev": 0.25}, "stratify": "topic"}, seed=7
+        texts,
+        {
+            "parts": {"train": 0.5, "dev": 0.25},
+            "stratify": "topic",
+            "together": "split",
+            "no_leak": "prompt",
+        },
+        seed=7,
     ),
     "sample.stratify": _example(
         texts,
