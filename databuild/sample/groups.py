@@ -58,7 +58,7 @@ def name_units(rows: pl.DataFrame, keys: Sequence[str]) -> pl.Series:
 def _first_of_group(keys: Sequence[pl.Series]) -> Ints:
     """For every row the place of the first row of its group: labels spread until they rest."""
     n = len(keys[0])
-    label_N = np.arange(n)
+    label_N: Ints = np.arange(n, dtype=np.int64)
     linked = []
     for key in keys:
         place_K = np.flatnonzero(key.is_not_null().to_numpy())
