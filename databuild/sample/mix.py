@@ -142,6 +142,15 @@ def mix_rows(
     )
     not_drawn = taken.filter(pl.col("times") == 0).select("row_id", reason=pl.lit("not drawn"))
     dropped = pl.concat([not_drawn, duplicates]).unique("row_id", keep="first", maintain_order=True)
+    return Produced(
+        rows=made.select("mixed_from", "mixed_epoch", parent_ids=pl.concat_list("row_id")),
+        dropped=dropped.join(made, on="row_id", how="anti"),
+        facts=_facts(sources, wanted, got),
+    )
+
+
+def _facts(sources: list[Source], wanted: list[int], got: list[int]) -> dict[str, object]:
+    """What is reported of the sources."""
     told = [
         {
             "source": source.name, "rows": source.given,
@@ -149,11 +158,8 @@ def mix_rows(
         }
         for source, n, m in zip(sources, wanted, got, strict=True)
     ]  # fmt: skip
-    return Produced(
-        rows=made.select("mixed_from", "mixed_epoch", parent_ids=pl.concat_list("row_id")),
-        dropped=dropped.join(made, on="row_id", how="anti"),
-        facts={"sources": told, "shortfall": shortfall(zip(tables, wanted, got, strict=True))},
-    )
+    names = (source.name for source in sources)
+    return {"sources": told, "shortfall": shortfall(zip(names, wanted, got, strict=True))}
 
 
 def _without_duplicates(
