@@ -1,8 +1,7 @@
-"""Choose rows whose n-grams are the least alike: greedy coverage with lazy evaluation."""
+"""Choose rows whose n-grams are the least alike: greedy coverage."""
 
 from __future__ import annotations
 
-import heapq
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
+
+HALVINGS = 20
+"""A gram that so many chosen rows have is worth nothing more."""
 
 
 def choose_covering(grams: Grams, take: int, weights_N: Floats, length_power: float) -> Chosen:
@@ -63,26 +65,35 @@ def choose_covering(grams: Grams, take: int, weights_N: Floats, length_power: fl
 def _choose(grams: Grams, take: int, scale_N: Floats, is_known_N: Flags) -> list[int]:
     """The rows in the order in which they are chosen.
 
-    A row's worth can only fall, so what was computed earlier is an upper bound: a row whose worth,
-    computed again, still stands before all bounds is the best. The choice is that of trying all.
+    What every row is worth is kept up to date: a choice lowers the worth of its grams, and so of
+    the rows that have them, which an inverted index names. A gram is lowered `HALVINGS` times at
+    most, so all updates together cost no more than that many passes over the grams. All worths are
+    whole multiples of 2^-HALVINGS, which float64 adds and subtracts exactly.
     """
-    worth_G = np.ones(grams.n_grams)
-    first_N = grams.lengths * scale_N
-    waiting = [(-float(first_N[row]), int(row)) for row in np.flatnonzero(is_known_N)]
-    heapq.heapify(waiting)
+    by_gram = np.argsort(grams.ids, kind="stable")
+    row_of = np.repeat(np.arange(len(scale_N)), grams.lengths)[by_gram]
+    starts_G = np.searchsorted(grams.ids[by_gram], np.arange(grams.n_grams + 1))
+    worth_N = grams.lengths.astype(np.float64)
+    halved_G = np.zeros(grams.n_grams, dtype=np.int64)
+    open_N = np.where(is_known_N, worth_N * scale_N, -1.0)
     chosen: list[int] = []
-    while len(chosen) < take:
-        row = heapq.heappop(waiting)[1]
-        while True:
-            own = grams.of(row)
-            worth = float(worth_G[own].sum() * scale_N[row])
-            best = heapq.heappushpop(waiting, (-worth, row))
-            if best[1] == row:
-                break
-            row = best[1]
-        worth_G[own] *= 0.5
+    for _ in range(take):
+        row = int(np.argmax(open_N))
+        open_N[row] = -1.0
         chosen.append(row)
+        own = grams.of(row)
+        for gram in own[halved_G[own] < HALVINGS]:
+            having = row_of[starts_G[gram] : starts_G[gram + 1]]
+            worth_N[having] -= _worth(int(halved_G[gram])) - _worth(int(halved_G[gram]) + 1)
+            touched_R = having[open_N[having] >= 0]
+            open_N[touched_R] = worth_N[touched_R] * scale_N[touched_R]
+        halved_G[own] += 1
     return chosen
+
+
+def _worth(halved: int) -> float:
+    """What a gram is worth that so many chosen rows have."""
+    return 0.0 if halved >= HALVINGS else 0.5**halved
 
 
 def _covered(grams: Grams, is_kept_N: Flags) -> Flags:

@@ -48,10 +48,10 @@ class DiverseConfig(StepConfig):
 def select_diverse(rows: pl.DataFrame, config: DiverseConfig, *, seed: int) -> Reported:
     """Keep rows one by one, each time the one that adds most to those kept before.
 
-    With `text` (coverage, no model): an n-gram that c kept rows have is worth 2^-c, and a row is
-    worth the sum over its different n-grams, divided by their number to the power `length_power`,
-    times `weight`. The worth of a set is monotone and submodular, so that this greedy choice, with
-    lazy evaluation (Minoux 1978), reaches at least 1 - 1/e of the best where lengths do not count
+    With `text` (coverage, no model): an n-gram that c kept rows have is worth 2^-c (nothing from c
+    = 20 on), and a row is worth the sum over its different n-grams, divided by their number to the
+    power `length_power`, times `weight`. The worth of a set is monotone and submodular, so that
+    this greedy choice reaches at least 1 - 1/e of the best where lengths and weights do not count
     (Nemhauser et al. 1978); the scaling by length is that of Lin and Bilmes 2010, section 4.
 
     With `embedding` (k-centre greedy, Gonzalez 1985): the first row is the best by `prefer` or the
@@ -80,8 +80,8 @@ def select_diverse(rows: pl.DataFrame, config: DiverseConfig, *, seed: int) -> R
         SchemaError: The embeddings are no vectors of one length.
 
     Cost:
-        `text`: see `text.grams`, and about 6 microseconds for each time that a worth is computed
-        again. `embedding`: n * d * kept multiplications and 4 * n * d bytes.
+        `text`: see `text.grams`, and a pass over n numbers for each row that is kept.
+        `embedding`: n * d * kept multiplications and 4 * n * d bytes.
 
     Example:
         >>> prompts = ["name a red fruit", "name a big fruit", "sing a song", "name a red fruit!"]

@@ -134,12 +134,7 @@ def mix_rows(
     wanted = _wanted(sources, config)
     got = [min(n, source.can_give(config)) for source, n in zip(sources, wanted, strict=True)]
     taken = pl.concat([source.take(n) for source, n in zip(sources, got, strict=True)])
-    epochs = pl.int_ranges(1, pl.col("times") + 1, dtype=pl.Int32)
-    made = (
-        taken.filter(pl.col("times") > 0)
-        .select("row_id", "mixed_from", mixed_epoch=epochs)
-        .explode("mixed_epoch")
-    )
+    made = _repeated(taken)
     not_drawn = taken.filter(pl.col("times") == 0).select("row_id", reason=pl.lit("not drawn"))
     dropped = pl.concat([not_drawn, duplicates]).unique("row_id", keep="first", maintain_order=True)
     return Produced(
@@ -147,6 +142,13 @@ def mix_rows(
         dropped=dropped.join(made, on="row_id", how="anti"),
         facts=_facts(sources, wanted, got),
     )
+
+
+def _repeated(taken: pl.DataFrame) -> pl.DataFrame:
+    """One row for each time that a row is taken, numbered from 1."""
+    epochs = pl.int_ranges(1, pl.col("times") + 1, dtype=pl.Int32)
+    repeated = taken.filter(pl.col("times") > 0)
+    return repeated.select("row_id", "mixed_from", mixed_epoch=epochs).explode("mixed_epoch")
 
 
 def _facts(sources: list[Source], wanted: list[int], got: list[int]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ class Grams:
     ids: Ints
     n_grams: int
 
-    @property
+    @cached_property
     def lengths(self) -> Ints:
         """How many different grams each row has."""
         return np.diff(self.starts)

@@ -81,7 +81,7 @@ def test_a_weight_of_nothing_comes_last_and_the_best_of_equals_first():
     take=st.integers(0, 12),
     power=st.sampled_from([0.0, 0.5, 1.0]),
 )
-def test_the_lazy_choice_is_the_choice_of_trying_all(texts, take, power):
+def test_the_choice_is_that_of_trying_all(texts, take, power):
     grams = number_grams(pl.DataFrame({"t": texts}, schema={"t": pl.String}), ["t"], 1)
     worth, chosen = np.ones(grams.n_grams), []
     can = [row for row in range(len(texts)) if grams.lengths[row]]
