@@ -5,17 +5,28 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 import polars as pl
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from databuild.engine.step import DROPPED, Reported, shortfall, step
 from databuild.recipe.options import Column, Columns, StepConfig
-from databuild.sample.cells import Bins, name_cells
+from databuild.sample.cells import NULL, Bins, name_cells
 from databuild.sample.drawing import in_drawn_order
 from databuild.text.apportion import apportion_within
 
 _EXPONENTS = {"proportional": 1.0, "sqrt": 0.5, "equal": 0.0}
 _CELLS_TOLD = 1000
 EVERY_OTHER = "*"
+
+
+def _named_by_text(quotas: object) -> object:
+    """YAML reads the cells 1, true and null as such; their names are texts."""
+    if not isinstance(quotas, dict):
+        return quotas
+    plain = {True: "true", False: "false", None: NULL}
+    return {
+        plain[cell] if cell is None or isinstance(cell, bool) else str(cell): n
+        for cell, n in quotas.items()
+    }
 
 
 class StratifyConfig(StepConfig):
@@ -34,9 +45,10 @@ class StratifyConfig(StepConfig):
     )
     """Which share a cell of n rows gets: in proportion to n^1, n^0.5, n^0, or to n to this power
     (a temperature T is the power 1/T)."""
-    quotas: dict[str, Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0)]] = Field(
-        default_factory=dict
-    )
+    quotas: Annotated[
+        dict[str, Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0)]],
+        BeforeValidator(_named_by_text),
+    ] = Field(default_factory=dict)
     """In place of `balance`: cell -> how many rows (whole numbers, and no `total`), or its weight
     in `total` (`0.5`; weights need not add up to 1). `*` stands for every other cell; without it
     they get nothing."""

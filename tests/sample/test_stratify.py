@@ -119,6 +119,22 @@ def test_the_best_of_a_cell_are_kept_with_prefer_and_others_drawn_by_seed():
     assert one != two
 
 
+def test_cells_of_numbers_and_truth_values_are_named_as_yaml_reads_them():
+    rows = pl.DataFrame(
+        {"row_id": list("abcd"), "level": [1, 1, 2, None], "ok": [True, False, None, True]}
+    )
+    assert got(stratify(rows, by="level", quotas={1: 1, 2: 1, None: 1})) == {
+        "1": 1,
+        "2": 1,
+        "null": 1,
+    }
+    assert got(stratify(rows, by="ok", quotas={True: 1, False: 1})) == {
+        "true": 1,
+        "false": 1,
+        "null": 0,
+    }
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
