@@ -27,7 +27,11 @@ from databuild.measure.answer import measure_answer
 from databuild.measure.arithmetic import measure_arithmetic
 from databuild.measure.basics import measure_basics
 from databuild.measure.characters import measure_characters
+from databuild.measure.difficulty import measure_difficulty
+from databuild.measure.embedding import measure_embedding
+from databuild.measure.frequency import measure_frequency
 from databuild.measure.language import measure_language
+from databuild.measure.leak import measure_leaks
 from databuild.measure.markup import measure_markup
 from databuild.measure.pair import measure_pair
 from databuild.measure.pii import measure_pii
@@ -39,9 +43,12 @@ from databuild.measure.turns import measure_turns
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
 from databuild.reward.verify import measure_obedience
+from databuild.sample.curriculum import select_bands
+from databuild.sample.diverse import select_diverse
 from databuild.sample.mix import mix_rows
 from databuild.sample.parts import select_parts
 from databuild.sample.split import split_rows
+from databuild.sample.stratify import stratify_rows
 from databuild.sample.where import select_where
 from databuild.train.dpo import train_dpo
 from databuild.train.sft import train_sft
@@ -65,6 +72,10 @@ STEPS: tuple[Step, ...] = (
     measure_turns,
     measure_pii,
     measure_rules,
+    measure_frequency,
+    measure_leaks,
+    measure_embedding,
+    measure_difficulty,
     normalize_text,
     edit_answers,
     mend_mojibake,
@@ -78,6 +89,9 @@ STEPS: tuple[Step, ...] = (
     select_where,
     select_parts,
     split_rows,
+    stratify_rows,
+    select_bands,
+    select_diverse,
     mix_rows,
     sample_answers,
     measure_obedience,

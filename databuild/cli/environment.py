@@ -31,6 +31,7 @@ EXTRAS = {
     "train": "SFT and DPO (TRL)",
     "vllm": "sampling with vLLM on the CPU",
     "vllm-gpu": "sampling with vLLM on a GPU",
+    "embed": "texts as vectors, with all-MiniLM-L6-v2",
     "demo": "SmolLM2-135M-Instruct, the quickstart's model",
 }
 """The extras of pyproject.toml and what each is for; a test holds the two together."""

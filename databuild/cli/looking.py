@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _TABLE_COLUMNS = 5
 _CELL_CHARS, _RECORD_CHARS = 60, 240
 _INTERNAL = ("content_id", "parent_ids")
+_FACT_ROWS = 20
 _METRIC_CHARS = 100
 
 StepName = Annotated[
@@ -69,10 +70,35 @@ def show(
     wanted = tuple(part.strip() for part in columns.split(",")) if columns else None
     table, total = rows.first_rows(found, n, wanted)
     if as_json:
-        telling.write_json({"step": step, "n_rows": total, "rows": table.to_dicts()})
+        facts = found.manifest.metrics
+        telling.write_json(
+            {"step": step, "n_rows": total, "rows": table.to_dicts(), "reported": facts}
+        )
         return
     told = f"{step}: {total:,} rows" + (f", {table.height} shown" if table.height < total else "")
-    telling.say(told + ".", *_pretty(table, wanted))
+    reported = _reported(found.manifest.metrics) if step == found.manifest.step else []
+    telling.say(told + ".", *_pretty(table, wanted), *reported)
+
+
+def _reported(facts: dict[str, Any]) -> list[RenderableType]:
+    """The facts that a step reported of its table: tables as such, the rest line by line."""
+    from rich.text import Text
+
+    pieces: list[RenderableType] = []
+    for name, value in facts.items():
+        is_table = isinstance(value, list) and value and isinstance(value[0], dict)
+        if is_table:
+            listed = telling.table(
+                *value[0], left=[k for k, v in value[0].items() if isinstance(v, str)]
+            )
+            for row in value[:_FACT_ROWS]:
+                listed.add_row(*(Text(telling.clipped(cell, _CELL_CHARS)) for cell in row.values()))
+            more = len(value) - _FACT_ROWS
+            pieces += ["", Text(name, "dim"), listed]
+            pieces += [Text(f"{more:,} more (see --json)", "dim")] if more > 0 else []
+        elif value not in ([], {}, None):
+            pieces += ["", Text(f"{name}: {telling.clipped(value, _METRIC_CHARS)}")]
+    return pieces
 
 
 def _pretty(table: pl.DataFrame, wanted: Sequence[str] | None) -> list[RenderableType]:

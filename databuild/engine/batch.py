@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from databuild.engine.laws import check_measure, check_produce, check_select
-from databuild.engine.step import DROPPED, Produced, Step
+from databuild.engine.step import DROPPED, Produced, Reported, Step
 from databuild.engine.store import Counts
 from databuild.errors import DatabuildError, LawError, StepError
 from databuild.schema.identity import content_ids, occurrences, row_ids
@@ -35,6 +35,8 @@ class Batch:
     failed: pl.DataFrame
     counts: Counts
     content: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What a step that sees the whole table reports besides."""
 
 
 def run_batch(
@@ -43,6 +45,7 @@ def run_batch(
     inputs: Sequence[pl.DataFrame | None],
     resources: Mapping[str, Any],
     split: Mapping[str, Any] | None = None,
+    others: Sequence[str] = (),
 ) -> Batch:
     """Call the step's function on its inputs (or, for a source, on a split) and check its laws.
 
@@ -52,21 +55,33 @@ def run_batch(
         inputs: One table per slot of the step, None for an optional one that is not given.
         resources: What it needs besides.
         split: For a source, in place of inputs.
+        others: The names of the last `inputs`, where the step takes inputs under any name.
 
     Raises:
         LawError: The step returned something that its kind forbids.
     """
     first = split if split is not None else inputs[0]
-    out = call(step, first, config, *inputs[1:], **resources)
+    own = len(inputs) - len(others)
+    named = dict(zip(others, inputs[own:], strict=True))
+    out = call(step, first, config, *inputs[1:own], **named, **resources)
     tables = [table for table in inputs if table is not None]
     if step.kind == "produce" and isinstance(out, Produced):
         return _produced(step, tables, out)
-    if step.kind == "measure" and isinstance(out, pl.DataFrame):
-        return _measured(step, config, tables[0], out)
-    if step.kind == "select" and isinstance(out, pl.DataFrame):
-        return _selected(step, config, tables[0], out)
+    facts = out.facts if isinstance(out, Reported) else {}
+    table = out.table if isinstance(out, Reported) else out
+    _check_facts(step, facts)
+    if step.kind == "measure" and isinstance(table, pl.DataFrame):
+        return replace(_measured(step, config, tables[0], table), facts=facts)
+    if step.kind == "select" and isinstance(table, pl.DataFrame):
+        return replace(_selected(step, config, tables[0], table), facts=facts)
     what = f"a {step.kind} step does not return {type(out).__name__}"
     raise LawError(step.name, what, fix="return Produced from a produce step, else a DataFrame")
+
+
+def _check_facts(step: Step, facts: Mapping[str, Any]) -> None:
+    if facts and step.sees != "table":
+        what = f"it reports facts, and sees only one {step.sees} at a time"
+        raise LawError(step.name, what, fix='declare sees="table", or return the table alone')
 
 
 def call(step: Step, *arguments: Any, **resources: Any) -> Any:
@@ -127,6 +142,7 @@ def _selected(step: Step, config: StepConfig, rows: pl.DataFrame, out: pl.DataFr
 
 def _produced(step: Step, inputs: Sequence[pl.DataFrame], out: Produced) -> Batch:
     check_produce(step, inputs, out)
+    _check_facts(step, out.facts)
     failed = out.failed if out.failed is not None else _nothing()
     dropped = out.dropped if out.dropped is not None else _nothing()
     rows = out.rows
@@ -147,7 +163,7 @@ def _produced(step: Step, inputs: Sequence[pl.DataFrame], out: Produced) -> Batc
     if "generator" in step.needs:
         counts.tokens_in = _sum(rows, "prompt_tokens")
         counts.tokens_out = _sum(rows, "completion_tokens")
-    return Batch(rows, dropped, failed, counts, tuple(own))
+    return Batch(rows, dropped, failed, counts, tuple(own), out.facts)
 
 
 def _carry(step: Step, rows: pl.DataFrame, inputs: Sequence[pl.DataFrame]) -> pl.DataFrame:

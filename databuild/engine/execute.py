@@ -124,7 +124,7 @@ def _check_columns(task: Task) -> None:
     step, config = task.step, task.node.config
     where = f"{task.node.where}, step {task.node.name}"
     for slot, view in task.views.items():
-        for column in (*step.columns_read(config), *step.grouped_by(config)):
+        for column in (*step.columns_read(config, slot), *step.grouped_by(config)):
             if column != "*" and column not in view.columns:
                 what = (
                     f"the input {slot!r} has no column {column!r}; {nearest(column, view.columns)}"
@@ -151,7 +151,7 @@ def _parts(task: Task, manifest: Manifest) -> Iterator[Part]:
         return _run_rows(task)
     if task.step.sees == "group" and task.step.kind == "produce":
         return _run_groups(task)
-    return _run_table(task)
+    return _run_table(task, manifest)
 
 
 def _run_source(task: Task, manifest: Manifest) -> Iterator[Part]:
@@ -203,29 +203,38 @@ def _run_rows(task: Task) -> Iterator[Part]:
         for i in range(view.n_parts)
         if i not in done
     ]
-    alone = bool({"generator", "progress"} & set(task.step.needs))
-    if not alone:
+    alone = bool({"generator", "reader", "embedder", "progress"} & set(task.step.needs))
+    tells = bool({"generator", "progress"} & set(task.step.needs))
+    if not tells:
         task.progress.total(view.n_parts, "shards")
     fresh = run_jobs(run_shard, waiting, 1 if alone else _workers(task, waiting), task.node.name)
     for index in range(view.n_parts):
         part = done[index] if index in done else next(fresh)
-        if not alone:
+        if not tells:
             task.progress.tick(1, f"{part.counts.rows_out:,} rows")
         yield part
 
 
-def _run_table(task: Task) -> Iterator[Part]:
+def _run_table(task: Task, manifest: Manifest) -> Iterator[Part]:
     """Run a step that sees everything at once; its result is cut into parts again."""
     step, config = task.step, task.node.config
-    columns = None if step.carries else step.columns_read(config)
-    columns = columns if step.sees == "table" else (*(columns or ()), *step.grouped_by(config))
-    views = (task.views.get(slot) for slot in step.inputs)
-    tables = [None if view is None else view.read(columns) for view in views]
-    batch = run_batch(step, config, tables, task.resources())
+    slots = step.slots(task.views)
+    tables = [_table(task, slot) for slot in slots]
+    others = slots[len(step.inputs) :]
+    batch = run_batch(step, config, tables, task.resources(), others=others)
+    manifest.metrics = dict(batch.facts)
     if step.kind == "produce":
         pieces = max(1, -(-batch.rows.height // task.settings.shard_rows))
         return (commit(task.folder, i, step, piece) for i, piece in enumerate(_cut(batch, pieces)))
     return _aligned(task, batch)
+
+
+def _table(task: Task, slot: str) -> pl.DataFrame | None:
+    """The rows of one input, with the columns that the step needs of it."""
+    step, config = task.step, task.node.config
+    columns = None if step.carries else step.columns_read(config, slot)
+    columns = columns if step.sees == "table" else (*(columns or ()), *step.grouped_by(config))
+    return task.views[slot].read(columns) if slot in task.views else None
 
 
 def _run_groups(task: Task) -> Iterator[Part]:

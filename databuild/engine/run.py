@@ -152,6 +152,11 @@ def summary(manifest: Manifest) -> str:
     for name, n in (("dropped", rows.dropped), ("failed", rows.failed)):
         if n:
             pieces.append(f"{n:,} {name}")
+    short = manifest.metrics.get("shortfall") or []
+    if short:
+        lacking = sum(one["wanted"] - one["got"] for one in short)
+        most = ", ".join(f"{one['of']} {one['got']:,} of {one['wanted']:,}" for one in short[:3])
+        pieces.append(f"{lacking:,} short ({most}{', …' if len(short) > 3 else ''})")
     if rows.tokens_out:
         pieces.append(f"{rows.tokens_out:,} tokens")
     return ", ".join(pieces)

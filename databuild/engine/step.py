@@ -10,10 +10,14 @@
 - *deliver*: `(rows, config, *, out, ...) -> dict` of facts; the files that leave lie in `out`.
   Either may return `rows_skipped`, a list of `{row_id, reason}`: rows that it could not use.
 
+A step that sees the whole table may also report facts about it: see `Reported` and
+`Produced.facts`.
+
 A step sees one `row` batch at a time, one `group` at a time, the whole `table`, or it is a
 `source`,
 which reads splits of files. The first parameter is the primary input; further DataFrame parameters
-are named inputs (`from: {rows: a, other: b}`), optional where they default to None. Keyword-only
+are named inputs (`from: {rows: a, other: b}`), optional where they default to None; `**others`
+takes any number of further ones, under names of the recipe's choice. Keyword-only
 parameters are resources, injected by name: see `RESOURCES`.
 
 Example:
@@ -52,6 +56,7 @@ RESOURCES: Mapping[str, str] = {
     "seed": "int: derived from the recipe's data seed and the step's name",
     "generator": "Asks the model that the option `model` names; every answer is journalled",
     "model": "Path: the Hugging Face folder of the model that the option `model` names",
+    "embedder": "Turns texts into vectors with the model that `model` names: float32, one row each",
     "reader": "Reads texts with the model that `model` names: log-likelihoods per text",
     "models": "the identities of all models that the options name, by option",
     "scratch": "Path: a folder that survives a kill until the step is complete",
@@ -71,12 +76,39 @@ class Produced:
     `rows` has `parent_ids: list[str]` and the step's columns; `failed` has `parent_ids`, `error`
     and
     optionally `retry: bool` (worth another try on the next run) and columns that help to find the
-    record; `dropped` has `row_id` and `reason`.
+    record; `dropped` has `row_id` and `reason`. `facts` as in `Reported`.
     """
 
     rows: pl.DataFrame
     failed: pl.DataFrame | None = None
     dropped: pl.DataFrame | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a measure or select step that sees the whole table returns when it reports facts too.
+
+    Facts are plain JSON and become the `metrics` of the manifest, where the command line, the
+    report page and the dataset card read them. One of them is understood by all three: `shortfall`,
+    a list of `{"of": <cell, source or part>, "wanted": <rows>, "got": <rows>}`, the largest gap
+    first, with those only that got fewer rows than were wanted.
+    """
+
+    table: pl.DataFrame
+    facts: Mapping[str, Any]
+
+
+def shortfall(asked: Iterable[tuple[str, int, int]]) -> list[dict[str, Any]]:
+    """The fact `shortfall` from (of, wanted, got): the largest gap first, then by name.
+
+    Example:
+        >>> shortfall([("a", 5, 5), ("b", 4, 3), ("c", 9, 1)])
+        [{'of': 'c', 'wanted': 9, 'got': 1}, {'of': 'b', 'wanted': 4, 'got': 3}]
+    """
+    short = [(name, wanted, got) for name, wanted, got in asked if got < wanted]
+    short.sort(key=lambda one: (one[2] - one[1], one[0]))
+    return [{"of": name, "wanted": wanted, "got": got} for name, wanted, got in short]
 
 
 @dataclass(frozen=True)
@@ -92,6 +124,8 @@ class Step:
     inputs: tuple[str, ...]
     optional: frozenset[str]
     needs: tuple[str, ...]
+    is_open: bool = False
+    """It takes further inputs under any name."""
     reads: Names = ()
     adds: Names | None = None
     parts: Names = ("kept",)
@@ -111,10 +145,20 @@ class Step:
         """A step travels to a worker as the place where it is defined."""
         return load_step, (self.module, self.run.__name__, self.plugin)
 
-    def columns_read(self, config: StepConfig) -> tuple[str, ...]:
-        """The columns that the step needs: those that it states and those that options name."""
+    def columns_read(self, config: StepConfig, slot: str | None = None) -> tuple[str, ...]:
+        """The columns that the step needs: those that it states and those that options name.
+
+        With the name of an input, those that it needs of this one.
+        """
+        of = ("all", "first") if slot in {None, *self.inputs[:1]} else ("all", "others")
         stated = _names(self.reads, config)
-        return tuple(dict.fromkeys([*stated, *(text for _, text in marked(config, "column"))]))
+        named = (text for _, text in marked(config, "column", of=of))
+        return tuple(dict.fromkeys([*stated, *named]))
+
+    def slots(self, given: Iterable[str]) -> tuple[str, ...]:
+        """The names of all inputs: the step's own in its order, then further ones by name."""
+        further = sorted(set(given) - set(self.inputs)) if self.is_open else []
+        return (*self.inputs, *further)
 
     def columns_added(self, config: StepConfig) -> tuple[str, ...] | None:
         """The columns that the step makes, or None when only the data can tell."""
@@ -164,6 +208,7 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
 
     def declare(function: Callable[..., Any]) -> Step:
         parameters = inspect.signature(function).parameters.values()
+        is_open = any(p.kind is p.VAR_KEYWORD for p in parameters)
         positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         needs = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         tables = [p for p in positional if p.name not in {"config", "split"}]
@@ -177,13 +222,19 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         return Step(
             name=name, kind=kind, sees=sees, version=version, run=function, config=_config_of(name,
             function), inputs=tuple(p.name for p in tables),
-            optional=frozenset(p.name for p in tables if p.default is not p.empty),
-            needs=needs, reads=reads, adds=adds, parts=parts, group=group, attributes=attributes,
-            carries=carries, splits=splits, peeks=peeks,
+            optional=frozenset(p.name for p in tables if _is_optional(p)),
+            needs=needs, is_open=is_open, reads=reads, adds=adds, parts=parts, group=group,
+            attributes=attributes, carries=carries, splits=splits, peeks=peeks,
             plugin=_plugin_of(function.__module__), module=function.__module__,
         )  # fmt: skip
 
     return declare
+
+
+def _is_optional(parameter: inspect.Parameter) -> bool:
+    """It defaults to something, or is annotated `... | None` (where `config` must follow it)."""
+    has_default = parameter.default is not parameter.empty
+    return has_default or str(parameter.annotation).endswith("| None")
 
 
 _PLUGIN_PREFIX = "databuild_plugin_"

@@ -53,7 +53,12 @@ def train_fake(options: FakeOptions, rows: int, seed: int, out: Path) -> dict[st
     return metrics
 
 
-def read_as_fake(options: FakeOptions, text: str) -> dict[str, Any]:
-    """Read a text as the fake model does: the more skill, the fewer nats per word."""
-    n_tokens = len(text.split())
-    return {"nll_sum": round(n_tokens * (4.0 - options.skill_ratio), 6), "n_tokens": n_tokens}
+def read_as_fake(options: FakeOptions, text: str | tuple[str, str]) -> dict[str, Any]:
+    """Read a text as the fake model does: the more skill, the fewer nats per word.
+
+    A word that stands in the context, where there is one, costs half.
+    """
+    context, text = ("", text) if isinstance(text, str) else text
+    words, known = text.split(), set(context.split())
+    cost = sum(0.5 if word in known else 1.0 for word in words)
+    return {"nll_sum": round(cost * (4.0 - options.skill_ratio), 6), "n_tokens": len(words)}

@@ -21,6 +21,9 @@ DECIDES = (
     "chat_template.jinja",
     "chat_template.json",
     "adapter_config.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
 )
 """Files of a Hugging Face folder, besides the weights, that decide what a model answers."""
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf", "*.safetensors.index.json")
@@ -29,7 +32,7 @@ WEIGHTS = ("*.safetensors", "*.bin", "*.gguf", "*.safetensors.index.json")
 def folder_identity(folder: Path) -> str:
     """Return `hf@` and the xxh3-128 of a model folder's weights, config, tokenizer and template.
 
-    The hash runs over each file's name and content hash, sorted by name; where the folder lies,
+    The hash runs over each file's path and content hash, sorted by name; where the folder lies,
     its times and its other files (optimizer states, cards, logs) do not count.
 
     Raises:
@@ -43,7 +46,7 @@ def folder_identity(folder: Path) -> str:
         raise ServiceError("model", what, fix="name a Hugging Face model folder")
     total = xxhash.xxh3_128()
     for path in sorted(files):
-        total.update(f"{path.name}\0{file_digest(path)}\n".encode())
+        total.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
     return f"hf@{total.hexdigest()}"
 
 

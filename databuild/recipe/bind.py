@@ -17,7 +17,7 @@ from databuild.recipe.options import StepConfig, marked
 from databuild.recipe.validate import likeliest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from databuild.recipe.load import Document
     from databuild.recipe.model import ModelSpec
@@ -47,8 +47,16 @@ class StepType(Protocol):
         """The names of its inputs, the primary one first."""
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """The resources that it needs."""
+
+    @property
     def optional(self) -> frozenset[str]:
         """The inputs that it can do without."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes further inputs under any name."""
 
     @property
     def carries(self) -> bool:
@@ -58,8 +66,11 @@ class StepType(Protocol):
     def peeks(self) -> Callable[..., tuple[str, ...] | None] | None:
         """How a source tells its columns from its files."""
 
-    def columns_read(self, config: StepConfig) -> tuple[str, ...]:
-        """The columns that it needs."""
+    def columns_read(self, config: StepConfig, slot: str | None = None) -> tuple[str, ...]:
+        """The columns that it needs, of one input or of the primary one."""
+
+    def slots(self, given: Iterable[str]) -> tuple[str, ...]:
+        """The names of all inputs, given further ones, in their order."""
 
     def columns_added(self, config: StepConfig) -> tuple[str, ...] | None:
         """The columns that it makes, None where only the data can tell."""
@@ -207,6 +218,7 @@ def _bind_one(
     kind = steps[step.use]
     config = _config(step, kind, document)
     inputs = _inputs(step, kind, done, steps, document)
+    _check_inputs_named(step, config, inputs, document)
     paths = _paths(step, config, document)
     columns = _columns(step, kind, config, inputs, paths, done, document)
     return Node(
@@ -253,22 +265,44 @@ def _inputs(
         what = f"step {step.origin!r} ({step.use}) reads files and takes no input"
         raise RecipeError(_at(document, step, "from"), what, fix="remove `from:`")
     named = {slot or kind.inputs[0]: reference for slot, reference in step.inputs.items()}
-    unknown = [slot for slot in named if slot not in kind.inputs]
+    slots = kind.slots(named)
+    unknown = [slot for slot in named if slot not in slots]
     if unknown:
         what = f"step {step.origin!r} ({step.use}) has no input {unknown[0]!r}"
         what = f"{what}; {nearest(unknown[0], kind.inputs)}"
         where = _at(document, step, "from", unknown[0])
         raise RecipeError(where, what, fix="correct the names under `from:`")
     missing = [slot for slot in kind.inputs if slot not in named and slot not in kind.optional]
-    if missing:
-        what = f"step {step.origin!r} ({step.use}) misses its input {missing[0]!r}"
+    if missing or (kind.inputs and not named):
+        what = f"step {step.origin!r} ({step.use}) misses its input {(missing or kind.inputs)[0]!r}"
         raise RecipeError(step.where, what, fix="add `from: <step>`")
+    if kind.is_open:
+        _check_slots(step, kind, named, document)
     refs = {}
-    for slot in (slot for slot in kind.inputs if slot in named):
+    for slot in (slot for slot in slots if slot in named):
         name, _, part = named[slot].partition(".")
         refs[slot] = Ref(name, part or None)
         _check_part(step, refs[slot], done[name], steps, _at(document, step, "from", slot))
     return refs
+
+
+def _check_slots(step: Asked, kind: StepType, named: Mapping[str, str], document: Document) -> None:
+    """Refuse a free name that is a parameter of the step already."""
+    taken = sorted((set(named) - set(kind.inputs)) & {*kind.needs, "config"})
+    if taken:
+        what = f"an input of step {step.origin!r} cannot be called {taken[0]!r}"
+        raise RecipeError(_at(document, step, "from", taken[0]), what, fix="give it another name")
+
+
+def _check_inputs_named(
+    step: Asked, config: StepConfig, inputs: Mapping[str, Ref], document: Document
+) -> None:
+    """Refuse an option that names an input which is not under `from:`."""
+    for option, name in marked(config, "input"):
+        if name not in inputs:
+            what = f"`{option}` of step {step.origin!r} names the input {name!r}"
+            what = f"{what}; {nearest(name, inputs)}"
+            raise RecipeError(_at(document, step, option), what, fix="name one under `from:`")
 
 
 def _check_part(
@@ -322,7 +356,7 @@ def _columns(
         return None if found is None else tuple(dict.fromkeys([*CARRIED, *found]))
     tables = {slot: _columns_of(ref, done[ref.step]) for slot, ref in inputs.items()}
     for slot, have in tables.items():
-        for column in kind.columns_read(config):
+        for column in kind.columns_read(config, slot):
             if have is not None and column != "*" and column not in have:
                 what = f"step {step.origin!r} ({step.use}) needs the column {column!r}, which its "
                 what = f"{what}input {slot!r} ({inputs[slot]}) lacks; {nearest(column, have)}"
@@ -332,7 +366,7 @@ def _columns(
                     what,
                     fix="correct the name, or add the column before",
                 )
-    first, added = tables[kind.inputs[0]], kind.columns_added(config)
+    first, added = next(iter(tables.values())), kind.columns_added(config)
     if added is None or first is None or None in tables.values():
         return None
     clash = sorted(set(added) & set(first)) if kind.kind == "measure" else []

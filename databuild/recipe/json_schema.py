@@ -38,12 +38,13 @@ def _step_schema(name: str, step: StepType, definitions: dict[str, Any]) -> dict
     definitions.update(config.pop("$defs", {}))
     options = config.get("properties", {})
     source: dict[str, Any] = {"type": "string"}
-    if len(step.inputs) > 1:
+    if len(step.inputs) > 1 or step.is_open:
         named = {slot: {"type": "string"} for slot in step.inputs}
+        others = {"type": "string"} if step.is_open else False
         source = {
             "anyOf": [
                 source,
-                {"type": "object", "properties": named, "additionalProperties": False},
+                {"type": "object", "properties": named, "additionalProperties": others},
             ]
         }
     own: dict[str, Any] = {"use": {"const": name}}

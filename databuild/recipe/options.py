@@ -1,13 +1,14 @@
 """What the options of a step may be: a frozen model, with marks on the values that name something.
 
 A mark tells the checker what an option points to, so that a typo is found before anything runs:
-`Column` names a column of the step's inputs, `ModelRef` a model, `Paths` files beside the recipe.
+`Column` names a column of the step's inputs, `ModelRef` a model, `Paths` files beside the recipe,
+`InputName` one of the step's inputs. The keys of a mapping may be marked like the items of a tuple.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mark:
-    """Says what the text of an option refers to: a `column`, a `model` or a file `path`."""
+    """Says what the text of an option refers to: a `column`, `model`, file `path` or `input`.
+
+    `of` says which inputs have a column: `all`, the `first`, or the `others`.
+    """
 
     refers_to: str
+    of: Literal["all", "first", "others"] = "all"
 
 
 def _as_tuple(value: object) -> object:
@@ -27,6 +32,12 @@ def _as_tuple(value: object) -> object:
 
 
 Column = Annotated[str, Mark("column")]
+FirstColumn = Annotated[str, Mark("column", of="first")]
+"""A column that only the primary input must have."""
+OtherColumn = Annotated[str, Mark("column", of="others")]
+"""A column that every input but the primary one must have."""
+InputName = Annotated[str, Mark("input")]
+"""The name of one of the step's inputs, as under `from:`."""
 ModelRef = Annotated[str, Mark("model")]
 _ONE_OR_SEVERAL = WithJsonSchema(
     {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
@@ -37,6 +48,10 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), _ONE_OR_SEVERAL]
 """One name, or several."""
 Columns = Annotated[tuple[Column, ...], BeforeValidator(_as_tuple), _ONE_OR_SEVERAL]
 """One column, or several."""
+FirstColumns = Annotated[tuple[FirstColumn, ...], BeforeValidator(_as_tuple), _ONE_OR_SEVERAL]
+"""One column, or several, that only the primary input must have."""
+OtherColumns = Annotated[tuple[OtherColumn, ...], BeforeValidator(_as_tuple), _ONE_OR_SEVERAL]
+"""One column, or several, that every input but the primary one must have."""
 
 
 class StepConfig(BaseModel):
@@ -45,14 +60,17 @@ class StepConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-def marked(config: StepConfig, refers_to: str) -> Iterator[tuple[str, str]]:
-    """Yield (option, text) for every option of `config` that carries the mark `refers_to`."""
+def marked(
+    config: StepConfig, refers_to: str, *, of: tuple[str, ...] = ("all", "first", "others")
+) -> Iterator[tuple[str, str]]:
+    """Yield (option, text) for every option of `config` with a mark `refers_to` for inputs `of`."""
     for option, field in type(config).model_fields.items():
         metadata = [*field.metadata, *_nested_marks(field.annotation)]
-        if not any(isinstance(mark, Mark) and mark.refers_to == refers_to for mark in metadata):
+        marks = [mark for mark in metadata if isinstance(mark, Mark)]
+        if not any(mark.refers_to == refers_to and mark.of in of for mark in marks):
             continue
         value = getattr(config, option, None)
-        for text in value if isinstance(value, tuple) else (value,):
+        for text in value if isinstance(value, tuple | dict) else (value,):
             if text is not None:
                 yield option, text
 

@@ -226,6 +226,8 @@ def _options(step: Finished) -> dict[str, Any]:
     facts = {"inputs": manifest.inputs, "seed": manifest.seed, "key": manifest.key}
     if manifest.model is not None:
         facts["model"] = manifest.model.identity
+    if manifest.kind in {"measure", "select", "produce"}:
+        facts["reported"] = manifest.metrics
     told = {**{k: v for k, v in facts.items() if v not in (None, {})}, "options": manifest.config}
     return {
         "name": step.name,

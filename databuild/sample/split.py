@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
-from xxhash import xxh3_64_intdigest
 
-from databuild.engine.step import DROPPED, step
-from databuild.recipe.options import Column, Columns, StepConfig
+from databuild.engine.step import DROPPED, Reported, shortfall, step
+from databuild.errors import LawError
+from databuild.recipe.options import Columns, StepConfig
+from databuild.sample.drawing import draws
+from databuild.sample.groups import deal_groups, name_units
 from databuild.text.apportion import apportion, largest_remainder
+from databuild.text.normal import compared
 
 
 class SplitConfig(StepConfig):
@@ -22,9 +25,12 @@ class SplitConfig(StepConfig):
     (whole numbers); one kind for all. What is left over is dropped."""
     stratify: Columns = ()
     """Give every combination of values of these columns its fair share of every part."""
-    together: Column | None = None
-    """Rows with the same value of this column stay in one part; null is a value of its own each
-    time."""
+    together: Columns = ()
+    """Rows with the same value of one of these columns stay in one part (a cluster, an author); a
+    null is a value of its own each time."""
+    no_leak: Columns = ()
+    """Rows whose values of one of these columns agree in their normal form (`text.normal`: prompts
+    that differ in case, width or white space) stay in one part, too."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -44,6 +50,12 @@ class SplitConfig(StepConfig):
         return self
 
     @property
+    def grouped(self) -> list[str]:
+        """The keys by which rows belong together."""
+        same = [f"same {column}" for column in self.together]
+        return same + [f"like {column}" for column in self.no_leak]
+
+    @property
     def counts(self) -> bool:
         """The parts are numbers of rows, not shares."""
         return all(isinstance(value, int) for value in self.parts.values())
@@ -53,84 +65,96 @@ class SplitConfig(StepConfig):
     "sample.split",
     kind="select",
     sees="table",
-    version=1,
+    version=2,
     parts=lambda config: tuple(config.parts),
 )
-def split_rows(rows: pl.DataFrame, config: SplitConfig, *, seed: int) -> pl.DataFrame:
+def split_rows(rows: pl.DataFrame, config: SplitConfig, *, seed: int) -> Reported:
     """Draw parts without replacement, as large as asked, fair within every stratum.
 
     Rows are drawn in the order of XXH3-64(seed, row_id), so neither the order of the input nor the
     machine matters. Part sizes follow from the shares by largest remainder; strata are divided
     among the parts by controlled rounding (`text.apportion`), so that both are exact. If the parts
-    ask for more rows than there are, they get rows in proportion. With `together`, groups are dealt
-    whole, the largest first, to the part of their stratum that lacks most: sizes are then only
-    near.
+    ask for more rows than there are, they get rows in proportion. With `together` or `no_leak`,
+    groups (`sample.groups`: rows linked by any of these columns, directly or through others) are
+    dealt whole; sizes are then only near. A group belongs to the stratum of its smallest row_id.
+
+    That no value of `together` and no normal form of `no_leak` lies in two kept parts is not only
+    aimed at: it is counted on the result, and the step fails if it were not so.
 
     Args:
-        rows: n rows with `row_id`, `config.stratify` and `config.together`.
+        rows: n rows with `row_id`, `config.stratify`, `config.together` and `config.no_leak`.
         config: See `SplitConfig`.
         seed: Another seed, another draw.
 
     Returns:
-        n rows with `row_id`, `part` and `reason` ("not drawn").
+        n rows with `row_id`, `part` and `reason` ("not drawn"). Facts: `leak_checked`, for each
+        column of `together` and `no_leak` the number of different `values` and how many of them lie
+        `in_two_parts` (0); `largest_group` in rows; `shortfall` by part.
+
+    Raises:
+        LawError: A value lies in two parts, which is a bug.
 
     Example:
         >>> rows = pl.DataFrame({"row_id": [str(n) for n in range(10)]})
         >>> config = SplitConfig(parts={"train": 0.8, "dev": 0.1})
-        >>> split_rows(rows, config, seed=7)["part"].value_counts().sort("part").rows()
+        >>> split_rows(rows, config, seed=7).table["part"].value_counts().sort("part").rows()
         [('dev', 1), ('dropped', 1), ('train', 8)]
     """
-    units = _units(rows, config, seed)
+    keyed = _keyed(rows, config)
+    units = _units(keyed, seed)
     names = [*config.parts, DROPPED]
     strata = units.partition_by("stratum", maintain_order=True)
     sizes = [int(stratum["size"].sum()) for stratum in strata]
-    counts_SP = apportion(sizes, _part_sizes(rows.height, config))
-    deal = _deal_rows if config.together is None else _deal_groups
-    dealt = [
-        (unit, names[part])
-        for stratum, wanted_P in zip(strata, counts_SP, strict=True)
-        for unit, part in deal(stratum, wanted_P)
-    ]
+    part_sizes = _part_sizes(rows.height, config)
+    counts_SP = apportion(sizes, part_sizes)
+    deal = deal_groups if config.grouped else _deal_rows
+    dealt = [(unit, names[part]) for unit, part in deal(strata, counts_SP)]
     part_of = pl.DataFrame(dealt, schema={"unit": pl.String, "part": pl.String}, orient="row")
-    return (
-        rows.select("row_id", unit=_unit(config))
-        .join(part_of, on="unit", how="left", maintain_order="left")
-        .select(
-            "row_id",
-            "part",
-            reason=pl.when(pl.col("part") == DROPPED).then(pl.lit("not drawn")),
-        )
+    parted = keyed.join(part_of, on="unit", how="left", maintain_order="left")
+    verdicts = parted.select(
+        "row_id", "part", reason=pl.when(pl.col("part") == DROPPED).then(pl.lit("not drawn"))
     )
+    wanted = list(config.parts.values()) if config.counts else part_sizes
+    got = [parted.filter(pl.col("part") == name).height for name in config.parts]
+    asked = [(name, int(n), m) for name, n, m in zip(config.parts, wanted, got, strict=False)]
+    facts: dict[str, Any] = {"leak_checked": _prove(parted, config), "shortfall": shortfall(asked)}
+    if config.grouped:
+        facts["largest_group"] = max(units["size"].to_list(), default=0)
+    return Reported(verdicts, facts)
 
 
-def _unit(config: SplitConfig) -> pl.Expr:
-    """What is dealt whole: the row, or all rows with one value of `together`."""
-    alone = pl.concat_str(pl.lit("row:"), "row_id")
-    if config.together is None:
-        return alone
-    return pl.coalesce(
-        pl.concat_str(pl.lit("value:"), pl.col(config.together).cast(pl.String)), alone
-    )
-
-
-def _units(rows: pl.DataFrame, config: SplitConfig, seed: int) -> pl.DataFrame:
-    """Every `unit`, its `size`, and its `stratum` (of its smallest row_id), in the drawn order."""
+def _keyed(rows: pl.DataFrame, config: SplitConfig) -> pl.DataFrame:
+    """Rows with the texts by which they belong together, their `unit` and their `stratum`."""
+    exact = [pl.col(column).cast(pl.String).alias(f"same {column}") for column in config.together]
+    alike = [compared(rows, column).alias(f"like {column}") for column in config.no_leak]
     stratum = pl.struct(config.stratify).struct.json_encode() if config.stratify else pl.lit("")
+    keyed = rows.select("row_id", *exact, *alike, stratum=stratum)
+    return keyed.with_columns(name_units(keyed, config.grouped))
+
+
+def _units(keyed: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Every `unit`, its `size`, and its `stratum` (of its smallest row_id), in the drawn order."""
     units = (
-        rows.select("row_id", unit=_unit(config), stratum=stratum)
-        .sort("row_id")
+        keyed.sort("row_id")
         .group_by("unit", maintain_order=True)
-        .agg(
-            size=pl.len().cast(pl.Int64),
-            stratum=pl.col("stratum").first(),
-            row_id=pl.col("row_id").first(),
-        )
+        .agg(size=pl.len().cast(pl.Int64), stratum=pl.col("stratum").first())
     )
     # A group is drawn by its value, a row by its id.
-    draws = [xxh3_64_intdigest(f"{seed}\x1f{unit}".encode()) for unit in units["unit"]]
-    return units.with_columns(draw=pl.Series(draws, dtype=pl.UInt64)).sort(
-        "stratum", "draw", "unit"
-    )
+    return units.with_columns(draws(units["unit"], seed)).sort("stratum", "draw", "unit")
+
+
+def _prove(parted: pl.DataFrame, config: SplitConfig) -> dict[str, dict[str, int]]:
+    """Count, for every key, the values that lie in two kept parts: there must be none."""
+    kept = parted.filter(pl.col("part") != DROPPED)
+    proven = {}
+    for key in config.grouped:
+        parts = kept.drop_nulls(key).group_by(key).agg(n=pl.col("part").n_unique())["n"]
+        twice = int((parts > 1).sum())
+        if twice:
+            what = f"{twice} values of {key!r} lie in two parts"
+            raise LawError("sample.split", what, fix="report this as a bug, with the recipe")
+        proven[key.partition(" ")[2]] = {"values": len(parts), "in_two_parts": twice}
+    return proven
 
 
 def _part_sizes(n_rows: int, config: SplitConfig) -> list[int]:
@@ -143,18 +167,9 @@ def _part_sizes(n_rows: int, config: SplitConfig) -> list[int]:
     return [*(int(value) for value in wanted), n_rows - int(sum(wanted))]
 
 
-def _deal_rows(units: pl.DataFrame, wanted_P: np.ndarray) -> list[tuple[str, int]]:
-    parts = np.repeat(np.arange(len(wanted_P)), wanted_P)
-    return list(zip(units["unit"].to_list(), parts.tolist(), strict=True))
-
-
-def _deal_groups(units: pl.DataFrame, wanted_P: np.ndarray) -> list[tuple[str, int]]:
-    lacking_P = wanted_P.astype(np.int64).copy()
-    dealt = []
-    for unit, size in (
-        units.sort("size", descending=True, maintain_order=True).select("unit", "size").rows()
-    ):
-        part = int(np.argmax(lacking_P))
-        lacking_P[part] -= size
-        dealt.append((unit, part))
+def _deal_rows(strata: list[pl.DataFrame], wanted_SP: np.ndarray) -> list[tuple[str, int]]:
+    dealt: list[tuple[str, int]] = []
+    for units, wanted_P in zip(strata, wanted_SP, strict=True):
+        parts = np.repeat(np.arange(len(wanted_P)), wanted_P)
+        dealt += zip(units["unit"].to_list(), parts.tolist(), strict=True)
     return dealt

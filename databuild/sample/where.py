@@ -9,6 +9,7 @@ from databuild.engine.step import DROPPED, step
 from databuild.errors import SchemaError
 from databuild.recipe.options import StepConfig
 from databuild.text import expression
+from databuild.text.compiled import MisfitError
 
 
 class WhereConfig(StepConfig):
@@ -28,7 +29,7 @@ class WhereConfig(StepConfig):
     "sample.where",
     kind="select",
     sees="row",
-    version=1,
+    version=2,
     reads=lambda config: expression.columns(config.keep),
 )
 def select_where(rows: pl.DataFrame, config: WhereConfig) -> pl.DataFrame:
@@ -45,7 +46,8 @@ def select_where(rows: pl.DataFrame, config: WhereConfig) -> pl.DataFrame:
         clause that is not true.
 
     Raises:
-        SchemaError: The condition compares what cannot be compared, such as a text and a number.
+        SchemaError: The condition compares what cannot be compared, such as a text and a number, or
+            asks for a field or an item of what has none.
 
     Example:
         >>> rows = pl.DataFrame({"row_id": ["a", "b", "c"], "n": [1, 7, None]})
@@ -53,15 +55,15 @@ def select_where(rows: pl.DataFrame, config: WhereConfig) -> pl.DataFrame:
         [None, 'not (n < 5)', 'not (n > 0)']
     """
     parts = expression.clauses(config.keep)
-    reason = pl.coalesce(
-        pl.when(clause.build(rows.schema).fill_null(value=False))
-        .then(None)
-        .otherwise(pl.lit(f"not ({clause.text})"))
-        for clause in parts
-    )
     try:
+        reason = pl.coalesce(
+            pl.when(clause.build(rows.schema).fill_null(value=False))
+            .then(None)
+            .otherwise(pl.lit(f"not ({clause.text})"))
+            for clause in parts
+        )
         found = rows.select("row_id", reason=reason)
-    except pl.exceptions.PolarsError as error:
+    except (MisfitError, pl.exceptions.PolarsError) as error:
         what = f"`keep: {config.keep}` does not fit the columns: {str(error).splitlines()[0]}"
         raise SchemaError(
             "sample.where", what, fix="compare columns with values of their type"

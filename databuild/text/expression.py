@@ -1,52 +1,49 @@
-"""A small safe language for conditions on columns, compiled to Polars.
+r"""A small safe language for conditions on columns, compiled to Polars.
 
     language in ["en", "zh"] and prompt_words <= 200 and not prompt_is_blank
     score / max_score >= 0.5 or len(messages) > 2 or note is null or "urgent" in tags
+    matches(prompt, r"\d{4}") and any(m.role == "tool" for m in messages) and scores[0] > 0.5
 
-Python's grammar, of which only this is allowed: `and or not`, `== != < <= > >=` (chained as well),
-`in`, `not in`, `is null`, `is not null`, `+ - * /`, `len(x)`, `col("any name")`, names of columns,
-numbers, texts, lists, `true false null`. Nothing is ever evaluated by Python.
+Python's grammar, of which only this is allowed:
 
-Null and NaN are unknown, as in SQL: a comparison with one is neither true nor false.
+- `and or not`, `== != < <= > >=` (chained as well), `in`, `not in`, `is null`, `is not null`;
+- `+ - * / // %`, `abs(x)`, `min(a, b, ...)`, `max(a, b, ...)`;
+- names of columns, `col("any name")`, `a.b` (a field of a struct), `a[0]`, `a[-1]` (an item of a
+  list, null where there is none);
+- numbers, texts, lists of them, `true false null`, `date("2026-01-31")`;
+- `len(x)` (of a text in characters, of a list in items), `lower(x)`, `contains(x, y)` (a piece of a
+  text, an item of a list: `y in x`), `startswith(x, y)`, `endswith(x, y)`, `matches(x, "...")`: a
+  regular expression somewhere in the text, in Rust's syntax, which needs time in proportion to the
+  text; its backslashes are taken as they are written;
+- `any(... for x in xs)` and `all(... for x in xs)`: whether a condition on `x` alone is true for
+  one item, or for every item, of a list.
+
+Nothing is ever evaluated by Python. Null and NaN are unknown, as in SQL: a comparison with one is
+neither true nor false. Inside `any` and `all`, an item for which it is unknown counts as false.
 """
 
 from __future__ import annotations
 
 import ast
-import operator
+import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-import polars as pl
+from databuild.errors import nearest
+from databuild.text.compiled import ARITHMETIC, CONSTANTS, Scope, as_expression, pattern_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    Schema = Mapping[str, pl.DataType]
+    import polars as pl
 
-_COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-_ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
-_CONSTANTS: Mapping[str, bool | None] = {
-    "true": True, "True": True, "false": False, "False": False, "null": None, "None": None,
+_SHOWN = 24
+_ANY = 99
+_ARGUMENTS: Mapping[str, tuple[int, int]] = {
+    "len": (1, 1), "col": (1, 1), "lower": (1, 1), "abs": (1, 1), "date": (1, 1),
+    "min": (2, _ANY), "max": (2, _ANY), "contains": (2, 2), "startswith": (2, 2),
+    "endswith": (2, 2), "matches": (2, 2), "any": (1, 1), "all": (1, 1),
 }  # fmt: skip
-_UNARY: Mapping[type[ast.unaryop], Callable[[Any], Any]] = {
-    ast.Not: operator.invert,
-    ast.USub: operator.neg,
-    ast.UAdd: lambda value: value,
-}
-Value = pl.Expr | str | int | float | bool | list[Any] | None
 
 
 @dataclass(frozen=True)
@@ -56,9 +53,20 @@ class Clause:
     text: str
     tree: ast.expr
 
-    def build(self, schema: Schema) -> pl.Expr:
-        """A Boolean Polars expression over a table with this schema."""
-        return _expression(self.tree, schema)
+    def build(self, schema: Mapping[str, pl.DataType]) -> pl.Expr:
+        """A Boolean Polars expression over a table with this schema.
+
+        Raises:
+            MisfitError: A field or an item is asked of what has none.
+        """
+        return as_expression(self.tree, Scope(schema))
+
+
+class _RefusedError(Exception):
+    """What is not of the language, and where."""
+
+    def __init__(self, tree: ast.AST, why: str) -> None:
+        self.tree, self.why = tree, why
 
 
 def clauses(text: str) -> list[Clause]:
@@ -70,25 +78,42 @@ def clauses(text: str) -> list[Clause]:
     Example:
         >>> [clause.text for clause in clauses("a > 1 and (b or c)")]
         ['a > 1', 'b or c']
-        >>> clauses("open('x')")
+        >>> clauses("a > 1 and b ** 2")
         Traceback (most recent call last):
-        ValueError: unknown function 'open' in "open('x')"; there are len(x) and col("name")
+        ValueError: only + - * / // % are known, not the operator in 'b ** 2' (character 11)
     """
+    line = " ".join(text.strip().splitlines())
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "\d" in a pattern is what was meant
+            tree = ast.parse(line, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         place = getattr(error, "offset", None)
-        near = f" near {text.strip()[max(place - 2, 0) : place + 12]!r}" if place else ""
+        near = f" at character {place}, near {line[place - 1 :][:_SHOWN]!r}" if place else ""
         msg = f"not a condition: {getattr(error, 'msg', error)}{near}"
         raise ValueError(msg) from error
     joined = (
         tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
     )
-    for part in joined:
-        _check(part)
-        if isinstance(part, ast.Constant | ast.List | ast.Tuple | ast.BinOp):
-            _refuse(part, "not a condition: neither true nor false,")
-    return [Clause(ast.unparse(part), part) for part in joined]
+    try:
+        return [_clause(part, line) for part in joined]
+    except _RefusedError as refused:
+        place = len(line.encode()[: getattr(refused.tree, "col_offset", 0)].decode()) + 1
+        what, _, more = refused.why.partition(";")
+        more = f";{more}" if more else ""
+        msg = f"{what} in {ast.unparse(refused.tree)!r} (character {place}){more}"
+        raise ValueError(msg) from refused
+
+
+def _clause(part: ast.expr, line: str) -> Clause:
+    if isinstance(part, ast.Constant | ast.List | ast.Tuple | ast.BinOp):
+        _check(part, may_be_list=True)
+        _refuse(part, "not a condition: neither true nor false,")
+    for node in ast.walk(part):
+        if _is_call_of(node, "matches"):
+            _keep_backslashes(cast("ast.Call", node), line)
+    _check(part)
+    return Clause(ast.get_source_segment(line, part) or ast.unparse(part), part)
 
 
 def columns(text: str) -> tuple[str, ...]:
@@ -98,17 +123,20 @@ def columns(text: str) -> tuple[str, ...]:
         ValueError: See `clauses`.
 
     Example:
-        >>> columns("a + b > 1 and a < 2 and col('max length') is not null")
-        ('a', 'b', 'max length')
+        >>> columns("a + b.c > 1 and any(x > 2 for x in d) and col('max length') is not null")
+        ('a', 'b', 'd', 'max length')
     """
     return tuple(dict.fromkeys(name for clause in clauses(text) for name in _read(clause.tree)))
 
 
 def _read(tree: ast.expr) -> Iterator[str]:
     if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "col":
-        yield _text_of(tree.args[0])
+        yield str(cast("ast.Constant", tree.args[0]).value)
         return
-    if isinstance(tree, ast.Name) and tree.id not in _CONSTANTS:
+    if isinstance(tree, ast.GeneratorExp):
+        yield from _read(tree.generators[0].iter)
+        return
+    if isinstance(tree, ast.Name) and tree.id not in CONSTANTS:
         yield tree.id
     skipped = tree.func if isinstance(tree, ast.Call) else None
     for child in ast.iter_child_nodes(tree):
@@ -116,23 +144,40 @@ def _read(tree: ast.expr) -> Iterator[str]:
             yield from _read(child)
 
 
-def _text_of(tree: ast.expr) -> str:
-    return str(cast("ast.Constant", tree).value)
+def _refuse(tree: ast.AST, why: str) -> NoReturn:
+    raise _RefusedError(tree, why)
 
 
-def _refuse(tree: ast.AST, why: str) -> None:
-    msg = f"{why} in {ast.unparse(tree)!r}"
-    raise ValueError(msg)
+def _is_call_of(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
-def _check(tree: ast.expr) -> None:
+def _keep_backslashes(call: ast.Call, line: str) -> None:
+    r"""Read a pattern as it is written: Python would make a backspace of the word border `\\b`."""
+    pattern = call.args[1] if len(call.args) > 1 else None
+    source = ast.get_source_segment(line, pattern) if pattern else None
+    if isinstance(pattern, ast.Constant) and source and source[0] in "'\"":
+        try:
+            pattern.value = ast.literal_eval(f"r{source}")
+        except SyntaxError:
+            _refuse(call, "a pattern is one text that does not end in a backslash, not what stands")
+
+
+def _check(tree: ast.expr, *, may_be_list: bool = False) -> None:
     """Refuse what is not of the language, here and inside."""
     if type(tree) not in _CHECKS:
         _refuse(tree, f"{type(tree).__name__} is not part of this language; seen")
+    if isinstance(tree, ast.List | ast.Tuple) and not may_be_list:
+        _refuse(tree, "a list stands only after `in`, not as")
     _CHECKS[type(tree)](tree)
+    if isinstance(tree, ast.Call | ast.Subscript | ast.List | ast.Tuple):
+        return
+    compare = tree if isinstance(tree, ast.Compare) else None
+    is_in = compare is not None and isinstance(compare.ops[-1], ast.In | ast.NotIn)
+    last = compare.comparators[-1] if compare and is_in else None
     for child in ast.iter_child_nodes(tree):
-        if isinstance(child, ast.expr) and not isinstance(tree, ast.Call):
-            _check(child)
+        if isinstance(child, ast.expr):
+            _check(child, may_be_list=child is last)
 
 
 def _check_constant(tree: ast.Constant) -> None:
@@ -141,13 +186,19 @@ def _check_constant(tree: ast.Constant) -> None:
 
 
 def _check_list(tree: ast.List | ast.Tuple) -> None:
-    if not all(isinstance(_literal(item), ast.Constant) for item in tree.elts):
+    items = [_literal(item) for item in tree.elts]
+    if not all(isinstance(item, ast.Constant) for item in items):
         _refuse(tree, "a list may hold only numbers and texts, not what stands")
+    are_texts = {isinstance(cast("ast.Constant", item).value, str) for item in items}
+    if len(are_texts) > 1 or any(cast("ast.Constant", item).value is None for item in items):
+        _refuse(tree, "a list holds either numbers or texts, not what stands")
+    for item in items:
+        _check(item)
 
 
 def _check_binary(tree: ast.BinOp) -> None:
-    if type(tree.op) not in _ARITHMETIC:
-        _refuse(tree, "only + - * / are known, not the operator")
+    if type(tree.op) not in ARITHMETIC:
+        _refuse(tree, "only + - * / // % are known, not the operator")
 
 
 def _check_unary(tree: ast.UnaryOp) -> None:
@@ -155,36 +206,67 @@ def _check_unary(tree: ast.UnaryOp) -> None:
         _refuse(tree, "unknown operator")
 
 
+def _check_subscript(tree: ast.Subscript) -> None:
+    index = _literal(tree.slice)
+    if not (isinstance(index, ast.Constant) and type(index.value) is int):
+        _refuse(tree, "in brackets stands a whole number, not what stands")
+    _check(tree.value)
+
+
+def _check_attribute(tree: ast.Attribute) -> None:
+    if isinstance(tree.value, ast.Constant):
+        _refuse(tree, "a field belongs to a column, not to what stands")
+
+
 def _check_compare(tree: ast.Compare) -> None:
     for op, other in zip(tree.ops, tree.comparators, strict=True):
-        is_null = isinstance(other, ast.Name) and _CONSTANTS.get(other.id, "") is None
+        is_null = isinstance(other, ast.Name) and CONSTANTS.get(other.id, "") is None
         is_none = isinstance(other, ast.Constant) and other.value is None
         if isinstance(op, ast.Is | ast.IsNot) != (is_null or is_none):
             _refuse(tree, "`is` and `null` go together (`x is null`, `x is not null`), as not")
 
 
 def _literal(tree: ast.expr) -> ast.expr:
-    is_signed = isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub)
-    return tree.operand if is_signed and isinstance(tree, ast.UnaryOp) else tree
+    is_sign = isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub | ast.UAdd)
+    return cast("ast.UnaryOp", tree).operand if is_sign else tree
 
 
 def _check_call(tree: ast.Call) -> None:
     name = tree.func.id if isinstance(tree.func, ast.Name) else ast.unparse(tree.func)
-    if name not in {"len", "col"}:
-        msg = (
-            f'unknown function {name!r} in "{ast.unparse(tree)}"; there are len(x) and col("name")'
-        )
-        raise ValueError(msg)
-    if len(tree.args) != 1 or tree.keywords:
-        _refuse(tree, f"{name} takes one value")
-    argument = tree.args[0]
-    if name == "col" and not (
-        isinstance(argument, ast.Constant) and isinstance(argument.value, str)
-    ):
-        _refuse(tree, "col takes a text")
-    if name == "len" and not isinstance(argument, ast.Name | ast.Call):
+    if name not in _ARGUMENTS:
+        _refuse(tree, f"unknown function {name!r}; {nearest(name, _ARGUMENTS)}")
+    least, most = _ARGUMENTS[name]
+    if not least <= len(tree.args) <= most or tree.keywords:
+        wanted = {1: "one value", 2: "two values"}[least]
+        _refuse(tree, f"{name} takes {wanted}{' or more' if most == _ANY else ''}")
+    if name in {"any", "all"}:
+        _check_each(tree, name)
+        return
+    is_text = [isinstance(a, ast.Constant) and isinstance(a.value, str) for a in tree.args]
+    if name in {"col", "date"} and not is_text[0]:
+        _refuse(tree, f"{name} takes a text")
+    if name == "len" and isinstance(tree.args[0], ast.Constant):
         _refuse(tree, "len takes a column")
-    _check(argument)
+    if name in {"matches", "date"}:
+        why = pattern_of(tree) if is_text[-1] else "takes a text as its pattern"
+        if why:
+            _refuse(tree, f"{name} {why}")
+    for argument in tree.args:
+        _check(argument, may_be_list=name == "contains" and argument is tree.args[0])
+
+
+def _check_each(tree: ast.Call, name: str) -> None:
+    each = tree.args[0]
+    if not isinstance(each, ast.GeneratorExp):
+        _refuse(tree, f"{name} takes a condition on each item, as {name}(x > 1 for x in xs),")
+    (loop, *more) = each.generators
+    if more or loop.ifs or loop.is_async or not isinstance(loop.target, ast.Name):
+        _refuse(tree, f"{name} takes one `for x in xs`, without `if`,")
+    _check(loop.iter)
+    _check(each.elt)
+    strange = set(_read(each.elt)) - {loop.target.id}
+    if strange:
+        _refuse(tree, f"inside {name} only {loop.target.id!r} is known, not {min(strange)!r},")
 
 
 _CHECKS: Mapping[type[ast.expr], Callable[[Any], None]] = {
@@ -197,82 +279,6 @@ _CHECKS: Mapping[type[ast.expr], Callable[[Any], None]] = {
     ast.BinOp: _check_binary,
     ast.UnaryOp: _check_unary,
     ast.Compare: _check_compare,
+    ast.Subscript: _check_subscript,
+    ast.Attribute: _check_attribute,
 }
-
-
-def _build(tree: ast.expr, schema: Schema) -> Value:
-    """Turn a checked tree into a Polars expression or a literal."""
-    match tree:
-        case ast.Constant():
-            return cast("str | int | float | bool | None", tree.value)
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
-            return -number
-        case ast.Name(id=name):
-            return _CONSTANTS[name] if name in _CONSTANTS else _column(name, schema)
-        case ast.List(elts=items) | ast.Tuple(elts=items):
-            return [_build(item, schema) for item in items]
-    return _build_operation(tree, schema)
-
-
-def _build_operation(tree: ast.expr, schema: Schema) -> pl.Expr:
-    match tree:
-        case ast.Call(func=ast.Name(id="len"), args=[argument]):
-            return _length(argument, schema)
-        case ast.Call(args=[name]):
-            return _column(_text_of(name), schema)
-        case ast.BoolOp(op=op, values=parts):
-            join = pl.all_horizontal if isinstance(op, ast.And) else pl.any_horizontal
-            return join([_expression(part, schema) for part in parts])
-        case ast.UnaryOp(op=op, operand=operand):
-            return cast("pl.Expr", _UNARY[type(op)](_expression(operand, schema)))
-        case ast.BinOp(left=left, op=op, right=right):
-            made = _ARITHMETIC[type(op)](_expression(left, schema), _expression(right, schema))
-            # 0 / 0 makes a NaN, which Polars orders above every number: it must not pass.
-            return pl.when(made.cast(pl.Float64, strict=False).is_not_nan()).then(made)
-        case ast.Compare(left=left, ops=ops, comparators=right):
-            sides = [left, *right]
-            pairs = zip(sides[:-1], ops, sides[1:], strict=True)
-            return pl.all_horizontal([_compare(a, op, b, schema) for a, op, b in pairs])
-    raise AssertionError(ast.dump(tree))
-
-
-def _expression(tree: ast.expr, schema: Schema) -> pl.Expr:
-    value = _build(tree, schema)
-    return value if isinstance(value, pl.Expr) else pl.lit(value)
-
-
-def _length(argument: ast.expr, schema: Schema) -> pl.Expr:
-    column = _expression(argument, schema)
-    is_list = isinstance(_dtype(argument, schema), pl.List)
-    return (column.list.len() if is_list else column.str.len_chars()).cast(pl.Int64)
-
-
-def _column(name: str, schema: Schema) -> pl.Expr:
-    found = pl.col(name)
-    return found.fill_nan(None) if name in schema and schema[name].is_float() else found
-
-
-def _dtype(tree: ast.expr, schema: Schema) -> pl.DataType | None:
-    names = list(_read(tree))
-    is_column = isinstance(tree, ast.Name | ast.Call) and len(names) == 1
-    return schema.get(names[0]) if is_column else None
-
-
-def _compare(left: ast.expr, op: ast.cmpop, right: ast.expr, schema: Schema) -> pl.Expr:
-    one = _expression(left, schema)
-    if isinstance(op, ast.Is | ast.IsNot):
-        return one.is_null() if isinstance(op, ast.Is) else one.is_not_null()
-    if isinstance(op, ast.In | ast.NotIn):
-        found = _contains(one, right, schema)
-        return found if isinstance(op, ast.In) else ~found
-    return cast("pl.Expr", _COMPARE[type(op)](one, _expression(right, schema)))
-
-
-def _contains(one: pl.Expr, right: ast.expr, schema: Schema) -> pl.Expr:
-    many = _build(right, schema)
-    if isinstance(many, list):
-        return one.is_in(many)
-    column = _expression(right, schema)
-    if isinstance(_dtype(right, schema), pl.List):
-        return column.list.contains(one)
-    return column.str.contains(one, literal=True)

@@ -18,10 +18,13 @@ def best_first(rows: pl.DataFrame, prefer: str | None) -> pl.DataFrame:
     """
     if prefer is None:
         return rows.sort("row_id")
-    value = pl.col(prefer)
-    if rows.schema[prefer].is_float():
-        value = value.fill_nan(None)
-    return rows.sort(value, "row_id", descending=[True, False], nulls_last=True)
+    return rows.sort(known_value(rows, prefer), "row_id", descending=[True, False], nulls_last=True)
+
+
+def known_value(rows: pl.DataFrame, column: str) -> pl.Expr:
+    """A column of any type in which NaN is null."""
+    value = pl.col(column)
+    return value.fill_nan(None) if rows.schema[column].is_float() else value
 
 
 def known_score(column: str) -> pl.Expr:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from databuild.engine.resources import Silence
+from databuild.models.embedder import HashedNgrams
 from databuild.models.fake import FakeGenerator, FakeOptions
 from databuild.models.fake_training import read_as_fake, save_fake
 
@@ -181,6 +182,24 @@ def _pairs() -> pl.DataFrame:
     )
 
 
+def _mixture(_folder: Path) -> Example:
+    """Three sources, one under a free name, with repeats, duplicates and a shortfall."""
+    tables = {
+        "rows": texts().select("row_id", "prompt", "quality"),
+        "others": unscored().select("row_id", "prompt", "response", quality=pl.lit(0.5)),
+        "web": texts().select("prompt", "quality", row_id=pl.concat_str(pl.lit("w"), "row_id")),
+    }
+    options = {
+        "weights": {"rows": 0.5, "others": 0.4, "web": 0.1},
+        "epochs": {"rows": 2.5},
+        "total": 40,
+        "unique": ["prompt"],
+        "priority": ["web"],
+        "prefer": "quality",
+    }
+    return Example(tables, options, {"seed": 7})
+
+
 def _exam(start: float) -> pl.DataFrame:
     """What a model answered on dev: a score per prompt, one null, one NaN, one prompt twice."""
     return pl.DataFrame(
@@ -203,7 +222,7 @@ def _texts_read(nats: float) -> pl.DataFrame:
     )
 
 
-def _read(texts: Sequence[str]) -> list[dict[str, Any]]:
+def _read(texts: Sequence[str | tuple[str, str]]) -> list[dict[str, Any]]:
     options = FakeOptions()
     return [read_as_fake(options, text) if text else {"error": "no token"} for text in texts]
 
@@ -276,6 +295,17 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "measure.turns": _example(_conversations),
     "measure.pii": _example(personal),
     "measure.rules": _rules,
+    "measure.frequency": _example(texts),
+    "measure.leak": lambda _: Example(
+        {
+            "rows": texts(),
+            "against": texts().filter(pl.col("split") == "dev").drop("quality"),
+            "exam": pl.DataFrame({"row_id": ["x", "y"], "prompt": [" 🌈🌈🌈 ", ""]}),
+        },
+        {"columns": ["prompt", "topic"], "in_columns": "prompt"},
+    ),
+    "measure.embedding": _example(texts, {"model": "start"}, embedder=HashedNgrams().embed),
+    "measure.difficulty": _example(unscored, {"model": "start"}, reader=_read),
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),
     "fix.mojibake": _example(texts),
@@ -291,14 +321,25 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "sample.where": _example(texts, {"keep": "quality > 0.2 and len(prompt) > 3"}),
     "sample.parts": _example(texts, {"column": "split", "parts": ["train", "dev"]}),
     "sample.split": _example(
-        texts, {"parts": {"train": 0.5, "dev": 0.25}, "stratify": "topic"}, seed=7
-    ),
-    "sample.mix": lambda _: Example(
+        texts,
         {
-            "rows": texts().select("row_id", "prompt"),
-            "others": unscored().select("row_id", "response"),
-        }
+            "parts": {"train": 0.5, "dev": 0.25},
+            "stratify": "topic",
+            "together": "split",
+            "no_leak": "prompt",
+        },
+        seed=7,
     ),
+    "sample.stratify": _example(
+        texts,
+        {"by": ["topic", "quality"], "bins": {"quality": 2}, "total": 6, "balance": "sqrt"},
+        seed=7,
+    ),
+    "sample.curriculum": _example(texts, {"by": "quality", "bands": 2}, seed=7),
+    "sample.diverse": _example(
+        texts, {"take": 0.5, "text": ["prompt", "topic"], "prefer": "quality"}, seed=7
+    ),
+    "sample.mix": _mixture,
     "generate.respond": _example(
         texts,
         {"model": "start", "k": 3, "max_tokens": 20},

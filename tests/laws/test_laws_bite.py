@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from databuild.engine.batch import run_batch
-from databuild.engine.step import Produced, Step, step
+from databuild.engine.step import Produced, Reported, Step, step
 from databuild.errors import LawError, RecipeError
 from databuild.recipe.options import StepConfig
 
@@ -195,3 +195,16 @@ def test_a_step_without_a_config_is_refused_when_it_is_declared(
     run.__annotations__["config"] = annotation
     with pytest.raises(RecipeError, match=message):
         step("law.breaker", kind="measure", sees="row", version=1)(run)
+
+
+def test_only_a_step_that_sees_the_whole_table_reports_facts():
+    caught(
+        declared("measure", lambda r: Reported(measured(r), {"n": 3}), adds=("n",)), "only one row"
+    )
+    caught(declared("produce", lambda r: Produced(children(r), facts={"n": 3})), "it reports facts")
+
+    def run(rows: pl.DataFrame, config: PlainConfig) -> Reported:
+        return Reported(measured(rows), {"n": 3})
+
+    whole = step("law.breaker", kind="measure", sees="table", version=1, adds=("n",))(run)
+    assert run_batch(whole, PlainConfig(), [ROWS], {}).facts == {"n": 3}

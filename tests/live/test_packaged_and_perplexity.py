@@ -59,3 +59,16 @@ def test_texts_are_read_as_transformers_reads_them(smollm2: Path, tmp_path: Path
     assert value is not None
     assert 2 < value < 200
     assert math.isfinite(value)
+
+
+def test_an_answer_is_read_given_its_prompt_over_the_same_tokens(smollm2: Path, tmp_path: Path):
+    answer = " The capital of France is Paris."
+    pairs = [("What is the capital of France?", answer), ("", answer), ("Sing a song.", answer)]
+    asked = [*pairs, answer, ("a", "")]
+    found = read_texts(smollm2, asked, log=tmp_path / "log", dtype="float32")
+    given, alone, other, plain, empty = found
+    assert given["n_tokens"] == alone["n_tokens"] == other["n_tokens"] == plain["n_tokens"] > 3
+    assert alone["nll_sum"] == pytest.approx(plain["nll_sum"], rel=1e-4)
+    assert given["nll_sum"] < 0.6 * alone["nll_sum"]
+    assert given["nll_sum"] < other["nll_sum"]
+    assert empty["error"] is not None

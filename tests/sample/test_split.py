@@ -3,6 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from databuild.errors import LawError
 from databuild.sample.split import SplitConfig, split_rows
 
 
@@ -15,7 +16,7 @@ def table(n: int) -> pl.DataFrame:
 
 
 def split(rows: pl.DataFrame, seed: int = 1, **options) -> pl.DataFrame:
-    return split_rows(rows, SplitConfig(**options), seed=seed)
+    return split_rows(rows, SplitConfig(**options), seed=seed).table
 
 
 def sizes(out: pl.DataFrame) -> dict[str, int]:
@@ -71,6 +72,76 @@ def test_rows_together_stay_in_one_part():
     in_cluster = out.drop_nulls("cluster")
     assert in_cluster.group_by("cluster").agg(pl.col("part").n_unique())["part"].max() == 1
     assert abs(sizes(out)["dev"] - 60) <= 3
+
+
+def test_big_groups_come_to_small_parts_too_and_sizes_are_near():
+    sizes_of_groups = [40, 20, *[8] * 20, *[5] * 40, *[2] * 100, *[1] * 80]
+    group = [f"g{i}" for i, n in enumerate(sizes_of_groups) for _ in range(n)]
+    rows = pl.DataFrame({"row_id": [f"{i:04d}" for i in range(len(group))], "g": group})
+    for seed in range(5):
+        parts = {"train": 0.8, "dev": 0.1, "holdout": 0.1}
+        out = split(rows, seed, parts=parts, together="g")
+        wanted = {"train": 560, "dev": 70, "holdout": 70}
+        assert all(abs(sizes(out)[part] - n) <= 1 for part, n in wanted.items())
+        sized = out.join(rows, on="row_id").group_by("g").agg(pl.len(), pl.col("part").first())
+        for size, n in ((8, 20), (5, 40), (2, 100)):
+            of_size = sized.filter(pl.col("len") == size)["part"]
+            assert abs(of_size.to_list().count("dev") - n / 10) <= 2
+
+
+def test_errors_of_many_small_strata_do_not_add_up():
+    rows = pl.DataFrame({
+        "row_id": [f"{i:04d}" for i in range(600)], "g": [f"g{i // 3}" for i in range(600)],
+        "kind": [f"k{i // 6}" for i in range(600)],
+    })  # fmt: skip
+    out = split(rows, parts={"train": 0.75, "dev": 0.25}, together="g", stratify="kind")
+    assert sizes(out) == {"train": 450, "dev": 150}
+
+
+def test_rows_linked_by_any_column_directly_or_not_stay_together():
+    rows = pl.DataFrame({
+        "row_id": [f"{i:03d}" for i in range(200)],
+        "a": [f"a{i // 2}" if i % 7 else None for i in range(200)],
+        "b": [f"b{(i + 1) // 2}" if i % 5 else None for i in range(200)],
+    })  # fmt: skip
+    config = SplitConfig(parts={"train": 0.5, "dev": 0.5}, together=("a", "b"))
+    found = split_rows(rows, config, seed=1)
+    out = found.table.join(rows, on="row_id")
+    for column in ("a", "b"):
+        parts = out.drop_nulls(column).group_by(column).agg(pl.col("part").n_unique())["part"]
+        assert parts.max() == 1
+        assert found.facts["leak_checked"][column] == {"values": len(parts), "in_two_parts": 0}
+    assert abs(sizes(out)["dev"] - 100) <= found.facts["largest_group"]
+
+
+def test_prompts_that_are_the_same_in_their_normal_form_are_never_in_two_parts():
+    prompts = [f"Question {i // 2}" if i % 2 else f" question  {i // 2}" for i in range(100)]
+    rows = pl.DataFrame({"row_id": [f"{i:03d}" for i in range(100)], "prompt": prompts})
+    apart = split_rows(rows, SplitConfig(parts={"train": 0.5, "dev": 0.5}), seed=1).table
+    pairs = apart.with_columns(pair=pl.Series([i // 2 for i in range(100)]))
+    assert pairs.group_by("pair").agg(pl.col("part").n_unique())["part"].max() == 2
+    config = SplitConfig(parts={"train": 0.5, "dev": 0.5}, no_leak="prompt")
+    found = split_rows(rows, config, seed=1)
+    pairs = found.table.with_columns(pair=pl.Series([i // 2 for i in range(100)]))
+    assert pairs.group_by("pair").agg(pl.col("part").n_unique())["part"].max() == 1
+    assert found.facts["leak_checked"] == {"prompt": {"values": 50, "in_two_parts": 0}}
+    assert sizes(found.table) == {"train": 50, "dev": 50}
+
+
+def test_a_leak_would_be_found_and_stop_the_run(monkeypatch):
+    rows = pl.DataFrame({"row_id": ["a", "b"], "prompt": ["Hi", "hi"]})
+    alone = pl.Series("unit", ["row:a", "row:b"])
+    monkeypatch.setattr("databuild.sample.split.name_units", lambda _rows, _keys: alone)
+    config = SplitConfig(parts={"train": 0.5, "dev": 0.5}, no_leak="prompt")
+    with pytest.raises(LawError, match="1 values of 'like prompt' lie in two parts"):
+        split_rows(rows, config, seed=1)
+
+
+def test_parts_that_got_fewer_rows_than_asked_are_told():
+    config = SplitConfig(parts={"train": 200, "dev": 100})
+    assert split_rows(table(9), config, seed=1).facts["shortfall"] == [
+        {"of": "train", "wanted": 200, "got": 6}, {"of": "dev", "wanted": 100, "got": 3},
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
