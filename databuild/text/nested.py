@@ -6,24 +6,25 @@ texts out, `put` puts changed ones back at the same places. Nothing else of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from databuild.errors import SchemaError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
     from numpy.typing import NDArray
+
+    Change = Callable[[pa.Array], pa.Array]
 
 CONTENT = ("content", "text", "value")
 """The fields of a turn (or of a part of one) that are prose."""
 CONTENT_AND_MORE = (*CONTENT, "name", "arguments", "reasoning_content", "thinking")
 """The fields of a turn in which a person's data may stand; `arguments` is JSON text."""
-
-_Change = Callable[[pa.Array], pa.Array]
 
 
 class Texts:
@@ -55,6 +56,8 @@ class Texts:
     def __init__(
         self, column: pl.Series, fields: tuple[str, ...] = CONTENT, where: str = "text"
     ) -> None:
+        import pyarrow as pa
+
         self._column, self._fields = column, fields
         self.is_flat = column.dtype in {pl.String, pl.Null}
         self._arrow = _plain(column)
@@ -84,6 +87,8 @@ class Texts:
         items: NDArray[np.int64] | None,
         take: Callable[..., None],
     ) -> None:
+        import pyarrow as pa
+
         if _is_text(array.type):
             take(array, rows, np.zeros(len(rows), np.int64) if items is None else items)
         elif pa.types.is_large_list(array.type):
@@ -112,7 +117,9 @@ class Texts:
         made = pl.Series(self._column.name, pl.from_arrow(self._rebuild(self._arrow, change)))
         return made.cast(self._column.dtype) if made.dtype != self._column.dtype else made
 
-    def _rebuild(self, array: pa.Array, change: _Change) -> pa.Array:
+    def _rebuild(self, array: pa.Array, change: Change) -> pa.Array:
+        import pyarrow as pa
+
         if _is_text(array.type):
             return change(array)
         if pa.types.is_large_list(array.type):
@@ -133,6 +140,8 @@ class Texts:
 
 def _plain(column: pl.Series) -> pa.Array:
     """One unsliced Arrow array with 64-bit offsets, whose null lists are empty."""
+    import pyarrow as pa
+
     whole = column.cast(pl.String) if column.dtype == pl.Null else column
     array: Any = whole.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
@@ -141,4 +150,6 @@ def _plain(column: pl.Series) -> pa.Array:
 
 
 def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
     return bool(pa.types.is_large_string(kind) or pa.types.is_string(kind))
