@@ -63,7 +63,8 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
     - `empty`: no visible character; `placeholder`: "N/A", "<nooutput>", "..."; `label`: begins
       with "Output:"; `refusal`; `ai_talk`; `boilerplate` of a web page; `claims_deed`: "I have
       booked ...";
-    - `cut`, `open_fence`, `open_bracket`, `open_quote`: it stops before its end;
+    - `cut` (not where half of the text is code), `open_fence`, `open_bracket`, `open_quote`: it
+      stops before its end;
     - `copies_prompt`: begins with the whole prompt or its first line, if that has 20 characters,
       case and white space aside; of a longer one 300 characters are compared;
     - `no_code`: the prompt asks for code, and there is none;
@@ -146,7 +147,7 @@ def _checks(config: AnswerConfig) -> dict[str, pl.Expr]:
         "ai_talk": pl.col("is_ai_talk"),
         "boilerplate": endings.is_boilerplate(lower) & (pl.col("code_ratio") == 0),
         "claims_deed": endings.claims_deed(text),
-        "cut": pl.col("is_cut"),
+        "cut": pl.col("is_cut") & (pl.col("code_ratio") < 0.5),
         "open_fence": endings.has_open_fence(text),
         "open_bracket": endings.has_open_bracket(text),
         "open_quote": endings.has_open_quote(text),

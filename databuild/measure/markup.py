@@ -132,7 +132,9 @@ def _checks() -> dict[str, pl.Expr]:
     )
     stars = plain.str.replace_all(r"\*{3,}|\\\*", "").str.count_matches("**", literal=True)
     powers = plain.str.contains(r"[\w)]\*\*[\w(]")
-    checks["markdown_debris"] = plain.str.contains(_DEBRIS) | ((stars % 2 == 1) & ~powers)
+    checks["markdown_debris"] = plain.str.contains(_DEBRIS) | (
+        (stars % 2 == 1) & ~powers & (pl.col("code_ratio") < 0.5)
+    )
     checks["broken_latex"] = _is_broken_latex(plain)
     checks["citations"] = plain.str.contains(rf"\w[.,]?[ ]?(?:{_CITATION})") & (
         pl.col("code_ratio") == 0

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from databuild.engine.step import step
 from databuild.recipe.options import Column, Names, StepConfig
-from databuild.text.faults import fault_list, known_faults
+from databuild.text.faults import check_messages, fault_list, known_faults
 from databuild.text.tokens import folded, tokens
 from databuild.text.whitespace import collapsed
 
@@ -73,6 +73,9 @@ def measure_pair(rows: pl.DataFrame, config: PairConfig) -> pl.DataFrame:
     Returns:
         n rows with `row_id` and the three columns, in order.
 
+    Raises:
+        SchemaError: A column of lists has no structs with the texts `role` and `content`.
+
     Example:
         >>> rows = pl.DataFrame({"row_id": ["a"], "chosen": ["Rain."], "rejected": ["rain. "]})
         >>> measure_pair(rows, PairConfig())["chosen_pair_faults"].to_list()
@@ -99,6 +102,7 @@ def measure_pair(rows: pl.DataFrame, config: PairConfig) -> pl.DataFrame:
 def _parts(rows: pl.DataFrame, column: str, name: str) -> dict[str, pl.Expr]:
     """The answer, and all that comes before it."""
     if isinstance(rows.schema[column], pl.List):
+        check_messages(rows, column, "measure.pair")
         content = pl.col(column).list.eval(pl.element().struct.field("content").fill_null(""))
         before = content.list.head(pl.max_horizontal(content.list.len(), 1) - 1)
         answer = content.list.last().fill_null("")

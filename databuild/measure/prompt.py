@@ -25,6 +25,10 @@ _NO_INPUT = (
     r"没有输入|暂无)\s*[>\])}）]?\s*[.。:：]?\s*$"
     r"|(?i)<\s*no\s*_?-?input\s*>|^\s*(?:<[^<>/=]{1,80}>|\[[^\[\],\d]{1,80}\])\s*$"
 )
+_PROGRAM = (
+    r"(?-u:\b)(?:program|function|script|code|api|java|javascript|python|c#|sql|swift|ruby|php|html)"
+    r"(?-u:\b)"
+)
 _VERBS = (
     "write|list|explain|describe|create|give|name|summari[sz]e|translate|calculate|"
     "find|identify|generate|compare|make|tell|provide|rewrite|classify|design|"
@@ -84,7 +88,8 @@ def measure_prompt(rows: pl.DataFrame, config: PromptConfig) -> pl.DataFrame:
     - `stub_input`: an article, report, book ... is promised, and the material is shorter than
       `min_document_words`; or the material only says what it should be ("a list of cities");
     - `needs_media`, `makes_media`, `needs_web`, `needs_action`: it needs a picture or sound, asks
-      for one, for a look into the web, or for a deed;
+      for one, for a look into the web, or for a deed (the last two not where a program is asked
+      for);
     - `merged_tasks`: two numbered tasks or more, or four sentences that begin with imperatives;
     - `answer_inside`: a line "Output: ..." or "Answer: ..." with text behind it, and no empty one
       at the end, which would be worked examples.
@@ -141,6 +146,8 @@ def _checks(config: PromptConfig) -> dict[str, pl.Expr]:
     brings = task.str.contains(
         r"[:：]\s*\S|[\"“”‘«「『`\[(（{]|\d|[.?!]\s+\S+\s+\S+\s+\S| [-–—] \S"
     )
+    # A program may fetch, play and send; it is words about it that are asked for.
+    is_program = asking.asks_for_code(lower) | lower.str.contains(_PROGRAM)
     label_last = both.str.contains(_LABEL + r"[ \t]*\s*\z")
     return {
         "blank": ~whole.str.contains(r"[^\s\p{C}]"),
@@ -153,8 +160,8 @@ def _checks(config: PromptConfig) -> dict[str, pl.Expr]:
         ),
         "needs_media": asking.needs_media(lower, pl.col("lower_material")),
         "makes_media": asking.makes_media(lower),
-        "needs_web": asking.needs_web(lower, whole),
-        "needs_action": asking.needs_action(lower),
+        "needs_web": asking.needs_web(lower, whole) & ~is_program,
+        "needs_action": asking.needs_action(lower) & ~is_program,
         "merged_tasks": (both.str.count_matches(_NUMBERED_TASK) >= 2)
         | (task.str.count_matches(_JOINED_TASK) >= 3),
         "answer_inside": both.str.contains(_LABEL + r"[ \t]*[^\s]") & ~label_last,

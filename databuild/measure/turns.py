@@ -7,7 +7,7 @@ from pydantic import field_validator
 
 from databuild.engine.step import step
 from databuild.recipe.options import Column, Names, StepConfig
-from databuild.text.faults import fault_list, known_faults
+from databuild.text.faults import check_messages, fault_list, known_faults
 
 FAULTS = (
     "no_turns", "unknown_role", "late_system", "starts_with_answer", "repeated_role", "empty_turn",
@@ -58,12 +58,16 @@ def measure_turns(rows: pl.DataFrame, config: TurnsConfig) -> pl.DataFrame:
     Returns:
         n rows with `row_id` and the four columns, in order.
 
+    Raises:
+        SchemaError: The column is no list of structs with the texts `role` and `content`.
+
     Example:
         >>> talk = [{"role": "user", "content": "Hi"}, {"role": "user", "content": " "}]
         >>> rows = pl.DataFrame({"row_id": ["a"], "messages": [talk]})
         >>> measure_turns(rows, TurnsConfig())["messages_turn_faults"].to_list()
         [['repeated_role', 'empty_turn', 'no_answer']]
     """
+    check_messages(rows, config.column, "measure.turns")
     talks = rows.select(messages=config.column).with_row_index("row")
     turns = _judged(talks)
     named = ("unknown_role", "late_system", "repeated_role", "empty_turn", "orphan_tool")

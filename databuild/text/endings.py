@@ -136,7 +136,7 @@ def has_open_bracket(text: pl.Expr) -> pl.Expr:
         [True, False]
     """
     tail = text.str.replace_all(_CODE, "").str.tail(300)
-    return tail.str.contains(r"(?:^|[^:;=8\-])\([^()]*[^()\s][^()]*$|（[^（）]*$|【[^【】]*$")
+    return tail.str.contains(r"(?:^|[^:;=8\-])\([^()]*[^()\s][^()]*$|（[^（）)]*$|【[^【】]*$")
 
 
 def has_open_quote(text: pl.Expr) -> pl.Expr:

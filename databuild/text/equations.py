@@ -36,7 +36,7 @@ _AFTER = re.compile(
     re.I,
 )
 _OPERATOR = re.compile(r"(?<=[\d)%])\s*(?:[-+*/^]|\()")
-_MAX_EXPONENT, _MAX_CHARS = 64, 400
+_MAX_EXPONENT, _MAX_CHARS, _MAX_BITS = 64, 400, 512
 _DO: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
 }  # fmt: skip
@@ -47,7 +47,7 @@ def work_out(text: str) -> Fraction | None:
     """Work out an expression of numbers, `+ - * / ^ ( ) %`; None where it cannot be.
 
     Thousands may be separated by commas, `**` is `^`, a number before a bracket multiplies it, `%`
-    divides by 100. Powers are up to 64 and whole.
+    divides by 100. Powers are up to 64 and whole, results have up to 512 bits.
 
     Example:
         >>> work_out("2(3 + 4)^2 / 7"), work_out("1,200 * 5%"), work_out("1 +"), work_out("1 / 0")
@@ -60,7 +60,8 @@ def work_out(text: str) -> Fraction | None:
         value, at = _climb(parts, 0, 1)
     except (ValueError, IndexError, ZeroDivisionError, OverflowError, RecursionError):
         return None
-    return value if at == len(parts) else None
+    is_small = max(value.numerator.bit_length(), value.denominator.bit_length()) <= _MAX_BITS
+    return value if at == len(parts) and is_small else None
 
 
 def equations(line: str) -> Iterator[tuple[str, bool]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from databuild.errors import nearest
+from databuild.errors import SchemaError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,3 +51,25 @@ def known_faults(ignore: tuple[str, ...], faults: Iterable[str]) -> tuple[str, .
             msg = f"unknown fault {name!r}; {nearest(name, known)}"
             raise ValueError(msg)
     return ignore
+
+
+def check_messages(rows: pl.DataFrame, column: str, where: str) -> None:
+    """Make sure that a column holds conversations.
+
+    Raises:
+        SchemaError: It is no list of structs with the texts `role` and `content`.
+
+    Example:
+        >>> rows = pl.DataFrame({"messages": [[{"role": "user", "content": "Hi"}]]})
+        >>> check_messages(rows, "messages", "measure.turns")
+    """
+    held = rows.schema[column]
+    inner = held.inner if isinstance(held, pl.List) else None
+    fields = (
+        {field.name: field.dtype for field in inner.fields} if isinstance(inner, pl.Struct) else {}
+    )
+    if not all(fields.get(name) == pl.String for name in ("role", "content")):
+        what = (
+            f"the column {column!r} is {held}, no list of structs with texts `role` and `content`"
+        )
+        raise SchemaError(where, what, fix="name a column of messages")

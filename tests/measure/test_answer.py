@@ -68,6 +68,8 @@ def test_answers_that_are_none_or_break_off(response, fault):
         "1) sun 2) rain :(",
         'The 5" pot, the 6" pot.',
         "Use `water()`",
+        "def water(roses):\n    for rose in roses:\n        x = 1\n    return a",
+        "玫瑰（Rosa)是红色的。",
         "```\nwater(\n```",
         "None",
         "0",

@@ -51,6 +51,7 @@ def test_leftovers(text, fault):
         "2 < 3 and 4 > 1 & so on",
         "**Roses** are *red* and **beans** green",
         "2**3 is 8",
+        "x = [n ** 2 for n in range(3)]\nprint(x)",
         r"\( \frac{1}{2} \) and $$x^2$$",
         "It costs $5 or $6",
         "The human: a being. An assistant: a helper",

@@ -71,6 +71,7 @@ def test_prompts_that_cannot_be_answered(prompt, material, fault):
         ("Describe how a search engine ranks pages", None),
         ("How do airlines book a seat twice?", None),
         ("Translate it.", "I saw the video of the garden."),
+        ("Write a Python script that downloads https://garden.example", None),
         ("Open questions of botany: name three", None),
         ("Write a poem. Make it rhyme.", None),
         ("Question: colour of coal?\nAnswer: black\nQuestion: of snow?\nAnswer:", None),

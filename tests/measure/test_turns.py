@@ -3,6 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from databuild.errors import SchemaError
 from databuild.measure.turns import TurnsConfig, measure_turns
 
 TURN = pl.Struct({"role": pl.String, "content": pl.String, "tool_calls": pl.List(pl.String)})
@@ -60,3 +61,12 @@ def test_counts():
     assert found["messages_n_turns"].to_list() == [5, 0, 1]
     assert found["messages_n_answers"].to_list() == [2, 0, 0]
     assert found["messages_chars"].to_list() == [23, 0, 2]
+
+
+@pytest.mark.parametrize(
+    "messages", [["sun?"], [["sun?"]], [[{"role": "user", "content": 1}]], [None]]
+)
+def test_a_column_of_something_else_is_refused(messages):
+    rows = pl.DataFrame({"row_id": ["a"], "messages": messages})
+    with pytest.raises(SchemaError, match=r"measure\.turns: the column 'messages' is"):
+        measure_turns(rows, TurnsConfig())
