@@ -89,7 +89,8 @@ def split_rows(rows: pl.DataFrame, config: SplitConfig, *, seed: int) -> Reporte
     Returns:
         n rows with `row_id`, `part` and `reason` ("not drawn"). Facts: `leak_checked`, for each
         column of `together` and `no_leak` the number of different `values` and how many of them lie
-        `in_two_parts` (0); `largest_group` in rows; `shortfall` by part.
+        `in_two_parts` (0); `parts` (`{"part", "wanted", "got"}`); `largest_group` in rows;
+        `shortfall` by part, where a group more would have been room for.
 
     Raises:
         LawError: A value lies in two parts, which is a bug.
@@ -114,13 +115,9 @@ def split_rows(rows: pl.DataFrame, config: SplitConfig, *, seed: int) -> Reporte
     verdicts = parted.select(
         "row_id", "part", reason=pl.when(pl.col("part") == DROPPED).then(pl.lit("not drawn"))
     )
-    wanted = list(config.parts.values()) if config.counts else part_sizes
-    got = [parted.filter(pl.col("part") == name).height for name in config.parts]
-    asked = [(name, int(n), m) for name, n, m in zip(config.parts, wanted, got, strict=False)]
-    facts: dict[str, Any] = {"leak_checked": _prove(parted, config), "shortfall": shortfall(asked)}
-    if config.grouped:
-        facts["largest_group"] = max(units["size"].to_list(), default=0)
-    return Reported(verdicts, facts)
+    sizes_of_units = units["size"].to_list()
+    facts = _facts(parted, config, part_sizes, max(sizes_of_units, default=0))
+    return Reported(verdicts, {**facts, "leak_checked": _prove(parted, config)})
 
 
 def _keyed(rows: pl.DataFrame, config: SplitConfig) -> pl.DataFrame:
@@ -141,6 +138,20 @@ def _units(keyed: pl.DataFrame, seed: int) -> pl.DataFrame:
     )
     # A group is drawn by its value, a row by its id.
     return units.with_columns(draws(units["unit"], seed)).sort("stratum", "draw", "unit")
+
+
+def _facts(
+    parted: pl.DataFrame, config: SplitConfig, part_sizes: list[int], largest_group: int
+) -> dict[str, Any]:
+    """What parts were to get and what they got."""
+    wanted = list(config.parts.values()) if config.counts else part_sizes
+    got = [parted.filter(pl.col("part") == name).height for name in config.parts]
+    asked = [(name, int(n), m) for name, n, m in zip(config.parts, wanted, got, strict=False)]
+    facts: dict[str, Any] = {
+        "parts": [{"part": name, "wanted": n, "got": m} for name, n, m in asked],
+        "shortfall": shortfall(one for one in asked if one[1] - one[2] >= largest_group),
+    }
+    return {**facts, "largest_group": largest_group} if config.grouped else facts
 
 
 def _prove(parted: pl.DataFrame, config: SplitConfig) -> dict[str, dict[str, int]]:
