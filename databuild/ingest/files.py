@@ -199,7 +199,7 @@ def _read_typed(split: Mapping[str, Any], config: FilesConfig) -> Produced:
         frames = [_read_parquet(split)]
     else:
         # Types that Arrow would have to unify could change a value: 1 beside 2.5 becomes 1.0.
-        is_flat = all(shape in {"str", "bool", "int"} for shape in split["shapes"].values())
+        is_flat = all(shape in ("str", "bool", "int") for shape in split["shapes"].values())
         shapes = split["shapes"] if is_flat else {}
         frames = _frames({**split, "shapes": shapes}, failed, reader.read_records)
     typed = [f if f.schema == reader.schema else reader.read_raw(f) for f in frames]

@@ -63,7 +63,7 @@ def _plan(config: RowsConfig) -> Plan:
     carries=True,
 )
 def read_rows(rows: pl.DataFrame, config: RowsConfig) -> Produced:
-    """Read every record of a table as a row of a kind (`schemas/rows/`), by its own shape.
+    r"""Read every record of a table as a row of a kind (`schemas/rows/`), by its own shape.
 
     Known are Alpaca, ShareGPT, OpenAI messages, TRL, HH transcripts, KTO labels, UltraFeedback,
     lists of answers with scores or ranks, votes, step labels, plain texts, and what databuild

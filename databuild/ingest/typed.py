@@ -56,7 +56,7 @@ class Plan:
         named = set(self.columns.values()) if self.columns else NAMES
         return [name for name in columns if name in named or name in self.schema]
 
-    def extra(self, rest: Mapping[str, Any]) -> str | None:
+    def left_over(self, rest: Mapping[str, Any]) -> str | None:
         """What a row does not hold, as JSON text; of a carried table, what would not be carried."""
         if self.is_carried:
             own = self.schema
@@ -78,7 +78,7 @@ class Rows:
         """Add the rows of one record."""
         for row, rest in zip(reading.rows, reading.rests, strict=True):
             told = {"source_format": reading.format, "repaired_chars": reading.repaired}
-            self.rows.append({**row, **told, "extra": self.plan.extra(rest)})
+            self.rows.append({**row, **told, "extra": self.plan.left_over(rest)})
             self.numbers.append(number)
 
     def frame(self) -> pl.DataFrame:
@@ -158,7 +158,7 @@ def _flat_rows(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame | None:
     if plan.is_carried or not rest:
         return rows
     found = [
-        plan.extra({k: v for k, v in zip(rest, held, strict=True) if v is not None})
+        plan.left_over({k: v for k, v in zip(rest, held, strict=True) if v is not None})
         for held in picked.select(rest).iter_rows()
     ]
     return rows.with_columns(pl.Series("extra", found, dtype=pl.String))

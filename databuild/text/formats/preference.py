@@ -51,7 +51,7 @@ _LABELS = {
     **dict.fromkeys(("true", "1", "good", "desirable", "thumbs_up", "up", "yes", "👍"), True),
     **dict.fromkeys(("false", "0", "bad", "undesirable", "thumbs_down", "down", "no", "👎"), False),
 }
-_LABEL_NAMES = ("label", "kto_tag")
+_LABEL_NAMES = ("label", "kto_tag", "is_correct")
 _STEMS = ("response", "answer", "output", "completion", "conversation", "generation")
 _SIDES = [
     (f"{stem}_{a}", f"{stem}_{b}")

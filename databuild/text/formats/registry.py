@@ -121,7 +121,7 @@ WRITERS: Mapping[str, Mapping[str, Callable[[Row], dict[str, Any]]]] = {
 def read_record(
     record: Mapping[str, Any], wanted: str = AUTO, columns: Mapping[str, str] | None = None
 ) -> Reading:
-    """Read one record, whatever shape it has.
+    r"""Read one record, whatever shape it has.
 
     Args:
         record: A JSON object.

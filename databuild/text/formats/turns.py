@@ -216,11 +216,11 @@ def check_order(turns: Sequence[Turn], place: str) -> None:
     for number, turn in enumerate(turns):
         role = turn["role"]
         if role == "tool":
-            waiting = _answered(turn, before, waiting, f"{place}[{number}]")
+            waiting = _answered(turn, before, waiting, f"turn {number} of {place}")
         elif role not in _NEXT[before]:
             after = f"after {before}" if before else "at the beginning"
             after = "after a tool call without its result" if before == "calls" else after
-            raise fault("wrong role order", f"{place}[{number}] is {role} {after}")
+            raise fault("wrong role order", f"turn {number} of {place} is {role} {after}")
         before = role
         if turn.get("tool_calls"):
             before, waiting = "calls", [call.get("id") for call in turn["tool_calls"]]
