@@ -267,10 +267,30 @@ def _as_openai_turn(turn: Turn) -> dict[str, Any]:
         return dict(turn)
     calls = []
     for call in turn["tool_calls"]:
+        if "function" in call:
+            calls.append({**call, "function": dict(call["function"])})
+            continue
         function = {"name": call["name"], "arguments": call["arguments"]}
-        own = {"id": call["id"]} if "id" in call else {}
+        own = {"id": call["id"]} if call.get("id") is not None else {}
         calls.append({**own, "type": "function", "function": function})
     return {**turn, "tool_calls": calls}
+
+
+def as_template(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+    """Turns as chat templates of Hugging Face read them: OpenAI's, with arguments as objects.
+
+    Example:
+        >>> as_template([{"role": "assistant", "tool_calls": [{"name": "f", "arguments": "{}"}]}])
+        [{'role': 'assistant', 'tool_calls': [{'type': 'function', 'function': {'name': 'f', \
+'arguments': {}}}]}]
+    """
+    made = [_as_openai_turn(turn) for turn in turns]
+    for turn in made:
+        for call in turn.get("tool_calls", ()):
+            held = call["function"]["arguments"]
+            read = load_json(held) if isinstance(held, str) else None
+            call["function"]["arguments"] = held if read is None else read
+    return made
 
 
 def as_sharegpt(turns: Sequence[Turn]) -> list[dict[str, str]]:
