@@ -11,6 +11,7 @@ from databuild.errors import RecipeError
 from databuild.evaluate.compare import compare_with_base
 from databuild.evaluate.fluency import compare_fluency
 from databuild.evaluate.perplexity import measure_perplexity
+from databuild.export.jsonl import write_jsonl
 from databuild.export.trl import write_trl_folder
 from databuild.fix.edit import edit_answers
 from databuild.fix.normalize import normalize_text
@@ -51,6 +52,7 @@ STEPS: tuple[Step, ...] = (
     make_graded_pairs,
     train_sft,
     train_dpo,
+    write_jsonl,
     write_trl_folder,
     measure_perplexity,
     compare_with_base,

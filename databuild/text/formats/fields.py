@@ -35,6 +35,8 @@ ANSWERS = (
     *("response", "completion", "output", "answer", "solution", "target", "targets", "assistant"),
     "generation",
 )
+OWN_ANSWER = {"instruction": "output", "question": "answer", "problem": "solution"}
+"""Where several answers stand beside a question, the one that goes by its name counts."""
 TALKS = ("messages", "conversations", "conversation", "dialog", "dialogue", "chat")
 INPUTS = ("input", "context")
 THOUGHTS = ("reasoning", "reasoning_content", "thinking", "thought", "cot", "rationale")
@@ -143,7 +145,8 @@ def take_answer(fields: Fields, *names: str) -> list[Turn]:
     Raises:
         FaultError: It is missing, blank, or no answer.
     """
-    name = fields.find(names or ANSWERS)
+    own = tuple(OWN_ANSWER[name] for name in OWN_ANSWER if name in fields.used)
+    name = fields.find(names or (*own, *ANSWERS))
     if name is None:
         raise fault("no answer", f"{' or '.join(names or ANSWERS)} has no value")
     turns = answer_turns(fields, fields.take(name), name)

@@ -8,12 +8,14 @@ from databuild.schema.rows import COLUMNS, KINDS, MESSAGES, Column
 from databuild.text.formats.fields import Fields, Row, answered_row, asked_row
 from databuild.text.formats.values import fault, number_of, opened, short, text_of
 
+_MOST = 2**63 - 1
 _FREE = {"response", "chosen", "rejected", "response_a", "response_b", "prompt", "text"}
 
 
 def is_native(fields: Fields) -> bool:
     """Say whether the record names its kind."""
-    return fields.values.get("row_kind") in KINDS
+    kind = fields.values.get("row_kind")
+    return isinstance(kind, str) and kind in KINDS
 
 
 def read_native(fields: Fields) -> list[Row]:
@@ -48,16 +50,27 @@ def _value(fields: Fields, column: Column) -> Any:
         number = number_of(value, column.name)
         if number is None:
             raise fault("invalid value", f"{column.name} is no number")
-        return number
+        return _within(number, column)
     if wanted is None:
         return _objects(opened(value), column)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise fault("wrong type", f"{column.name} is {short(value)}, expected {column.type}")
+    if wanted is int:
+        return _within(value, column)
     if column.one_of and value not in column.one_of:
         raise fault("invalid value", f"{column.name} is {short(value)}, not {list(column.one_of)}")
     if column.name in _FREE:
         text_of(value, column.name)
     return value
+
+
+def _within(number: float, column: Column) -> float:
+    """A number in the range of its column, and of 64 bits."""
+    least = -_MOST if column.least is None else column.least
+    most = _MOST if column.most is None else column.most
+    if not least <= number <= most and not (isinstance(number, float) and most == _MOST):
+        raise fault("invalid value", f"{column.name} is {number:g}, not in [{least:g}, {most:g}]")
+    return number
 
 
 def _objects(value: Any, column: Column) -> list[Row]:
@@ -69,9 +82,14 @@ def _objects(value: Any, column: Column) -> list[Row]:
     for number, item in enumerate(value):
         said = text_of(item.get(key), f"{column.name}[{number}].{key}")
         rating = number_of(item.get("rating"), f"{column.name}[{number}].rating")
+        if rating is not None:
+            _within(rating, column)
         made.append({key: said, "rating": rating})
         if key == "aspect":
-            made[-1]["rationale"] = item.get("rationale")
+            why = item.get("rationale")
+            if why is not None and not isinstance(why, str):
+                raise fault("wrong type", f"{column.name}[{number}].rationale is {short(why)}")
+            made[-1]["rationale"] = why
     return made
 
 

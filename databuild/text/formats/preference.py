@@ -76,7 +76,11 @@ _WORDS = {
 }
 _VOTE_OF = {word: vote for vote, words in _WORDS.items() for word in words.split()}
 _VOTE_OF |= {"tie (bothbad)": "both_bad", "both bad": "both_bad"}
-_BY_NUMBER = {"0": {0: "a", 1: "b"}, "1": {0: "tie", 1: "a", 2: "b"}, "a": {}}
+_BY_NUMBER: dict[str, dict[int, str]] = {
+    "0": {0: "a", 1: "b"},
+    "1": {0: "tie", 1: "a", 2: "b"},
+    "a": {},
+}
 
 
 def is_preference(fields: Fields) -> bool:
@@ -269,14 +273,14 @@ def read_vote(fields: Fields) -> list[Row]:
 def _vote(fields: Fields, first: str) -> str:
     if "winner_model_a" in fields.values:
         held = {v: fields.take(f"winner_{n}") for v, n in _ONE_HOT}
-        won = [vote for vote, value in held.items() if value in {1}]
+        won = [vote for vote, value in held.items() if value == 1]
         if len(won) != 1:
             raise fault("invalid value", f"{len(won)} of winner_model_a, _b and _tie are 1")
         return won[0]
     name = fields.find(_VERDICTS)
     value = fields.take(*_VERDICTS)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        vote = _BY_NUMBER[first].get(int(value)) if value == int(value) else None
+        vote = next((v for number, v in _BY_NUMBER[first].items() if number == value), None)
     else:
         vote = _VOTE_OF.get(value.strip().lower()) if isinstance(value, str) else None
     if vote is None:

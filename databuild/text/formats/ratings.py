@@ -36,6 +36,7 @@ _MODEL_LISTS = ("models", "generation_models")
 _TEXTS = ("response", "text", "answer", "content", "completion", "output", "generation", "message")
 NAMES = frozenset({*_LISTS, *_SCORE_LISTS, *_RANK_LISTS, *_MODEL_LISTS})
 """Names that are looked at here, besides those of `fields`."""
+_MOST_RANK = 2**53
 _SCORES = ("overall_score", "score", "fine-grained_score", "rating", "reward")
 
 
@@ -151,7 +152,7 @@ def _checked(beside: Row, where: str) -> Row:
         number = number_of(made.pop(name, None), f"{where} ({name})")
         if number is None:
             continue
-        if name == "rank" and (number < 0 or number != int(number)):
+        if name == "rank" and not (0 <= number < _MOST_RANK and number.is_integer()):
             raise fault("invalid value", f"{where} has the rank {number:g}, no whole number from 0")
         made[name] = int(number) if name == "rank" else number
     if "model" in made and not isinstance(made["model"], str):
