@@ -95,7 +95,7 @@ def read_rows(rows: pl.DataFrame, config: RowsConfig) -> Produced:
         ... })
         >>> made = read_rows(rows, RowsConfig(kind="sft"))
         >>> made.rows.select("prompt", "response", "source_format").rows()
-        [('Add.\\n\\n2, 3', '5', 'alpaca')]
+        [('Add.\n\n2, 3', '5', 'alpaca')]
         >>> made.failed["error"].to_list()
         ['empty: output is blank']
     """

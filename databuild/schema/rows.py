@@ -213,7 +213,8 @@ def check_rows(rows: pl.DataFrame, kind: str) -> pl.Series:
                 f"the column {column.name!r} is {dtype}, a table of {kind} rows has {column.type}"
             )
             raise SchemaError("schema", what, fix="cast the column")
-    checks = [check for column in present for check in _checks(column, found)]
+    typed = [column for column in present if rows.schema[column.name] == column.type]
+    checks = [check for column in typed for check in _checks(column, found)]
     return rows.select(fault=pl.coalesce(*checks, pl.lit(None, dtype=_TEXT))).to_series()
 
 

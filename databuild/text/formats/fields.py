@@ -95,14 +95,14 @@ def take_context(fields: Fields) -> list[Turn]:
     Raises:
         FaultError: There is none, or a turn is faulty.
     """
-    name = fields.find(("prompt",)) or fields.find(TALKS) or fields.find(PROMPTS)
+    talk = fields.find(TALKS)
+    is_list = talk is not None and isinstance(opened(fields.values[talk]), list)
+    name = fields.find(("prompt",)) or (talk if is_list else None) or fields.find(PROMPTS) or talk
     if name is None:
         raise fault("no prompt", f"none of {', '.join((*PROMPTS, *TALKS))} has a value")
     value = opened(fields.take(name))
-    if isinstance(value, list) and (name in TALKS or looks_like_turns(value)):
+    if name in TALKS or looks_like_turns(value):
         turns = fields.turns(value, name)
-    elif isinstance(value, dict) and name in TALKS:
-        raise fault("wrong type", f"{name} is {short(value)}, expected a list of turns")
     else:
         turns = [{"role": "user", "content": _with_input(fields, fields.values[name], name)}]
     return [*_take_system(fields, turns), *_take_history(fields), *turns]

@@ -134,7 +134,7 @@ def read_record(
 
     Example:
         >>> read_record({"instruction": "Add.", "input": "2, 3", "output": "5"}).rows
-        [{'row_kind': 'sft', 'prompt': 'Add.\\n\\n2, 3', 'response': '5'}]
+        [{'row_kind': 'sft', 'prompt': 'Add.\n\n2, 3', 'response': '5'}]
         >>> read_record({"prompt": "Hi", "chosen": "Yo", "rejected": "Yo"}).faults
         ['identical chosen and rejected: Yo']
     """
@@ -194,7 +194,8 @@ def _format_of(fields: Fields, wanted: str) -> Format:
             reads = found.name in _BESIDE or not is_prompt
             return found if reads else Format(found.name, found.matches, supervised.read_prompt)
     names = sorted(fields.values)[:8]
-    raise fault("unknown shape", f"no format is known by {names}; name them under `columns`")
+    known = f"no format is known by {names}" if names else "no known name has a value"
+    raise fault("unknown shape", f"{known}; name what it has under `columns`")
 
 
 def converted(row: Row, wanted: str) -> Row:

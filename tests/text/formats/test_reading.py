@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +15,9 @@ from databuild.text.formats.registry import FORMATS, Reading, converted, read_re
 from databuild.text.formats.values import FaultError
 from tests.text.formats.records import ASKED, PAIR, RECORDS, SAID, SFT, SYSTEM
 from tests.text.formats.strategies import garbage, values
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def frame_of(reading: Reading, kind: str) -> pl.DataFrame:
