@@ -83,12 +83,29 @@ class Rows:
 
     def frame(self) -> pl.DataFrame:
         """The rows as a table, with the column `number`."""
-        columns = {
-            name: pl.Series(name, [row.get(name) for row in self.rows], dtype=dtype, strict=True)
+        import pyarrow as pa
+
+        # Arrow makes structs of lists of dicts ten times as fast as Polars does.
+        arrays = {
+            name: pa.array([row.get(name) for row in self.rows], type=_arrow(dtype))
             for name, dtype in self.plan.schema.items()
         }
-        numbers = pl.Series("number", self.numbers, dtype=pl.Int64)
-        return pl.DataFrame([*columns.values(), numbers])
+        arrays["number"] = pa.array(self.numbers, type=pa.int64())
+        frame = pl.from_arrow(pa.table(arrays))
+        assert isinstance(frame, pl.DataFrame)
+        return frame.cast({**self.plan.schema, "number": pl.Int64()})
+
+
+def _arrow(dtype: Any) -> Any:
+    """The Arrow type of a column."""
+    import pyarrow as pa
+
+    if isinstance(dtype, pl.List):
+        return pa.large_list(_arrow(dtype.inner))
+    if isinstance(dtype, pl.Struct):
+        return pa.struct([(field.name, _arrow(field.dtype)) for field in dtype.fields])
+    words = {pl.String: pa.large_string(), pl.Boolean: pa.bool_(), pl.Int64: pa.int64()}
+    return words.get(type(dtype), pa.float64())
 
 
 def read_frame(frame: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, list[tuple[int, str]]]:

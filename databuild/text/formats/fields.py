@@ -56,7 +56,10 @@ class Fields:
 
     def find(self, names: Sequence[str]) -> str | None:
         """The first of `names` that has a value, and was not used."""
-        return next((n for n in names if n in self.values and n not in self.used), None)
+        for name in names:
+            if name in self.values and name not in self.used:
+                return name
+        return None
 
     def has(self, *names: str) -> bool:
         """Say whether one of `names` has a value."""

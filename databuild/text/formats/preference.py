@@ -58,10 +58,11 @@ _SIDES = [
     for stem in _STEMS
     for a, b in (("a", "b"), ("0", "1"), ("1", "2"))
 ]
+_SIDE_NAMES = frozenset(name for side in _SIDES for name in side)
 _VERDICTS = ("vote", "winner", "label", "preference", "better_response_id", "choice", "better")
 NAMES = frozenset(
     {
-        *(*_LABEL_NAMES, *_VERDICTS, *(name for side in _SIDES for name in side)),
+        *(*_LABEL_NAMES, *_VERDICTS, *_SIDE_NAMES),
         *("winner_model_a", "winner_model_b", "winner_tie"),
         *(f"{name}_{word}" for name in ("chosen", "rejected") for word in ("score", "rating")),
         *("score_chosen", "score_rejected", "chosen-rating", "rejected-rating"),
@@ -234,6 +235,8 @@ def read_feedback(fields: Fields) -> list[Row]:
 
 def sides_of(fields: Fields) -> tuple[str, str] | None:
     """The names of two answers side by side."""
+    if _SIDE_NAMES.isdisjoint(fields.values):
+        return None
     return next((s for s in _SIDES if all(name in fields.values for name in s)), None)
 
 

@@ -26,7 +26,7 @@ from databuild.text.formats.fields import (
     turns_of,
 )
 from databuild.text.formats.native import is_native, read_native, write_native
-from databuild.text.formats.values import FaultError, fault, sound
+from databuild.text.formats.values import FaultError, fault, is_sound, sound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,7 +140,9 @@ def read_record(
     """
     reading = Reading()
     try:
-        sounded, reading.repaired = sound(dict(record))
+        sounded: Mapping[str, Any] = record
+        if not is_sound(record):
+            sounded, reading.repaired = sound(dict(record))
         fields = Fields(_renamed(sounded, columns) if columns else sounded)
         found = _format_of(fields, wanted)
         reading.format = found.name

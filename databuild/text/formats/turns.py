@@ -75,8 +75,13 @@ def read_turns(value: Any, place: str) -> tuple[list[Turn], dict[str, Any]]:
     """
     if not isinstance(value, list):
         raise fault("wrong type", f"{place} is {short(value)}, expected a list of turns")
-    turns, rest = [], {}
+    turns: list[Turn] = []
+    rest: dict[str, Any] = {}
     for number, item in enumerate(value):
+        plain = _plain_turn(item)
+        if plain is not None:
+            turns.append(plain)
+            continue
         where = f"{place}[{number}]"
         if not isinstance(item, dict):
             raise fault("wrong type", f"{where} is {short(item)}, expected an object")
@@ -88,6 +93,19 @@ def read_turns(value: Any, place: str) -> tuple[list[Turn], dict[str, Any]]:
     if not turns:
         raise fault("empty", f"{place} has no turns")
     return turns, rest
+
+
+def _plain_turn(item: Any) -> Turn | None:
+    """Read a turn of two texts, as most turns are; None of any other."""
+    if not isinstance(item, dict) or len(item) != 2:
+        return None
+    said, content = item.get("role"), item.get("content")
+    if said is None:
+        said, content = item.get("from"), item.get("value")
+    role = ROLE_OF.get(said) if isinstance(said, str) else None
+    if role is None or role == "call" or not isinstance(content, str) or is_blank(content):
+        return None
+    return {"role": role, "content": content}
 
 
 def _read_turn(item: Mapping[str, Any], where: str) -> tuple[Turn, dict[str, Any]]:

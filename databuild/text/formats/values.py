@@ -77,6 +77,21 @@ def sound(value: Any, depth: int = 0) -> tuple[Any, int]:
     return made, count
 
 
+def is_sound(record: Any) -> bool:
+    """Say whether a record surely has no lone surrogate and is not deep; without looking closely.
+
+    Example:
+        >>> is_sound({"a": "b"}), is_sound({"a": "\ud800"})
+        (True, False)
+    """
+    try:
+        text = json.dumps(record, ensure_ascii=False, default=str)
+        text.encode()
+    except (ValueError, TypeError, RecursionError):  # also: what is no UTF-8
+        return False
+    return text.count("{") + text.count("[") <= MAX_DEPTH
+
+
 def short(value: Any) -> str:
     """The beginning of a value, to be shown."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
