@@ -80,7 +80,7 @@ def _asked(rows: pl.DataFrame, column: str, fields: Sequence[str]) -> pl.Expr:
     if not isinstance(rows.schema[column], pl.List):
         return _turn("user", pl.col(column), fields)
     element = pl.element().struct
-    bare = pl.struct(role=element.field("role"), content=element.field("content"), **_nulls(fields))
+    bare = pl.struct(element.field("role"), element.field("content"), *_nulls(fields))
     return pl.col(column).list.eval(bare)
 
 
@@ -93,11 +93,13 @@ def _answer(rows: pl.DataFrame, column: str, talk: str, fields: Sequence[str]) -
 
 
 def _turn(role: str, content: pl.Expr, fields: Sequence[str]) -> pl.Expr:
-    return pl.concat_list(pl.struct(role=pl.lit(role), content=content, **_nulls(fields)))
+    return pl.concat_list(
+        pl.struct(pl.lit(role).alias("role"), content.alias("content"), *_nulls(fields))
+    )
 
 
-def _nulls(fields: Sequence[str]) -> dict[str, pl.Expr]:
-    return {name: pl.lit(None, dtype=_TYPES[name]) for name in fields}
+def _nulls(fields: Sequence[str]) -> list[pl.Expr]:
+    return [pl.lit(None, dtype=_TYPES[name]).alias(name) for name in fields]
 
 
 def _turns(rows: pl.DataFrame, column: str, fields: Sequence[str]) -> pl.Expr:
@@ -115,5 +117,9 @@ def _turns(rows: pl.DataFrame, column: str, fields: Sequence[str]) -> pl.Expr:
             pl.struct(id=call.field("id"), type=pl.lit("function"), function=function)
         )
     return pl.col(column).list.eval(
-        pl.struct(role=element.field("role"), content=element.field("content"), **own)
+        pl.struct(
+            element.field("role"),
+            element.field("content"),
+            *(expr.alias(name) for name, expr in own.items()),
+        )
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 from pydantic import Field, field_validator
@@ -13,7 +13,7 @@ from databuild.ingest.typed import ATTRIBUTES, Plan, read_frame
 from databuild.recipe.options import StepConfig
 from databuild.text.formats.registry import NAMES
 
-_FAILED = {"parent_ids": pl.List(pl.String), "error": pl.String}
+_FAILED: dict[str, Any] = {"parent_ids": pl.List(pl.String), "error": pl.String}
 Wanted = Literal[
     "auto", "prompt", "response", "sft", "preference", "feedback", "steps", "document", "vote"
 ]

@@ -93,7 +93,9 @@ class Rows:
         arrays["number"] = pa.array(self.numbers, type=pa.int64())
         frame = pl.from_arrow(pa.table(arrays))
         assert isinstance(frame, pl.DataFrame)
-        return frame.cast({**self.plan.schema, "number": pl.Int64()})
+        return frame.select(
+            *(pl.col(name).cast(dtype) for name, dtype in self.plan.schema.items()), "number"
+        )
 
 
 def _arrow(dtype: Any) -> Any:
@@ -222,7 +224,8 @@ class TypedReader:
 
     def read_records(self, records: Iterable[Record]) -> Iterator[pl.DataFrame]:
         """Yield frames of rows, in order."""
-        made, batch = Rows(self.plan), []
+        made = Rows(self.plan)
+        batch: list[tuple[int, str | None]] = []
         for record in records:
             if record.value is None:
                 self._fail(record, record.error or "no record", record.raw)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -76,10 +77,8 @@ def tokenise(rows: pl.DataFrame, kind: Kind, tokenizer: Any, max_length: int) ->
     made = Examples()
     for number, row in enumerate(rows.select(wanted).iter_rows(named=True)):
         row_id = str(number) if ids is None else str(ids[number])
-        tools = tools_of(row.get("tools"))
-        made_of = _tokens_or_reason(
-            row, answers, kind, lambda p, a, t=tools: render(tokenizer, p, a, t), max_length
-        )
+        drawn = partial(render, tokenizer, tools=tools_of(row.get("tools")))
+        made_of = _tokens_or_reason(row, answers, kind, drawn, max_length)
         if isinstance(made_of, str):
             made.skipped.append({"row_id": row_id, "reason": made_of})
         else:

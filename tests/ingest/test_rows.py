@@ -41,7 +41,11 @@ def rows_of(made: list[Produced]) -> list[dict[str, Any]]:
 
 
 def faults_of(made: list[Produced]) -> list[str]:
-    return [told for one in made for told in one.failed["error"]]
+    return failed_of(made)["error"].to_list()
+
+
+def failed_of(made: list[Produced]) -> pl.DataFrame:
+    return pl.concat([one.failed for one in made if one.failed is not None])
 
 
 def write_lines(path: Path, records: list[Any]) -> Path:
@@ -74,7 +78,7 @@ def test_a_file_may_mix_shapes_and_types(tmp_path: Path) -> None:
     ]
     assert [row.get("extra") for row in rows] == ['{"id": 1}', None, '{"id": "seven"}', None, None]
     assert [row["repaired_chars"] for row in rows] == [0, 0, 0, 0, 1]
-    failed = pl.concat([one.failed for one in made])
+    failed = failed_of(made)
     assert failed["error"].str.split(":").list.first().to_list() == [
         "empty",
         "wrong type",
@@ -173,6 +177,7 @@ def test_every_record_is_a_parent_or_failed() -> None:
         [{"prompt": p, "completion": c} for p in ("q", "", None) for c in ("a", " ", None)]
     )
     made = read_rows(rows, RowsConfig(kind="sft"))
+    assert made.failed is not None
     parents = {*made.rows["parent_ids"].explode(), *made.failed["parent_ids"].explode()}
     assert parents == set(rows["row_id"])
     assert made.rows.height == 1

@@ -55,7 +55,7 @@ def _value(fields: Fields, column: Column) -> Any:
         return _objects(opened(value), column)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise fault("wrong type", f"{column.name} is {short(value)}, expected {column.type}")
-    if wanted is int:
+    if isinstance(value, int) and wanted is int:
         return _within(value, column)
     if column.one_of and value not in column.one_of:
         raise fault("invalid value", f"{column.name} is {short(value)}, not {list(column.one_of)}")

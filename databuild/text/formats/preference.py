@@ -303,9 +303,9 @@ def as_preference(row: Row) -> Row:
     if row["vote"] not in {"a", "b"}:
         raise fault("tie", f"the vote is {row['vote']}: neither answer is better")
     sides = ("a", "b") if row["vote"] == "a" else ("b", "a")
-    kept = {k: row[k] for k in ("prompt", "messages", "tools", "annotator") if k in row}
+    kept: Row = {k: row[k] for k in ("prompt", "messages", "tools", "annotator") if k in row}
     chosen, rejected = (row[f"response_{side}"] for side in sides)
-    made = {"row_kind": "preference", **kept, "chosen": chosen, "rejected": rejected}
+    made: Row = {"row_kind": "preference", **kept, "chosen": chosen, "rejected": rejected}
     if _same(made):
         raise fault("identical chosen and rejected", short(chosen))
     return made

@@ -162,7 +162,8 @@ def _checked(beside: Row, where: str) -> Row:
 
 def write_ultrafeedback(row: Row) -> dict[str, Any]:
     """Write `instruction` and one of `completions`."""
-    held = {"response": _answer(row), **{n: row[n] for n in ("model", "critique") if n in row}}
+    held: dict[str, Any] = {"response": _answer(row)}
+    held |= {name: row[name] for name in ("model", "critique") if name in row}
     if "score" in row:
         held["overall_score"] = row["score"]
     if "ratings" in row:

@@ -76,7 +76,8 @@ def read_shepherd(fields: Fields) -> list[Row]:
     pieces = said.split(_MARK)
     if pieces[-1].strip():
         raise fault("wrong length", f"after the last mark stands {short(pieces[-1])}")
-    place, ratings = 0, []
+    place = 0
+    ratings: list[float | None] = []
     for piece in pieces[:-1]:
         place += len(piece)
         sign = label[place : place + 1]
@@ -144,13 +145,11 @@ def _rating(value: Any, place: str) -> float | None:
 def _row(fields: Fields, texts: list[Any], ratings: list[float | None], prompt: Any = None) -> Row:
     if not texts:
         raise fault("empty", "there are no steps")
-    steps = []
+    steps: list[dict[str, Any]] = []
     for number, (text, rating) in enumerate(zip(texts, ratings, strict=True)):
         steps.append({"text": text_of(text, f"step {number}"), "rating": rating})
-    if prompt is None:
-        row = asked_row(take_context(fields))
-    else:
-        row = {"prompt": text_of(prompt, "the question")}
+    said = text_of(prompt, "the question") if prompt is not None else None
+    row: Row = {"prompt": said} if said is not None else asked_row(take_context(fields))
     row |= {"response": "\n".join(step["text"] for step in steps), "steps": steps}
     return with_context(fields, row, "steps")
 

@@ -230,7 +230,8 @@ def check_order(turns: Sequence[Turn], place: str) -> None:
     Raises:
         FaultError: "wrong role order", or "tool result without its call".
     """
-    before, waiting = "", []
+    before = ""
+    waiting: list[str | None] = []
     for number, turn in enumerate(turns):
         role = turn["role"]
         if role == "tool":
