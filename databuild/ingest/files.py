@@ -11,12 +11,14 @@ from pydantic import Field, field_validator, model_validator
 
 from databuild.engine.step import RESERVED, Produced, step
 from databuild.errors import RecipeError, nearest
+from databuild.ingest.columnar import reads_alike
 from databuild.ingest.heads import Source, look_at
 from databuild.ingest.lines import find_lines, read_lines, read_range
+from databuild.ingest.plan import ATTRIBUTES, Plan
 from databuild.ingest.records import BOM, Record, read_all, read_csv, read_json
 from databuild.ingest.rows import Wanted, known_columns
 from databuild.ingest.shapes import MisfitError, Shape, fit, fit_text, parse_shape, polars_type
-from databuild.ingest.typed import ATTRIBUTES, Plan, TypedReader
+from databuild.ingest.typed import TypedReader
 from databuild.recipe.options import Paths, StepConfig
 
 if TYPE_CHECKING:
@@ -198,9 +200,7 @@ def _read_typed(split: Mapping[str, Any], config: FilesConfig) -> Produced:
     if split["format"] == "parquet":
         frames = [_read_parquet(split)]
     else:
-        # Types that Arrow would have to unify could change a value: 1 beside 2.5 becomes 1.0.
-        is_flat = all(shape in ("str", "bool", "int") for shape in split["shapes"].values())
-        shapes = split["shapes"] if is_flat else {}
+        shapes = split["shapes"] if reads_alike(split["shapes"]) else {}
         frames = _frames({**split, "shapes": shapes}, failed, reader.read_records)
     typed = [f if f.schema == reader.schema else reader.read_raw(f) for f in frames]
     rows = pl.concat([pl.DataFrame(schema=reader.schema), *typed])

@@ -9,7 +9,8 @@ from pydantic import Field, field_validator
 
 from databuild.engine.step import Produced, step
 from databuild.errors import SchemaError, nearest
-from databuild.ingest.typed import ATTRIBUTES, Plan, read_frame
+from databuild.ingest.plan import ATTRIBUTES, Plan
+from databuild.ingest.typed import read_frame
 from databuild.recipe.options import StepConfig
 from databuild.text.formats.registry import NAMES
 

@@ -8,62 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from databuild.schema.rows import KINDS, schema_of
-from databuild.text.formats.fields import ANSWERS, INPUTS, PROMPTS
-from databuild.text.formats.registry import AUTO, NAMES, read_record, without_nulls
-from databuild.text.formats.values import BLANKS
+from databuild.ingest.columnar import columns_at_once
+from databuild.text.formats.registry import without_nulls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from databuild.ingest.plan import Plan
     from databuild.ingest.records import Record
     from databuild.text.formats.registry import Reading
 
-ATTRIBUTES: dict[str, Any] = {
-    "row_kind": pl.String(),
-    "source_format": pl.String(),
-    "repaired_chars": pl.Int64(),
-}
-"""How a row was read: its kind, the format that it had, how many lone surrogates were repaired."""
-CHOICES = (AUTO, *KINDS)
 _BATCH = 10_000
 _SHOWN_CHARS = 200
 _ESCAPED = {chr(code) for code in range(0xDC80, 0xDD00)}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What records shall become."""
-
-    kind: str
-    columns: Mapping[str, str]
-    is_carried: bool
-    """The table that the records come from keeps its columns beside the rows."""
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        """The columns of the rows, with their types."""
-        return {**schema_of(self.kind), "extra": pl.String(), **ATTRIBUTES}
-
-    def read(self, record: Mapping[str, Any]) -> Reading:
-        """Read one record."""
-        return read_record(record, self.kind, self.columns)
-
-    def looked_at(self, columns: Iterable[str]) -> list[str]:
-        """Those of `columns` that can matter to a row."""
-        if not self.is_carried:
-            return list(columns)
-        named = set(self.columns.values()) if self.columns else NAMES
-        return [name for name in columns if name in named or name in self.schema]
-
-    def left_over(self, rest: Mapping[str, Any]) -> str | None:
-        """What a row does not hold, as JSON text; of a carried table, what would not be carried."""
-        if self.is_carried:
-            own = self.schema
-            rest = {k: v for k, v in rest.items() if k in own or "." in k}
-        if not rest:
-            return None
-        return json.dumps(rest, ensure_ascii=False, sort_keys=True, default=str)
 
 
 @dataclass
@@ -120,7 +77,7 @@ def read_frame(frame: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, list[tupl
         Rows with the column `number` (that of their record, from 0), in its order, and the faults,
         each with that number.
     """
-    fast = _flat_rows(frame, plan)
+    fast = columns_at_once(frame, plan)
     slow = frame.select(plan.looked_at(frame.columns)).with_row_index("\0number")
     if fast is not None:
         slow = slow.join(fast.select(pl.col("number").cast(pl.UInt32).alias("\0number")),
@@ -136,72 +93,6 @@ def read_frame(frame: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, list[tupl
     if fast is not None:
         rows = pl.concat([fast, rows]).sort("number", maintain_order=True)
     return rows, faults
-
-
-def _flat_rows(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame | None:
-    """The rows that are one text asked and one text answered; None where the columns are others."""
-    names = {source: name for name, source in plan.columns.items()} or {n: n for n in frame.columns}
-    named = {names[column]: column for column in frame.columns if column in names}
-    known = set(named) & NAMES
-    asked, answers, inputs = (
-        [n for n in group if n in known] for group in (PROMPTS, ANSWERS, INPUTS)
-    )
-    asked = [name for name in asked if name not in inputs] or asked
-    inputs = [name for name in inputs if name not in asked]
-    is_flat = len(asked) == len(answers) == 1 and len(inputs) <= 1 and plan.kind in {AUTO, "sft"}
-    if not is_flat or known != {*asked, *answers, *inputs}:
-        return None
-    if any(frame.schema[named[name]] != pl.String for name in known):
-        return None
-    rest = [c for c in frame.columns if c not in {named[name] for name in known}]
-    if not plan.is_carried and any(
-        frame.schema[c] not in {pl.String, pl.Boolean, pl.Int64} for c in rest
-    ):
-        return None
-    question, answer = pl.col(named[asked[0]]), pl.col(named[answers[0]])
-    prompt = question
-    if inputs:
-        added = pl.col(named[inputs[0]])
-        joined = pl.concat_str(question, added, separator="\n\n")
-        prompt = pl.when(_is_said(added)).then(joined).otherwise(question)
-    # What may be a conversation or reasoning is looked at record by record.
-    plain = _is_said(question) & _is_said(answer) & ~question.str.contains(r"^\s*[\[{]")
-    plain = plain & ~answer.str.contains(r"^\s*(?:[\[{]|<think>)")
-    own = {"prompt": prompt, "response": answer, "row_kind": pl.lit("sft")}
-    own |= {"source_format": pl.lit(_name(asked[0], answers[0])), "repaired_chars": pl.lit(0)}
-    picked = frame.with_row_index("number").filter(plain)
-    rows = picked.select(
-        **{name: own.get(name, pl.lit(None)).cast(dtype) for name, dtype in plan.schema.items()},
-        number=pl.col("number").cast(pl.Int64),
-    )
-    if plan.is_carried or not rest:
-        return rows
-    found = [
-        plan.left_over({k: v for k, v in zip(rest, held, strict=True) if v is not None})
-        for held in picked.select(rest).iter_rows()
-    ]
-    return rows.with_columns(pl.Series("extra", found, dtype=pl.String))
-
-
-def _is_said(text: pl.Expr) -> pl.Expr:
-    """Say whether a text has anything visible; see `text.formats.values.is_blank`."""
-    return text.str.contains(f"[^{_RUST_BLANKS}]").fill_null(value=False)
-
-
-def _rust(blanks: str) -> str:
-    r"""A class of characters as Rust's engine spells it: `\u00a0` is `\x{00a0}`."""
-    import re
-
-    return re.sub(r"\\u([0-9a-f]{4})", r"\\x{\1}", blanks)
-
-
-_RUST_BLANKS = _rust(BLANKS)
-
-
-def _name(asked: str, answer: str) -> str:
-    if (asked, answer) == ("prompt", "completion"):
-        return "trl"
-    return "alpaca" if asked == "instruction" else "pair"
 
 
 @dataclass

@@ -15,9 +15,11 @@ from pydantic import ValidationError
 from databuild.engine.batch import run_batch
 from databuild.errors import SchemaError
 from databuild.ingest.files import FilesConfig, peek_columns, plan_splits, read_files
+from databuild.ingest.plan import CHOICES, Plan
 from databuild.ingest.rows import RowsConfig, read_rows
-from databuild.ingest.typed import CHOICES, Plan, Rows, read_frame
+from databuild.ingest.typed import Rows, read_frame
 from databuild.schema.rows import KINDS, check_rows, schema_of
+from databuild.text.formats.registry import without_nulls
 from tests.text.formats.records import RECORDS
 from tests.text.formats.strategies import texts
 
@@ -213,7 +215,48 @@ NAMES = [
     ("prompt", "completion", "input"),
     ("input", "output", "context"),
     ("problem", "solution", "model"),
+    ("question", "answer", "title"),
+    ("question", "answer", "text"),
 ]
+
+
+TURNS = st.lists(
+    st.tuples(
+        st.sampled_from(["user", "human", "gpt", "assistant", "system", "tool", "Human", None]),
+        st.one_of(st.sampled_from(["Why?", "因为。"]), texts, st.none()),
+    ),
+    max_size=5,
+)
+SPELLED = [("messages", "role", "content"), ("conversations", "from", "value")]
+
+
+@st.composite
+def orderly(draw: Any) -> list[tuple[str, str]]:
+    """Turns that are mostly in order."""
+    turns = [("system", "Be kind.")] if draw(st.booleans()) else []
+    for _ in range(draw(st.integers(1, 3))):
+        turns += [
+            ("user", draw(texts) or "q"),
+            ("gpt", draw(st.sampled_from(["a", "<think>b", " "]))),
+        ]
+    return turns[: len(turns) - draw(st.integers(0, 1))]
+
+
+@given(
+    st.lists(st.one_of(st.none(), TURNS, orderly()), min_size=1, max_size=6),
+    st.sampled_from(SPELLED),
+    st.booleans(),
+    st.sampled_from(["auto", "sft"]),
+    st.sampled_from(["note", "title", "id"]),
+)
+def test_conversations_at_once_are_what_they_are_one_by_one(
+    talks: Any, spelled: Any, is_carried: bool, kind: str, beside: str
+) -> None:
+    column, role, content = spelled
+    dtype = pl.List(pl.Struct({role: pl.String, content: pl.String}))
+    held = [t if t is None else [{role: r, content: c} for r, c in t] for t in talks]
+    frame = pl.DataFrame({column: pl.Series(held, dtype=dtype), beside: ["x"] * len(held)})
+    check_alike(frame, Plan(kind, {}, is_carried))
 
 
 @given(FLAT, st.sampled_from(NAMES), st.booleans(), st.sampled_from(["auto", "sft"]))
@@ -224,15 +267,18 @@ def test_columns_at_once_give_what_records_one_by_one_give(
     records = [{new.get(k, k): v for k, v in record.items()} for record in records]
     types = dict.fromkeys((*names, "note"), pl.String)
     frame = pl.DataFrame(records, schema={**types, "n": pl.Int64})
-    plan = Plan(kind, {}, is_carried)
+    check_alike(frame, Plan(kind, {}, is_carried))
+
+
+def check_alike(frame: pl.DataFrame, plan: Plan) -> None:
     fast, faults = read_frame(frame, plan)
     made, slow_faults = Rows(plan), []
     for number, record in enumerate(frame.iter_rows(named=True)):
-        reading = plan.read({k: v for k, v in record.items() if v is not None})
+        reading = plan.read(without_nulls(record))
         made.add(number, reading)
         slow_faults += [(number, told) for told in reading.faults]
     assert fast.to_dicts() == made.frame().to_dicts()
-    if is_carried:  # columns that no format knows are not looked at, so not told of
+    if plan.is_carried:  # columns that no format knows are not looked at, so not told of
         faults, slow_faults = ([(n, t.split(":")[0]) for n, t in f] for f in (faults, slow_faults))
     assert faults == slow_faults
 

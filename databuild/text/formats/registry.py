@@ -42,6 +42,15 @@ NAMES = frozenset(
 )
 """Every name that some format looks at; values under other names never matter."""
 
+INERT = frozenset(
+    {
+        *(*supervised.TEXTS, "title", "url", "critique", "ratings", "rank", "annotator"),
+        *("annotator_id", "margin", "strength", "edited", "chosen_score", "rejected_score"),
+        *("chosen_messages", "rejected_messages", "model_a", "model_b", "text"),
+    }
+)
+"""Names that say nothing beside a question and its answer."""
+
 
 @dataclass(frozen=True)
 class Format:

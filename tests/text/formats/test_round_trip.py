@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from databuild.ingest.typed import Plan, Rows
+from databuild.ingest.plan import Plan
+from databuild.ingest.typed import Rows
 from databuild.schema.rows import KINDS
 from databuild.text.formats.registry import WRITERS, Reading, read_record, write_record
 from databuild.text.formats.values import FaultError
