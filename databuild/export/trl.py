@@ -54,7 +54,7 @@ def _answers(config: TrlConfig) -> tuple[str, ...]:
     "export.trl",
     kind="deliver",
     sees="table",
-    version=1,
+    version=2,
     reads=lambda config: (*_answers(config), "*"),
 )
 def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dict[str, Any]:

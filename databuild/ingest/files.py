@@ -152,6 +152,9 @@ def read_files(split: Mapping[str, Any], config: FilesConfig) -> Produced:
     fails that is broken JSON, no object, invalid UTF-8, has a key twice, a value of another type
     than its column, or a column that no head has. Blank lines of JSON lines and CSV are no records.
 
+    With `rows` a record is read by its own shape instead, whatever types its keys have, and the
+    columns are those of `ingest.rows`; a record with several answers becomes several rows.
+
     Args:
         split: One of `plan_splits`.
         config: See `FilesConfig`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import polars as pl
 
 from databuild.schema.rows import KINDS, schema_of
 from databuild.text.formats.registry import AUTO, NAMES, read_record
+from databuild.text.formats.values import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,4 +57,4 @@ class Plan:
             rest = {k: v for k, v in rest.items() if k in own or "." in k}
         if not rest:
             return None
-        return json.dumps(rest, ensure_ascii=False, sort_keys=True, default=str)
+        return json_text(rest, is_sorted=True)

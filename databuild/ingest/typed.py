@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from databuild.ingest.columnar import columns_at_once
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 _BATCH = 10_000
 _SHOWN_CHARS = 200
-_ESCAPED = {chr(code) for code in range(0xDC80, 0xDD00)}
+_ESCAPED = re.compile("[\udc80-\udcff]")
 
 
 @dataclass
@@ -78,10 +80,13 @@ def read_frame(frame: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, list[tupl
         each with that number.
     """
     fast = columns_at_once(frame, plan)
+    if fast is not None and fast.height == frame.height:
+        return fast, []
     slow = frame.select(plan.looked_at(frame.columns)).with_row_index("\0number")
     if fast is not None:
-        slow = slow.join(fast.select(pl.col("number").cast(pl.UInt32).alias("\0number")),
-                         on="\0number", how="anti", maintain_order="left")  # fmt: skip
+        is_left = np.ones(frame.height, dtype=bool)
+        is_left[fast["number"].to_numpy()] = False
+        slow = slow.filter(pl.Series(is_left))
     made, faults = Rows(plan), []
     for record in slow.iter_rows(named=True):
         number = record.pop("\0number")
@@ -116,57 +121,67 @@ class TypedReader:
     def read_records(self, records: Iterable[Record]) -> Iterator[pl.DataFrame]:
         """Yield frames of rows, in order."""
         made = Rows(self.plan)
-        batch: list[tuple[int, str | None]] = []
+        places: list[int] = []
+        keys: list[str | None] = []
         for record in records:
             if record.value is None:
                 self._fail(record, record.error or "no record", record.raw)
                 continue
             reading = self.plan.read(record.value)
-            raw = self._raw(record) if reading.faults or self.is_escaped else ""
-            if self.is_escaped and reading.repaired and _ESCAPED & set(raw):
-                self._fail(record, "invalid UTF-8: the record holds bytes that are not text", raw)
+            raw = _beginning(record.value) if reading.faults else ""
+            if self.is_escaped and reading.repaired and _holds_bytes(record.value):
+                what = "invalid UTF-8: the record holds bytes that are not text"
+                self._fail(record, what, _beginning(record.value))
                 continue
             for told in reading.faults:
                 self._fail(record, told, raw)
-            made.add(len(batch), reading)
-            batch.append((record.place, self._key(record.value)))
+            made.add(len(places), reading)
+            places.append(record.place)
+            keys.append(self._key(record.value))
             if len(made.rows) >= _BATCH:
-                yield self._placed(made.frame(), batch)
-                made, batch = Rows(self.plan), []
-        yield self._placed(made.frame(), batch)
+                yield self._placed(made.frame(), places, keys)
+                made, places, keys = Rows(self.plan), [], []
+        yield self._placed(made.frame(), places, keys)
 
     def read_raw(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Read a frame of columns and `source_record`."""
         bare = frame.drop("source_record")
         rows, faults = read_frame(bare, self.plan)
-        places = frame["source_record"].to_list()
+        places = frame["source_record"]
         for number, told in faults:
             raw = _beginning(without_nulls(bare.row(number, named=True)))
             self.failed.append(([], told, self.file, places[number], None, raw))
-        keys = frame[self.key].cast(pl.String).to_list() if self.key else [None] * frame.height
-        return self._placed(rows, list(zip(places, keys, strict=True)))
+        return self._placed(rows, places, frame[self.key].cast(pl.String) if self.key else None)
 
-    def _placed(self, rows: pl.DataFrame, batch: list[tuple[int, str | None]]) -> pl.DataFrame:
-        at = pl.DataFrame(
-            {"source_record": [p for p, _ in batch], "key": [k for _, k in batch]},
-            schema={"source_record": pl.Int64, "key": pl.String},
-        )
-        found = at[rows["number"]] if rows.height else at.clear()
-        return pl.concat([rows.drop("number", *(["key"] if "key" in rows.columns else [])), found],
-                         how="horizontal").select(list(self.schema))  # fmt: skip
+    def _placed(
+        self,
+        rows: pl.DataFrame,
+        places: pl.Series | list[int],
+        keys: pl.Series | list[str | None] | None,
+    ) -> pl.DataFrame:
+        """Add where each row's record lies, and its key."""
+        at = {"source_record": pl.Series(places, dtype=pl.Int64)}
+        if self.key:
+            at["key"] = pl.Series(keys, dtype=pl.String)
+        numbers = rows["number"]
+        found = {name: series.gather(numbers) for name, series in at.items()}
+        return rows.drop("number").with_columns(**found).select(list(self.schema))
 
     def _key(self, value: Mapping[str, Any]) -> str | None:
         held = value.get(self.key) if self.key else None
-        if held is None or isinstance(held, str):
-            return held
-        return json.dumps(held, ensure_ascii=False)
-
-    def _raw(self, record: Record) -> str:
-        return _beginning(record.value)
+        if held is None:
+            return None
+        text = held if isinstance(held, str) else json.dumps(held, ensure_ascii=False)
+        return text.encode(errors="replace").decode()
 
     def _fail(self, record: Record, error: str, raw: str) -> None:
         told, begins = (text.encode(errors="replace").decode() for text in (error, raw))
         self.failed.append(([], told, self.file, record.place, record.line, begins[:_SHOWN_CHARS]))
+
+
+def _holds_bytes(value: Any) -> bool:
+    """Say whether a value has surrogates as which Python reads bytes that are no UTF-8."""
+    return _ESCAPED.search(json.dumps(value, ensure_ascii=False, default=str)) is not None
 
 
 def _beginning(value: Any) -> str:

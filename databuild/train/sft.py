@@ -24,7 +24,7 @@ class SftConfig(SftOptions):
     """The model to start from: one of the recipe's, `best`, or a train step."""
 
 
-@step("train.sft", kind="train", sees="table", version=1, reads=("prompt", "response", "*"))
+@step("train.sft", kind="train", sees="table", version=2, reads=("prompt", "response", "*"))
 def train_sft(
     rows: pl.DataFrame,
     config: SftConfig,

@@ -140,7 +140,8 @@ def test_the_key_and_a_column_map_reach_the_rows(tmp_path: Path) -> None:
 
 def test_bytes_that_are_no_text_are_not_repaired(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    path.write_bytes(b'[{"prompt": "q", "completion": "caf\xe9"}, {"prompt": "q"}]')
+    far = b"x" * 300
+    path.write_bytes(b'[{"prompt": "q", "completion": "' + far + b'\xe9"}, {"prompt": "q"}]')
     made = read(path, rows="auto")
     assert len(rows_of(made)) == 1
     assert faults_of(made)[0].startswith("invalid UTF-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from decimal import Decimal
 from typing import Any
 
 MAX_DEPTH = 64
@@ -17,6 +18,8 @@ BLANKS = (
 )
 _VISIBLE = re.compile(f"[^{BLANKS}]")
 _HALF = re.compile("[\ud800-\udfff]")
+_PLAIN = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
+_SORTED = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str, sort_keys=True).encode
 _NO_NUMBER = {"", "n/a", "na", "nan", "none", "null", "-"}
 
 
@@ -130,6 +133,8 @@ def number_of(value: Any, place: str) -> float | None:
             raise fault("invalid value", f"{place} is {short(value)}, no number") from None
     if value is None:
         return None
+    if isinstance(value, Decimal):
+        value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise fault("wrong type", f"{place} is {short(value)}, expected a number")
     try:
@@ -139,9 +144,26 @@ def number_of(value: Any, place: str) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def json_text(value: Any) -> str:
-    """A value as JSON text, as databuild writes it."""
-    return json.dumps(value, ensure_ascii=False)
+def json_text(value: Any, *, is_sorted: bool = False) -> str:
+    """A value as JSON text; NaN and infinities, which JSON lacks, are null, dates are text.
+
+    Example:
+        >>> json_text({"b": [float("nan"), "é"], "a": 1}, is_sorted=True)
+        '{"a": 1, "b": [null, "é"]}'
+    """
+    encode = _SORTED if is_sorted else _PLAIN
+    try:
+        return encode(value)
+    except ValueError:
+        return encode(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(held) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_finite(held) for held in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def load_json(text: str) -> Any:
