@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from databuild.engine.batch import run_batch
-from databuild.errors import SchemaError
+from databuild.errors import RecipeError, SchemaError
 from databuild.ingest.files import FilesConfig, peek_columns, plan_splits, read_files
 from databuild.ingest.plan import CHOICES, Plan
 from databuild.ingest.rows import RowsConfig, read_rows
@@ -21,7 +21,7 @@ from databuild.ingest.typed import Rows, read_frame
 from databuild.schema.rows import KINDS, check_rows, schema_of
 from databuild.text.formats.registry import without_nulls
 from tests.text.formats.records import RECORDS
-from tests.text.formats.strategies import texts
+from tests.text.formats.strategies import garbage, texts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -260,6 +260,8 @@ def test_conversations_at_once_are_what_they_are_one_by_one(
     check_alike(frame, Plan(kind, {}, is_carried))
 
 
+@example([{"instruction": "q", "input": " ", "output": "a"}], NAMES[3], False, "auto")
+@example([{"instruction": "q", "input": "c", "output": "a"}], NAMES[3], True, "sft")
 @given(FLAT, st.sampled_from(NAMES), st.booleans(), st.sampled_from(["auto", "sft"]))
 def test_columns_at_once_give_what_records_one_by_one_give(
     records: Any, names: Any, is_carried: bool, kind: str
@@ -294,3 +296,38 @@ def test_what_is_read_from_tables_follows_the_schema(tmp_path: Path) -> None:
     for (kind,), some in rows.group_by("row_kind"):
         wanted = KINDS[str(kind)].columns
         assert check_rows(some.select(wanted), str(kind)).is_null().all()
+
+
+LINES = st.one_of(
+    st.binary(max_size=30),
+    st.sampled_from([json.dumps(record).encode() for _, record, _ in RECORDS]),
+    st.sampled_from(
+        [b"{", b"[]", b"null", b'{"prompt": NaN}', b'{"a": 1, "a": 2}', b'"\xff"', b""]
+    ),
+    garbage.map(lambda record: json.dumps(record).encode()),
+)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "json", "csv"])
+@given(lines=st.lists(LINES, max_size=5))
+def test_any_bytes_are_rows_or_failures(
+    form: str, lines: list[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("bytes") / "a"
+    ends = {"jsonl": (b"", b"\n", b""), "json": (b"[", b",", b"]"), "csv": (b"text\n", b"\n", b"")}
+    start, between, end = ends[form]
+    path.write_bytes(start + between.join(lines) + end)
+    try:
+        made = read(path, rows="auto", format=form)
+    except RecipeError:  # a CSV file whose header cannot be one
+        assert form == "csv"
+        return
+    if not made:  # an empty file
+        assert path.stat().st_size == 0
+        return
+    rows, failed = rows_of(made), failed_of(made)
+    if form == "jsonl":
+        n_lines = len([line for line in between.join(lines).split(b"\n") if line.strip()])
+        places = {*(row["source_record"] for row in rows), *failed["source_record"]}
+        assert len(places) == n_lines
+    assert not any(told is None for told in failed["error"])

@@ -114,7 +114,7 @@ def take_context(fields: Fields) -> list[Turn]:
 def _with_input(fields: Fields, value: Any, name: str) -> str:
     asked = text_of(value, name)
     found = fields.find(INPUTS)
-    if found is None or not isinstance(fields.values[found], str) or name in INPUTS:
+    if found is None or not isinstance(fields.values[found], str):
         return asked
     added = str(fields.take(found))
     return asked if is_blank(added) else f"{asked}\n\n{added}"

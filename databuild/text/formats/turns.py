@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Turn = dict[str, Any]
 
 _SPELLINGS = {
-    "system": "system developer instruction",
+    "system": "system developer",
     "user": "user human prompter usr questioner customer",
     "assistant": "assistant gpt chatgpt bing bard model bot ai claude gemini llama agent answerer "
     "chatbot",
