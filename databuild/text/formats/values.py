@@ -81,7 +81,7 @@ def sound(value: Any, depth: int = 0) -> tuple[Any, int]:
 
 
 def is_sound(record: Any) -> bool:
-    """Say whether a record surely has no lone surrogate and is not deep; without looking closely.
+    r"""Say whether a record surely has no lone surrogate and is not deep; without looking closely.
 
     Example:
         >>> is_sound({"a": "b"}), is_sound({"a": "\ud800"})
