@@ -11,6 +11,7 @@ from databuild.errors import RecipeError
 from databuild.evaluate.compare import compare_with_base
 from databuild.evaluate.fluency import compare_fluency
 from databuild.evaluate.perplexity import measure_perplexity
+from databuild.export.jsonl import write_jsonl
 from databuild.export.trl import write_trl_folder
 from databuild.fix.cut_last_turn import cut_last_turn
 from databuild.fix.edit import edit_answers
@@ -23,6 +24,7 @@ from databuild.fix.split_fused import split_fused_rows
 from databuild.flywheel.promote import promote_if_better
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
+from databuild.ingest.rows import read_rows
 from databuild.measure.answer import measure_answer
 from databuild.measure.arithmetic import measure_arithmetic
 from databuild.measure.basics import measure_basics
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 
 STEPS: tuple[Step, ...] = (
     read_files,
+    read_rows,
     measure_basics,
     measure_characters,
     measure_language,
@@ -99,6 +102,7 @@ STEPS: tuple[Step, ...] = (
     make_graded_pairs,
     train_sft,
     train_dpo,
+    write_jsonl,
     write_trl_folder,
     measure_perplexity,
     compare_with_base,

@@ -11,6 +11,8 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from databuild.recipe.json_schema import recipe_schema
+from databuild.schema.published import kind_schema
+from databuild.schema.rows import KINDS
 from databuild.steps import all_steps
 
 ROOT = Path(__file__).parents[1]
@@ -22,6 +24,22 @@ def test_the_recipe_schema_is_current() -> None:
     if os.environ.get("UPDATE"):
         FILE.write_text(text)
     assert FILE.read_text() == text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_schema_of_a_kind_of_row_is_current(kind: str) -> None:
+    file = ROOT / "schemas" / "rows" / f"{kind}.schema.json"
+    text = json.dumps(kind_schema(kind), indent=1, ensure_ascii=False) + "\n"
+    if os.environ.get("UPDATE"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    assert file.read_text() == text
+    Draft202012Validator.check_schema(json.loads(text))
+
+
+def test_there_is_no_schema_of_a_kind_that_is_gone() -> None:
+    names = {path.name.partition(".")[0] for path in (ROOT / "schemas" / "rows").iterdir()}
+    assert names == set(KINDS)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda p: p.name)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from databuild.engine.step import step
 from databuild.errors import StepError
+from databuild.export.turns import conversations, has_turns
 from databuild.recipe.options import Column, Columns, StepConfig
 
 if TYPE_CHECKING:
@@ -33,25 +34,36 @@ class TrlConfig(StepConfig):
     """The better answer of pairs."""
     rejected: str = "rejected"
     """The worse answer of pairs."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one; null (`~`) leaves it out. Where it is
+    not null it stands for the prompt and, of SFT rows, for the answer, which is its last turn;
+    `chosen_messages`, `rejected_messages` and `tools` stand beside it."""
     system: str | None = None
-    """A system prompt that goes before every prompt."""
+    """A system prompt that goes before every prompt that has none."""
     keep: Columns = ()
     """Other columns to write, such as `margin` and `strength`; `row_id` is always there."""
     max_file_rows: int = Field(default=100_000, ge=1)
     """Rows of one Parquet file."""
 
 
-def _reads(config: TrlConfig) -> tuple[str, ...]:
+def _answers(config: TrlConfig) -> tuple[str, ...]:
     return (config.response,) if config.kind == "sft" else (config.chosen, config.rejected)
 
 
-@step("export.trl", kind="deliver", sees="table", version=1, reads=_reads)
+@step(
+    "export.trl",
+    kind="deliver",
+    sees="table",
+    version=2,
+    reads=lambda config: (*_answers(config), "*"),
+)
 def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dict[str, Any]:
     """Write rows as a Hugging Face data set folder in TRL's conversational formats.
 
     `data/<split>-00000.parquet` ... in the order of row_id, and `README.md`, a data set card. Texts
     become lists of `{role, content}`: `prompt` of user turns (after `system`), the answers of one
-    assistant turn. `keep` columns whose names clash with those are refused.
+    assistant turn. A conversation keeps its turns; calls of tools are written as OpenAI has them.
+    `keep` columns whose names clash with those are refused.
 
     Args:
         rows: n rows with `row_id` and the columns that `config` names.
@@ -59,7 +71,8 @@ def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dic
         out: An empty folder.
 
     Returns:
-        `rows`, `files` and `columns`.
+        `rows`, `files` and `columns`; `rows_skipped` names the conversations that do not end with
+        the row's answer.
 
     Raises:
         StepError: There are no rows, or one lacks its prompt or an answer.
@@ -72,7 +85,7 @@ def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dic
         ...     write_trl_folder(rows, TrlConfig(), out=Path(folder))["files"]
         ['data/train-00000.parquet']
     """
-    texts = [config.prompt, *_reads(config)]
+    texts = [config.prompt, *_answers(config)]
     lacking = rows.filter(pl.any_horizontal(pl.col(texts).is_null()))["row_id"].to_list()
     if rows.is_empty() or lacking:
         what = (
@@ -81,7 +94,8 @@ def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dic
             else "no rows to write"
         )
         raise StepError("export.trl", what, fix="look at the step before: `databuild show`")
-    made = _conversations(rows, config)
+    rows, skipped = _without_strays(rows, config)
+    made = conversations(rows, config)
     clash = sorted(set(config.keep) & {name for name in made if name != "row_id"})
     if clash:
         what = f"`keep` names {clash[0]!r}, which the export writes itself"
@@ -94,32 +108,31 @@ def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dic
         files.append(f"data/{config.split}-{n:05d}.parquet")
         _write(chunk, out / files[-1])
     (out / "README.md").write_text(_card(table, config), encoding="utf-8")
-    return {"rows": table.height, "files": files, "columns": table.columns}
+    facts = {"rows": table.height, "files": files, "columns": table.columns}
+    return {**facts, "rows_skipped": skipped} if skipped else facts
 
 
-def _conversations(rows: pl.DataFrame, config: TrlConfig) -> dict[str, pl.Expr]:
-    prompt = _turn("user", pl.col(config.prompt))
-    if isinstance(rows.schema[config.prompt], pl.List):
-        prompt = pl.col(config.prompt).list.eval(
-            pl.struct(
-                role=pl.element().struct.field("role"), content=pl.element().struct.field("content")
-            )
-        )
-    if config.system is not None:
-        prompt = pl.concat_list(_turn("system", pl.lit(config.system)), prompt)
-    if config.kind == "preference":
-        chosen, rejected = (
-            _turn("assistant", pl.col(name)) for name in (config.chosen, config.rejected)
-        )
-        return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
-    answer = _turn("assistant", pl.col(config.response))
-    if config.layout == "messages":
-        return {"messages": pl.concat_list(prompt, answer)}
-    return {"prompt": prompt, "completion": answer}
-
-
-def _turn(role: str, content: pl.Expr) -> pl.Expr:
-    return pl.concat_list(pl.struct(role=pl.lit(role), content=content))
+def _without_strays(
+    rows: pl.DataFrame, config: TrlConfig
+) -> tuple[pl.DataFrame, list[dict[str, str]]]:
+    """Leave out conversations whose last turn is not the answer that the row has."""
+    if config.kind != "sft" or not has_turns(rows, config.messages):
+        return rows, []
+    last = pl.col(str(config.messages)).list.last().struct
+    said = last.field("content").str.strip_chars()
+    is_other = ~said.str.ends_with(pl.col(config.response).str.strip_chars())
+    reason = (
+        pl.when(last.field("role") != "assistant")
+        .then(pl.lit("the conversation does not end with an answer"))
+        .when(is_other)
+        .then(pl.lit(f"{config.response} is not what the conversation ends with"))
+    )
+    told = rows.sort("row_id").select("row_id", reason=reason).drop_nulls("reason")
+    kept = rows.join(told, on="row_id", how="anti")
+    if kept.is_empty():
+        what = f"no rows to write: {told['reason'][0]}, as {told['row_id'].head(3).to_list()}"
+        raise StepError("export.trl", what, fix="set `messages: ~` to write prompt and response")
+    return kept, told.to_dicts()
 
 
 def _write(rows: pl.DataFrame, path: Path) -> None:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import polars as pl
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from databuild.engine.step import RESERVED, Produced, step
 from databuild.errors import RecipeError, nearest
+from databuild.ingest.columnar import reads_alike
 from databuild.ingest.heads import Source, look_at
 from databuild.ingest.lines import find_lines, read_lines, read_range
+from databuild.ingest.plan import ATTRIBUTES, Plan
 from databuild.ingest.records import BOM, Record, read_all, read_csv, read_json
+from databuild.ingest.rows import Wanted, known_columns
 from databuild.ingest.shapes import MisfitError, Shape, fit, fit_text, parse_shape, polars_type
+from databuild.ingest.typed import TypedReader
 from databuild.recipe.options import Paths, StepConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _SOURCE: dict[str, Any] = {"source_file": pl.String, "source_record": pl.Int64}
 _FAILED: dict[str, Any] = {
@@ -50,6 +54,12 @@ class FilesConfig(StepConfig):
     """New names of columns: `{instruction: prompt}`."""
     separator: str | None = Field(default=None, min_length=1, max_length=1)
     """What stands between the fields of a CSV file; without it a comma, in `.tsv` files a tab."""
+    rows: Literal["columns"] | Wanted = "columns"
+    """What records become: `columns` keeps their own columns, of one type each. A kind of row
+    (`schemas/rows/`), or `auto`, reads each record by its own shape, as `ingest.rows` does, so that
+    a file may mix shapes and types; what a row does not hold is in `extra`, as JSON text."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """With `rows`: keys that have other names than the known ones (`{prompt: question}`)."""
 
     @field_validator("types")
     @classmethod
@@ -57,6 +67,27 @@ class FilesConfig(StepConfig):
         for text in types.values():
             parse_shape(text)
         return types
+
+    @field_validator("columns")
+    @classmethod
+    def _must_be_known(cls, columns: dict[str, str]) -> dict[str, str]:
+        return known_columns(columns)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.rows == "columns" and self.columns:
+            msg = "`columns` needs `rows` (auto, sft, preference ...); use `rename` for columns"
+            raise ValueError(msg)
+        if self.rows != "columns" and (self.rename or self.types):
+            msg = f"`rename` and `types` do nothing with `rows: {self.rows}`; use `columns`"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def plan(self) -> Plan:
+        """What records shall become, where they do not keep their columns."""
+        assert self.rows != "columns"
+        return Plan(self.rows, self.columns, is_carried=False)
 
 
 def plan_splits(
@@ -95,6 +126,10 @@ def peek_columns(config: FilesConfig, files: Sequence[Path]) -> tuple[str, ...] 
     """
     sources = look_at(config.format, config.types, files, config.separator)
     _check_columns(config, sources, files)
+    if config.rows != "columns":
+        return tuple(
+            dict.fromkeys([*TypedReader(config.plan, config.key, "", []).schema, *_SOURCE])
+        )
     names = [config.rename.get(name, name) for name in sources[0].shapes] if sources else []
     key = ["key"] if config.key else []
     return tuple(dict.fromkeys([*names, *key, *_SOURCE])) if names else None
@@ -106,7 +141,7 @@ def peek_columns(config: FilesConfig, files: Sequence[Path]) -> tuple[str, ...] 
     sees="source",
     version=1,
     adds=None,
-    attributes=tuple(_SOURCE),
+    attributes=(*_SOURCE, *ATTRIBUTES),
     splits=plan_splits,
     peeks=peek_columns,
 )
@@ -116,6 +151,9 @@ def read_files(split: Mapping[str, Any], config: FilesConfig) -> Produced:
     The type of a column is decided from the first records of all files (`ingest.shapes`). A record
     fails that is broken JSON, no object, invalid UTF-8, has a key twice, a value of another type
     than its column, or a column that no head has. Blank lines of JSON lines and CSV are no records.
+
+    With `rows` a record is read by its own shape instead, whatever types its keys have, and the
+    columns are those of `ingest.rows`; a record with several answers becomes several rows.
 
     Args:
         split: One of `plan_splits`.
@@ -139,24 +177,55 @@ def read_files(split: Mapping[str, Any], config: FilesConfig) -> Produced:
         >>> made.failed["error"].to_list()
         ['wrong type: prompt is 5, expected text']
     """
+    if config.rows != "columns":
+        return _read_typed(split, config)
     if split["format"] == "parquet":
         return Produced(rows=_finish(_read_parquet(split), split, config))
     types: dict[str, Any] = {name: polars_type(shape) for name, shape in split["shapes"].items()}
     failed: list[tuple[Any, ...]] = []
-    frames = [pl.DataFrame(schema={**types, "source_record": pl.Int64}), *_frames(split, failed)]
+    frames = [
+        pl.DataFrame(schema={**types, "source_record": pl.Int64}),
+        *_frames(split, failed, lambda records: _fitted(records, split, failed)),
+    ]
     return Produced(
         rows=_finish(pl.concat(frames), split, config),
         failed=pl.DataFrame(failed, schema=_FAILED, orient="row"),
     )
 
 
-def _frames(split: Mapping[str, Any], failed: list[tuple[Any, ...]]) -> Iterator[pl.DataFrame]:
+def _read_typed(split: Mapping[str, Any], config: FilesConfig) -> Produced:
+    """Read the records of a split as typed rows."""
+    failed: list[tuple[Any, ...]] = []
+    reader = TypedReader(
+        config.plan, config.key, split["name"], failed, is_escaped=split["format"] != "jsonl"
+    )
+    frames: Iterable[pl.DataFrame]
+    if split["format"] == "parquet":
+        frames = [_read_parquet(split)]
+    else:
+        shapes = split["shapes"] if reads_alike(split["shapes"]) else {}
+        frames = _frames({**split, "shapes": shapes}, failed, reader.read_records)
+    typed = [f if f.schema == reader.schema else reader.read_raw(f) for f in frames]
+    rows = pl.concat([pl.DataFrame(schema=reader.schema), *typed])
+    where = pl.lit(split["name"]).alias("source_file")
+    return Produced(
+        rows=rows.select(
+            pl.lit([], dtype=pl.List(pl.String)).alias("parent_ids"),
+            pl.exclude("source_record"),
+            where,
+            "source_record",
+        ),
+        failed=pl.DataFrame(failed, schema=_FAILED, orient="row"),
+    )
+
+
+def _frames(
+    split: Mapping[str, Any],
+    failed: list[tuple[Any, ...]],
+    fitted: Callable[[Iterator[Record]], Iterator[pl.DataFrame]],
+) -> Iterator[pl.DataFrame]:
     """Read the frames of a text file; what cannot be read goes to `failed`."""
     path, shapes = Path(split["file"]), split["shapes"]
-
-    def fitted(records: Iterator[Record]) -> Iterator[pl.DataFrame]:
-        return _fitted(records, split, failed)
-
     fault = None
     if path.suffix == ".gz" or split["format"] != "jsonl":
         data, fault = read_all(path)
@@ -164,7 +233,8 @@ def _frames(split: Mapping[str, Any], failed: list[tuple[Any, ...]]) -> Iterator
     else:
         data, offset = read_range(path, split["start"], split["end"])
     if split["format"] == "jsonl":
-        yield from read_lines(find_lines(data, offset), shapes, fitted)
+        lines = find_lines(data, offset)
+        yield from read_lines(lines, shapes, fitted) if shapes else fitted(lines.records())
     else:
         # Bytes that are not UTF-8 become lone surrogates, and fail with the field that holds them.
         text = data.removeprefix(BOM).decode(errors="surrogateescape")
@@ -249,6 +319,8 @@ def _check_columns(config: FilesConfig, sources: Sequence[Source], files: Sequen
         if name not in have:
             what = f"{option} names a column that the files lack; {nearest(name, have)}"
             raise RecipeError(where, what, fix="correct the name")
+    if config.rows != "columns":
+        return
     names = [config.rename.get(name, name) for name in have]
     taken = RESERVED | _SOURCE.keys() | ({"key"} if config.key and config.key != "key" else set())
     for name in names:

@@ -24,7 +24,9 @@ class DpoConfig(DpoOptions):
     """The model to start from: one of the recipe's, `best`, or a train step."""
 
 
-@step("train.dpo", kind="train", sees="table", version=1, reads=("prompt", "chosen", "rejected"))
+@step(
+    "train.dpo", kind="train", sees="table", version=2, reads=("prompt", "chosen", "rejected", "*")
+)
 def train_dpo(
     rows: pl.DataFrame,
     config: DpoConfig,
@@ -38,7 +40,8 @@ def train_dpo(
     """Teach a model to prefer the chosen answers over the rejected ones.
 
     Args:
-        rows: `prompt`, `chosen` and `rejected`, as text or lists of turns.
+        rows: `prompt`, `chosen` and `rejected`, as text or lists of turns. `messages`,
+            `chosen_messages` and `rejected_messages` stand for them where they are not null.
         config: See `DpoConfig`.
         model: Folder of the model to start from.
         scratch: Where checkpoints lie until the step is complete.

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from databuild.errors import SchemaError
+from databuild.text.formats.turns import as_template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 Kind = Literal["sft", "dpo"]
-Turns = list[dict[str, str]]
+Turns = list[dict[str, Any]]
+TALKS = ("messages", "chosen_messages", "rejected_messages", "tools")
+"""Columns that hold what a text cannot, where a table has them; see `databuild.schema.rows`."""
 ANSWERS = ("completion", "response", "answer")
 """Columns that may hold the answer of a supervised row; the first one that is there counts."""
 
@@ -47,11 +52,13 @@ def tokenise(rows: pl.DataFrame, kind: Kind, tokenizer: Any, max_length: int) ->
 
     A text (not a list of turns) becomes one turn of `user` or `assistant` where the tokenizer has a
     chat template, and is used as it is, with the end-of-text token, where it has none. The answer
-    starts where the rendered prompt and the rendered prompt with answer part.
+    starts where the rendered prompt and the rendered prompt with answer part. Of a row whose
+    `messages` is not null the conversation is trained on; see `asked_and_answered`.
 
     Args:
         rows: `row_id` (without it, the row's number), `prompt`, and for `sft` one of `completion`,
             `response`, `answer`; for `dpo` `chosen` and `rejected`. Text or lists of turns.
+            Optional: `messages`, `chosen_messages`, `rejected_messages`, `tools`.
         kind: What is trained.
         tokenizer: A Hugging Face tokenizer.
         max_length: A row of more tokens is left out; for `dpo` its longer answer counts.
@@ -64,14 +71,14 @@ def tokenise(rows: pl.DataFrame, kind: Kind, tokenizer: Any, max_length: int) ->
         SchemaError: A column is missing.
     """
     answers = _answer_columns(rows, kind)
+    wanted = ["prompt", *answers, *(name for name in TALKS if name in rows.columns)]
     ids = rows["row_id"].cast(pl.String) if "row_id" in rows.columns else None
     render: Callable[..., list[int]] = _templated if tokenizer.chat_template else _plain
     made = Examples()
-    for number, row in enumerate(rows.select("prompt", *answers).iter_rows(named=True)):
+    for number, row in enumerate(rows.select(wanted).iter_rows(named=True)):
         row_id = str(number) if ids is None else str(ids[number])
-        made_of = _tokens_or_reason(
-            row, answers, kind, lambda p, a: render(tokenizer, p, a), max_length
-        )
+        drawn = partial(render, tokenizer, tools=tools_of(row.get("tools")))
+        made_of = _tokens_or_reason(row, answers, kind, drawn, max_length)
         if isinstance(made_of, str):
             made.skipped.append({"row_id": row_id, "reason": made_of})
         else:
@@ -87,14 +94,64 @@ def _tokens_or_reason(
     render: Callable[[object, object], list[int]],
     max_length: int,
 ) -> dict[str, Any] | str:
-    prompt, texts = row["prompt"], [row[column] for column in answers]
+    parted = asked_and_answered(row, answers)
+    if isinstance(parted, str):
+        return parted
+    prompt, texts = parted
     reason = _unusable(prompt, texts)
     if reason is not None:
         return reason
-    prompt_ids = render(prompt, None)
-    full = [render(prompt, text) for text in texts]
+    try:
+        prompt_ids = render(prompt, None)
+        full = [render(prompt, text) for text in texts]
+    except _template_errors() as error:
+        return f"the chat template refuses it: {error}"
     start = min(_common_prefix(prompt_ids, ids) for ids in full)
     return _misfit(full, start, max_length) or _example(kind, full, start)
+
+
+def asked_and_answered(
+    row: Mapping[str, Any], answers: Sequence[str]
+) -> tuple[Any, list[Any]] | str:
+    """What was asked and what was answered; of a row with `messages`, these.
+
+    With one answer column `messages` is the whole conversation, the answer its last turn. With two
+    it is what stands before the answers, which are `chosen_messages` and `rejected_messages` where
+    these are not null.
+
+    Returns:
+        The prompt and the answers, or the reason why the row cannot be used.
+
+    Example:
+        >>> talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+        >>> row = {"prompt": "Hi", "response": "Hello.", "messages": talk}
+        >>> asked_and_answered(row, ["response"])
+        ([{'role': 'user', 'content': 'Hi'}], [[{'role': 'assistant', 'content': 'Hello.'}]])
+    """
+    turns = row.get("messages")
+    if len(answers) > 1:
+        texts = [row.get(f"{column}_messages") or row[column] for column in answers]
+        return (turns or row["prompt"]), texts
+    if not turns:
+        return row["prompt"], [row[answers[0]]]
+    if turns[-1]["role"] != "assistant":
+        return f"the conversation ends with a turn of {turns[-1]['role']}"
+    said = turns[-1].get("content")
+    if said and not said.strip().endswith((row[answers[0]] or "").strip()):
+        return f"{answers[0]} is not what the conversation ends with"
+    return turns[:-1], [turns[-1:]]
+
+
+def tools_of(text: str | None) -> list[Any] | None:
+    """The tools that a row names, for the chat template."""
+    return json.loads(text) if text else None
+
+
+def _template_errors() -> tuple[type[Exception], ...]:
+    """What a chat template raises of a role, a tool call or an order that it does not know."""
+    from jinja2 import TemplateError
+
+    return TemplateError, TypeError
 
 
 def _answer_columns(rows: pl.DataFrame, kind: Kind) -> list[str]:
@@ -124,7 +181,9 @@ def _unusable(prompt: object, texts: Sequence[object]) -> str | None:
 
 def _text_of(value: object) -> str:
     if isinstance(value, list):
-        return "".join(str(turn.get("content") or "") for turn in value)
+        called = [call for turn in value for call in turn.get("tool_calls") or []]
+        said = "".join(str(turn.get("content") or "") for turn in value)
+        return said or "".join(str(call["name"]) for call in called)
     return str(value or "")
 
 
@@ -148,18 +207,23 @@ def _example(kind: Kind, full: list[list[int]], start: int) -> dict[str, Any]:
     return {"input_ids": full[0], "labels": [-100] * start + full[0][start:]}
 
 
-def _templated(tokenizer: Any, prompt: object, answer: object) -> list[int]:
+def _templated(
+    tokenizer: Any, prompt: object, answer: object, tools: list[Any] | None = None
+) -> list[int]:
     turns = _turns(prompt, "user")
     if answer is not None:
         turns = turns + _turns(answer, "assistant")
     text = tokenizer.apply_chat_template(
-        turns, tokenize=False, add_generation_prompt=answer is None
+        turns, tools=tools, tokenize=False, add_generation_prompt=answer is None
     )
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 
 
-def _plain(tokenizer: Any, prompt: object, answer: object) -> list[int]:
+def _plain(
+    tokenizer: Any, prompt: object, answer: object, tools: list[Any] | None = None
+) -> list[int]:
+    del tools  # a text has no place for them
     text = _text_of(prompt)
     if answer is not None:
         text += _text_of(answer) + tokenizer.eos_token
@@ -169,7 +233,7 @@ def _plain(tokenizer: Any, prompt: object, answer: object) -> list[int]:
 
 def _turns(value: object, role: str) -> Turns:
     if isinstance(value, list):
-        return [{k: v for k, v in turn.items() if v is not None} for turn in value]
+        return as_template([{k: v for k, v in turn.items() if v is not None} for turn in value])
     return [{"role": role, "content": str(value)}]
 
 

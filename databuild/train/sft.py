@@ -24,7 +24,7 @@ class SftConfig(SftOptions):
     """The model to start from: one of the recipe's, `best`, or a train step."""
 
 
-@step("train.sft", kind="train", sees="table", version=1, reads=("prompt", "response"))
+@step("train.sft", kind="train", sees="table", version=2, reads=("prompt", "response", "*"))
 def train_sft(
     rows: pl.DataFrame,
     config: SftConfig,
@@ -38,7 +38,8 @@ def train_sft(
     """Fine-tune a model on answers; the loss is over the answers' tokens only.
 
     Args:
-        rows: `prompt` and `response`, as text or lists of turns.
+        rows: `prompt` and `response`, as text or lists of turns. Where there is `messages` and it
+            is not null, it is the conversation, and its last turn the answer.
         config: See `SftConfig`.
         model: Folder of the model to start from.
         scratch: Where checkpoints lie until the step is complete.

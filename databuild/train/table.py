@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from databuild.errors import StepError
 from databuild.models.fake_training import fake_options_of, train_fake
+from databuild.train.examples import TALKS
 from databuild.train.job import LOG, Training, train
 from databuild.train.options import DpoOptions, SftOptions
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from databuild.engine.resources import Progress
 
+_TRAINED = ("row_id", "prompt", "response", "chosen", "rejected", *TALKS)
 _RESULTS = ("best", "final", "adapter", "metrics.json", LOG)
 
 
@@ -58,7 +60,8 @@ def train_on(
     if fake is not None:
         return train_fake(fake, rows.height, options.seed, out)
     table = scratch / "rows.parquet"
-    rows.sort("row_id").write_parquet(table)
+    trained = [name for name in _TRAINED if name in rows.columns]
+    rows.select(trained).sort("row_id").write_parquet(table)
     folder = scratch / "training"
     kind: Literal["sft", "dpo"] = "dpo" if isinstance(options, DpoOptions) else "sft"
     described = Training(kind, model=model, rows=table, out=folder, options=options, device=device)

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import polars as pl
 import pytest
 
 from databuild.errors import StepError
 from databuild.export.trl import TrlConfig, write_trl_folder
+from databuild.schema.rows import MESSAGES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SFT = pl.DataFrame(
     {"row_id": ["b", "a"], "prompt": ["Hi", "Yo"], "response": ["Hello", "🙂"], "score": [1.0, 0.5]}
@@ -92,3 +98,64 @@ def test_datasets_and_trl_take_the_folder_as_it_is(tmp_path, monkeypatch):
     assert row["chosen"] == turn("assistant", "y")
     assert row["margin"] == 0.7
     assert "| better | 1 |" in (tmp_path / "pairs" / "README.md").read_text(encoding="utf-8")
+
+
+SYSTEM = {"role": "system", "content": "s"}
+ASKED = {"role": "user", "content": "q"}
+CALLED = {"role": "assistant", "tool_calls": [{"id": "c", "name": "f", "arguments": "{}"}]}
+RESULT = {"role": "tool", "content": "r", "tool_call_id": "c"}
+SAID = {"role": "assistant", "content": "a"}
+
+
+def _talks(*talks: Any, **columns: Any) -> pl.DataFrame:
+    n = len(talks)
+    own: dict[str, Any] = {"row_id": [f"r{i}" for i in range(n)], "prompt": ["q"] * n, **columns}
+    return pl.DataFrame(own).with_columns(messages=pl.Series(talks, dtype=MESSAGES))
+
+
+def _written(rows: pl.DataFrame, folder: Path, **options: Any) -> tuple[Any, list[Any]]:
+    facts = write_trl_folder(rows, TrlConfig(**options), out=folder)
+    return facts, pl.read_parquet(folder / facts["files"][0]).to_dicts()
+
+
+def test_a_conversation_stands_for_prompt_and_response(tmp_path: Path) -> None:
+    rows = _talks([SYSTEM, ASKED, CALLED, RESULT, SAID], None, response=["a", "b"])
+    _, (talk, plain) = _written(rows, tmp_path, system="S")
+    assert [turn["role"] for turn in talk["prompt"]] == ["system", "user", "assistant", "tool"]
+    assert talk["prompt"][2]["tool_calls"] == [
+        {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    ]
+    assert [turn["content"] for turn in talk["completion"]] == ["a"]
+    assert [turn["content"] for turn in plain["prompt"]] == ["S", "q"]
+    assert [turn["content"] for turn in plain["completion"]] == ["b"]
+
+
+def test_turns_of_texts_get_no_empty_fields(tmp_path: Path) -> None:
+    rows = _talks([SYSTEM, ASKED, SAID], response=["a"])
+    _, (row,) = _written(rows, tmp_path, layout="messages")
+    assert row["messages"] == [SYSTEM, ASKED, SAID]
+
+
+def test_a_conversation_that_says_something_else_is_named(tmp_path: Path) -> None:
+    rows = _talks([ASKED, SAID], [ASKED, SAID], [ASKED], response=["a", "b", "a"])
+    facts, written = _written(rows, tmp_path)
+    assert [row["row_id"] for row in written] == ["r0"]
+    assert facts["rows_skipped"] == [
+        {"row_id": "r1", "reason": "response is not what the conversation ends with"},
+        {"row_id": "r2", "reason": "the conversation does not end with an answer"},
+    ]
+    with pytest.raises(StepError, match="no rows to write: response is not what"):
+        _written(rows.filter(row_id="r1"), tmp_path)
+    facts, _ = _written(rows, tmp_path, messages=None)
+    assert facts["rows"] == 3
+
+
+def test_pairs_may_have_conversations(tmp_path: Path) -> None:
+    rows = _talks([SYSTEM, ASKED], None, chosen=["a", "a"], rejected=["b", "b"]).with_columns(
+        chosen_messages=pl.Series([[CALLED, RESULT, SAID], None], dtype=MESSAGES)
+    )
+    _, (talk, plain) = _written(rows, tmp_path, kind="preference")
+    assert [turn["role"] for turn in talk["prompt"]] == ["system", "user"]
+    assert [turn["role"] for turn in talk["chosen"]] == ["assistant", "tool", "assistant"]
+    assert [turn["content"] for turn in talk["rejected"]] == ["b"]
+    assert [turn["content"] for turn in plain["chosen"]] == ["a"]

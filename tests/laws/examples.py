@@ -163,6 +163,24 @@ def _rules(folder: Path) -> Example:
     return Example({"rows": texts()}, {"lists": path.name, "starter": True}, {"files": (path,)})
 
 
+def records() -> pl.DataFrame:
+    """Records of several shapes side by side: plain, a conversation, a pair, blank, nothing."""
+    turns = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello. 🙂"}]
+    n = len(TEXTS)
+    return pl.DataFrame(
+        {
+            "row_id": [f"r{i:02d}" for i in range(n)],
+            "instruction": TEXTS,
+            "output": ["So.", "", None, "好。", "<think>\nx\n</think>\ny"] + ["Yes."] * (n - 5),
+            "conversations": [None] * (n - 2) + [turns, turns[:1]],
+            "scores": [[0.5, NAN]] + [None] * (n - 1),
+            "responses": [["a", " "]] + [None] * (n - 1),
+            "topic": ["sky"] * n,
+        },
+        strict=False,
+    )
+
+
 def _example(
     table: Callable[[], pl.DataFrame], options: Mapping[str, Any] | None = None, **resources: Any
 ) -> Callable[[Path], Example]:
@@ -291,6 +309,7 @@ def _judge(slot: str, table: Callable[[float], pl.DataFrame], **options: Any) ->
 
 EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "ingest.files": _files,
+    "ingest.rows": _example(records),
     "measure.basics": _example(texts),
     "measure.characters": _example(texts),
     "measure.language": _example(texts),
@@ -359,6 +378,11 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "reward.verify": _example(unscored),
     "pairs.best": _example(answers),
     "pairs.graded": _example(answers, {"max_pairs_per_prompt": 3}),
+    "export.jsonl": lambda folder: Example(
+        {"rows": _pairs()},
+        {"kind": "preference", "keep": ["row_id"]},
+        {"out": folder / "out"},
+    ),
     "export.trl": lambda folder: Example(
         {"rows": _pairs()}, {"kind": "preference", "keep": ["margin"]}, {"out": folder / "out"}
     ),

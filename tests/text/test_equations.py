@@ -23,7 +23,21 @@ def test_expressions_are_worked_out(text, value):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1 +", "(1", "1)", "1 / 0", "2 ^ 0.5", "9 ^ 999", "9 ^ 64" + " * 9 ^ 64" * 9, "x + 1", "1 2", "()", "1..2", "=" * 9],
+    [
+        "",
+        "1 +",
+        "(1",
+        "1)",
+        "1 / 0",
+        "2 ^ 0.5",
+        "9 ^ 999",
+        "9 ^ 64" + " * 9 ^ 64" * 9,
+        "x + 1",
+        "1 2",
+        "()",
+        "1..2",
+        "=" * 9,
+    ],
 )
 def test_what_cannot_be_worked_out_is_none(text):
     assert work_out(text) is None

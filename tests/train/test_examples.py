@@ -113,3 +113,63 @@ def test_jsonl_and_parquet_read_alike(tmp_path: Path) -> None:
     rows.write_parquet(tmp_path / "rows.parquet")
     rows.write_ndjson(tmp_path / "rows.jsonl")
     assert read_rows(tmp_path / "rows.parquet").equals(read_rows(tmp_path / "rows.jsonl"))
+
+
+TALK = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "red"},
+    {"role": "assistant", "content": "blue"},
+    {"role": "user", "content": "stone"},
+    {"role": "assistant", "content": "river"},
+]
+
+
+def test_of_a_conversation_the_last_answer_is_learnt(tokenizer: Any) -> None:
+    rows = pl.DataFrame({"prompt": ["stone"], "response": ["river"], "messages": [TALK]})
+    (row,) = tokenise(rows, "sft", tokenizer, 500).rows
+    kept = [t for t, label in zip(row["input_ids"], row["labels"], strict=True) if label >= 0]
+    assert tokenizer.decode(kept) == "river<|end|>\n"
+    assert "Be brief." in tokenizer.decode(row["input_ids"])
+    assert "blue" in tokenizer.decode(row["input_ids"])
+
+
+def test_a_conversation_that_is_no_longer_what_the_row_says_is_named(tokenizer: Any) -> None:
+    rows = pl.DataFrame(
+        {
+            "row_id": ["edited", "open", "plain"],
+            "prompt": ["stone", "stone", "red"],
+            "response": ["lamp", "", "blue"],
+            "messages": [TALK, TALK[:-1], None],
+        }
+    )
+    made = tokenise(rows, "sft", tokenizer, 500)
+    assert made.ids == ["plain"]
+    assert {row["row_id"]: row["reason"] for row in made.skipped} == {
+        "edited": "response is not what the conversation ends with",
+        "open": "the conversation ends with a turn of user",
+    }
+
+
+def test_a_pair_may_have_a_conversation_before_it(tokenizer: Any) -> None:
+    rows = pl.DataFrame(
+        {
+            "prompt": ["stone"],
+            "chosen": ["river"],
+            "rejected": ["lamp"],
+            "messages": [TALK[:-1]],
+            "rejected_messages": [turn("assistant", "lamp")],
+        }
+    )
+    (row,) = tokenise(rows, "dpo", tokenizer, 500).rows
+    assert "Be brief." in tokenizer.decode(row["prompt_ids"])
+    assert tokenizer.decode(row["chosen_ids"]) == "river<|end|>\n"
+    assert tokenizer.decode(row["rejected_ids"]) == "lamp<|end|>\n"
+
+
+def test_what_the_chat_template_refuses_is_named(tokenizer: Any) -> None:
+    call = {"role": "assistant", "tool_calls": [{"id": None, "name": "f", "arguments": "{}"}]}
+    rows = pl.DataFrame(
+        {"prompt": ["red"], "response": ["[]"], "messages": [[TALK[1], call]]}, strict=False
+    )
+    made = tokenise(rows, "sft", tokenizer, 500)
+    assert made.skipped[0]["reason"].startswith("the chat template refuses it: ")
