@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +19,7 @@ from databuild.errors import DatabuildError, LawError, StepError
 from databuild.schema.identity import content_ids, occurrences, row_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from databuild.recipe.options import StepConfig
 
@@ -42,22 +45,19 @@ def run_batch(
     config: StepConfig,
     inputs: Sequence[pl.DataFrame | None],
     resources: Mapping[str, Any],
-    split: Mapping[str, Any] | None = None,
 ) -> Batch:
-    """Call the step's function on its inputs (or, for a source, on a split) and check its laws.
+    """Call the step's function on its inputs and check its laws.
 
     Args:
         step: What to run.
         config: Its options.
         inputs: One table per slot of the step, None for an optional one that is not given.
         resources: What it needs besides.
-        split: For a source, in place of inputs.
 
     Raises:
         LawError: The step returned something that its kind forbids.
     """
-    first = split if split is not None else inputs[0]
-    out = call(step, first, config, *inputs[1:], **resources)
+    out = call(step, inputs[0], config, *inputs[1:], **resources)
     tables = [table for table in inputs if table is not None]
     if step.kind == "produce" and isinstance(out, Produced):
         return _produced(step, tables, out)
@@ -65,8 +65,31 @@ def run_batch(
         return _measured(step, config, tables[0], out)
     if step.kind == "select" and isinstance(out, pl.DataFrame):
         return _selected(step, config, tables[0], out)
-    what = f"a {step.kind} step does not return {type(out).__name__}"
-    raise LawError(step.name, what, fix="return Produced from a produce step, else a DataFrame")
+    raise _strange(step, out)
+
+
+def run_split(
+    step: Step, config: StepConfig, split: Mapping[str, Any], resources: Mapping[str, Any]
+) -> Iterator[Callable[[], Batch]]:
+    """Call a source's function on a split; yield for each piece the function that makes its batch.
+
+    So a piece that is stored already can be passed over without the cost of its ids.
+
+    Raises:
+        LawError: The step returned something else than `Produced`, or than an iterator of them.
+    """
+    out = call(step, split, config, **resources)
+    if not isinstance(out, Produced | Iterator):
+        raise _strange(step, out)
+    pieces = iter([out]) if isinstance(out, Produced) else out
+    del out
+    while (piece := _next(step, pieces)) is not None:
+        if not isinstance(piece, Produced):
+            raise _strange(step, piece)
+        make = partial(_produced, step, (), piece)
+        del piece
+        yield make
+        del make
 
 
 def call(step: Step, *arguments: Any, **resources: Any) -> Any:
@@ -75,19 +98,35 @@ def call(step: Step, *arguments: Any, **resources: Any) -> Any:
     Raises:
         StepError: A plugin's step raised.
     """
-    if step.plugin is None:
+    with _blaming(step):
         return step.run(*arguments, **resources)
+
+
+def _next(step: Step, pieces: Iterator[Any]) -> Any:
+    with _blaming(step):
+        return next(pieces, None)
+
+
+@contextmanager
+def _blaming(step: Step) -> Iterator[None]:
     try:
-        return step.run(*arguments, **resources)
+        yield
     except DatabuildError:
         raise
     except Exception as error:
+        if step.plugin is None:
+            raise
         frames = traceback.extract_tb(error.__traceback__)
         # The deepest line of the user's own: below it lie the libraries that it called.
         own = [frame for frame in frames if Path(frame.filename).resolve() == step.plugin]
         line = f"{step.plugin}:{own[-1].lineno}" if own else str(step.plugin)
         what = f"your step raised {type(error).__name__}: {error} (at {line})"
         raise StepError(step.name, what, fix=f"mend {step.plugin} and run again") from error
+
+
+def _strange(step: Step, out: object) -> LawError:
+    what = f"a {step.kind} step does not return {type(out).__name__}"
+    return LawError(step.name, what, fix="return Produced from a produce step, else a DataFrame")
 
 
 def _measured(step: Step, config: StepConfig, rows: pl.DataFrame, out: pl.DataFrame) -> Batch:
@@ -142,7 +181,7 @@ def _produced(step: Step, inputs: Sequence[pl.DataFrame], out: Produced) -> Batc
     counts = Counts(
         rows_in=sum(table.height for table in inputs), rows_out=rows.height,
         dropped=dropped.height, failed=failed.height, retry=retry,
-        by_reason=reasons(dropped, "reason") | reasons(failed, "error"),
+        by_reason=reasons(dropped, "reason") | reasons(failed, "error"), notes=dict(out.notes),
     )  # fmt: skip
     if "generator" in step.needs:
         counts.tokens_in = _sum(rows, "prompt_tokens")

@@ -11,10 +11,11 @@
   Either may return `rows_skipped`, a list of `{row_id, reason}`: rows that it could not use.
 
 A step sees one `row` batch at a time, one `group` at a time, the whole `table`, or it is a
-`source`,
-which reads splits of files. The first parameter is the primary input; further DataFrame parameters
-are named inputs (`from: {rows: a, other: b}`), optional where they default to None. Keyword-only
-parameters are resources, injected by name: see `RESOURCES`.
+`source`, which reads splits of files and returns a `Produced` for each, or an iterator of them
+where a split is more than fits into memory: pieces that follow from the file alone. The first
+parameter is the primary input; further DataFrame parameters are named inputs
+(`from: {rows: a, other: b}`), optional where they default to None. Keyword-only parameters are
+resources, injected by name: see `RESOURCES`.
 
 Example:
     >>> from databuild.recipe.options import StepConfig
@@ -68,14 +69,15 @@ class Produced:
     """What a produce step made.
 
     `rows` has `parent_ids: list[str]` and the step's columns; `failed` has `parent_ids`, `error`
-    and
-    optionally `retry: bool` (worth another try on the next run) and columns that help to find the
-    record; `dropped` has `row_id` and `reason`.
+    and optionally `retry: bool` (worth another try on the next run) and columns that help to find
+    the record; `dropped` has `row_id` and `reason`; `notes` counts what else is to be known, such
+    as repairs, and ends in the manifest.
     """
 
     rows: pl.DataFrame
     failed: pl.DataFrame | None = None
     dropped: pl.DataFrame | None = None
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
