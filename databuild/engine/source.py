@@ -188,7 +188,7 @@ def _settled(folder: Path) -> Iterator[Part]:
 
 def _stage(split: Split, number: int, batch: Batch, kept: int) -> Part:
     if split.limit is not None:
-        rows = batch.rows.head(max(split.limit - kept, 0))
+        rows = batch.rows.sort("row_id").head(max(split.limit - kept, 0))
         counts = batch.counts.model_copy(update={"rows_out": rows.height})
         batch = replace(batch, rows=rows, counts=counts)
     return commit(split.staging, number, split.step, batch, of=(split.index, number))
@@ -200,7 +200,7 @@ def _renumbered(step: Step, rows: pl.DataFrame, before: NDArray[np.int64]) -> pl
     ordered = rows.with_columns(_before=pl.Series(before)).sort(order)
     within = ordered.select(pl.int_range(pl.len()).over("content_id")).to_series()
     ids = row_ids(ordered, within + ordered["_before"])
-    return ordered.drop("row_id").with_columns(ids).select(rows.columns).sort("row_id")
+    return ordered.drop("row_id").with_columns(ids).select(rows.columns)
 
 
 def _hashes(part: Path) -> Hashes:

@@ -66,7 +66,7 @@ def row_groups(path: Path) -> list[tuple[int, int]]:
 
 
 def read_tables(split: Mapping[str, Any]) -> Iterator[pa.Table]:
-    """Yield the rows of a split, about 32 MiB and at most 65,536 of them at a time.
+    """Yield the rows of a split, about 16 MiB and at most 65,536 of them at a time.
 
     Raises:
         TornError: The file is damaged; the rows before were yielded.

@@ -27,7 +27,7 @@ def read_csv(stream: Stream, separator: str, nulls: Sequence[str]) -> Iterator[R
     Lines end with `\n`, `\r\n` or `\r`, and with nothing else; within quotes they are text.
     """
     text = io.TextIOWrapper(
-        io.BufferedReader(stream, 1 << 16), "utf-8", "surrogateescape", newline=""
+        io.BufferedReader(stream, 1 << 16), "utf-8-sig", "surrogateescape", newline=""
     )
     csv.field_size_limit(_FIELD_CHARS)
     lines = csv.reader(text, delimiter=separator, strict=True)
@@ -73,11 +73,10 @@ def names_of(header: Sequence[str]) -> list[str]:
     """The columns of a header; one without a name, as of a written index, is called by its number.
 
     Example:
-        >>> names_of(["\ufeffid", "", "text"])
+        >>> names_of(["id", "", "text"])
         ['id', 'column_2', 'text']
     """
-    names = [name.removeprefix("\ufeff") if i == 0 else name for i, name in enumerate(header)]
-    sound = [name.encode(errors="replace").decode() for name in names]
+    sound = [name.encode(errors="replace").decode() for name in header]
     return [name.strip() or f"column_{i + 1}" for i, name in enumerate(sound)]
 
 

@@ -93,7 +93,7 @@ def known(name: str) -> str:
 def as_utf8(
     blocks: Iterator[bytes], encoding: str, count_repairs: Callable[[int], None]
 ) -> Iterator[bytes]:
-    """Yield the text of `blocks` as UTF-8; bytes that are no text stay as they are, and are invalid.
+    """Yield the text of `blocks` as UTF-8; bytes that are no text stay as they are.
 
     Raises:
         ValueError: UTF-16 or UTF-32 that ends within a character, or has an impossible one.
@@ -119,7 +119,7 @@ def _wide(head: bytes) -> str:
     """UTF-16 without a mark: text has zeros in the high bytes of its ASCII, and nowhere else."""
     low, high = head[0::2].count(0), head[1::2].count(0)
     for name, much, little in (("utf-16-le", high, low), ("utf-16-be", low, high)):
-        if much > max(8, 20 * little, len(head) / 100) and _decoded(
+        if much > max(8, 4 * little, len(head) / 100) and _decoded(
             head[: len(head) // 2 * 2], name
         ):
             return name
@@ -140,6 +140,7 @@ def _is_chinese(head: bytes) -> bool:
 def _decoded(head: bytes, encoding: str) -> str | None:
     """The text, if all of it is valid; a character that the head cuts through is no fault."""
     try:
-        return codecs.getincrementaldecoder(encoding)("strict").decode(head)
+        errors = "surrogatepass" if encoding.startswith("utf-16") else "strict"
+        return codecs.getincrementaldecoder(encoding)(errors).decode(head)
     except UnicodeDecodeError:
         return None

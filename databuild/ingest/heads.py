@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _HEAD_RECORDS = 1000
 # Of very many files fewer records each are read, so that a check stays a matter of seconds.
 _ALL_RECORDS = 200_000
-_HEAD_BYTES = 16 << 20
+_HEAD_BYTES = 4 << 20
 _ALL_BYTES = 256 << 20
 _KINDS = {"parquet": "tables", "arrow": "tables"} | dict.fromkeys(documents.FORMATS, "documents")
 
@@ -96,7 +97,7 @@ def _heads(source: Source) -> Iterator[Mapping[str, Any]]:
         stream = Stream(source.file, source.member, source.encoding)
         yield from (record.value for record in read_whole(stream) if record.value is not None)
     elif source.layout == "lines":
-        lines = (line for line in head.split(b"\n") if line.strip())
+        lines = (line for line in io.BytesIO(head) if line.strip())
         yield from filter(None, (read_line(line, 0, None).value for line in lines))
     else:
         in_array = source.layout == "array"

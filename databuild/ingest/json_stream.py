@@ -87,14 +87,14 @@ def read_json(stream: Stream, *, in_array: bool, skip: int = 0) -> Iterator[Line
         skip: Where the array begins (the bytes before are some other value of the file).
     """
     file = io.BufferedReader(stream, 1 << 16)
-    file.read(skip)
-    data, number, line, wanted = b"", 0, 1, framed_lines.CHUNK_BYTES
+    first = file.read(len(BOM)).removeprefix(BOM)
+    file.read(skip - len(first) if skip else 0)
+    data, number, line, wanted = b"" if skip else first, 0, 1, framed_lines.CHUNK_BYTES
     is_first = True
     while True:
         fresh = file.read(wanted) or b""
         data += fresh
         if is_first:
-            data = data.removeprefix(BOM)
             start = data.find(b"[") + 1 if in_array else 0
             line += data.count(b"\n", 0, start)
             data, is_first = data[start:], False

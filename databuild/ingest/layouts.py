@@ -27,6 +27,7 @@ MOST_BYTES = 1 << 30
 ROWS_UNDER = ("data", "rows", "records", "examples", "items", "instances", "samples", "entries",
               "train", "validation", "test", "dev")  # fmt: skip
 """Keys under which rows are looked for, in this order, unless `under` names one."""
+_TURNS = {"messages", "conversations", "conversation", "turns", "dialog", "dialogue", "history"}
 _KEY = r'"{}"\s*:\s*(?=\[\s*\{{)'
 
 
@@ -57,8 +58,9 @@ def layout_of(value: Mapping[str, Any]) -> str:
     held = list(value.values())
     if {"columns", "data"} <= value.keys() <= {"columns", "index", "data"}:
         return "split"
-    if len(held) > 1 and all(isinstance(v, list) and len(v) == len(held[0]) for v in held):
-        return "lists"
+    if len(held) > 1 and all(isinstance(v, list) and len(v) == len(held[0]) > 1 for v in held):
+        # A record may have lists only: a conversation with its tags.
+        return "record" if _TURNS & value.keys() else "lists"
     if held and all(isinstance(v, dict) and v for v in held):
         if all(name.isdigit() for name in value):
             return "index"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from databuild.ingest.streams import Stream
 
-CHUNK_BYTES = 32 << 20
+CHUNK_BYTES = 16 << 20
 """How much of a file is a piece: what a worker holds, whatever the size of the file."""
 _NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
 # Below this many records it costs less to read them one by one than to halve once more.
@@ -164,10 +164,6 @@ def _read_fast(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None
     if any(holds(shape, "json") for shape in shapes.values()):
         return None
     block = memoryview(lines.data)[first:last]
-    if any(holds(shape, "float") for shape in shapes.values()) and (
-        b"NaN" in lines.data or b"Infinity" in lines.data
-    ):
-        return None  # Arrow reads both, and neither is JSON.
     schema = pa.schema([(name, arrow_type(shape)) for name, shape in shapes.items()])
     try:
         is_utf8(block)
@@ -184,9 +180,20 @@ def _read_fast(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None
         return None
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
+    if _has_no_number(frame, shapes, lines.data):
+        return None
     types = pl.Schema({name: polars_type(shape) for name, shape in shapes.items()})
     places = pl.Series("source_record", lines.places_L, dtype=pl.Int64)
-    return frame.cast(types).with_columns(places)
+    return (frame if frame.schema == types else frame.cast(types)).with_columns(places)
+
+
+def _has_no_number(frame: pl.DataFrame, shapes: Mapping[str, Shape], data: bytes) -> bool:
+    """Whether NaN or Infinity may stand there: Arrow reads both, and neither is JSON."""
+    floats = [name for name, shape in shapes.items() if shape == "float"]
+    inner = any(holds(shape, "float") for name, shape in shapes.items() if name not in floats)
+    if inner and (b"NaN" in data or b"Infinity" in data):
+        return True
+    return any(not frame[name].is_finite().all() for name in floats)
 
 
 def is_utf8(block: memoryview) -> None:

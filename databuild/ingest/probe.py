@@ -110,9 +110,9 @@ def probe(place: Place, name: str, config: FilesConfig, n_bytes: int) -> Source:
         text = source.head.decode(errors="replace")
         source.separator = config.separator or separator_of(text, likely)
     else:
-        source.format, source.layout, source.skip = _layout(
-            source.head, form, config, is_whole=is_whole
-        )
+        body = source.head.lstrip()
+        source.format, source.layout, skip = _layout(body, form, config, is_whole=is_whole)
+        source.skip = skip and skip + len(source.head) - len(body)
     plain = member is None and source.encoding == UTF8 and not is_packed(path)
     source.is_divisible = plain and source.layout == "lines"
     return source
@@ -162,12 +162,13 @@ def _is_binary(head: bytes, encoding: str) -> bool:
     return len(sample) - len(sample.translate(None, _CONTROLS)) > len(sample) / 20
 
 
-def _layout(head: bytes, form: str, config: FilesConfig, *, is_whole: bool) -> tuple[str, str, int]:
+def _layout(  # noqa: PLR0911 -- one return for each layout
+    head: bytes, form: str, config: FilesConfig, *, is_whole: bool
+) -> tuple[str, str, int]:
     """How JSON is laid out, whatever its name says: (format, layout, where the rows begin)."""
-    start = head.lstrip()[:1]
-    lines = head.lstrip().split(b"\n", 1)
-    has_more = len(lines) > 1 and bool(lines[1].strip())
-    first_is_whole = _is_json(lines[0].strip())
+    start, (line, _, rest) = head[:1], head.partition(b"\n")
+    has_more = bool(rest and not rest.isspace())
+    first_is_whole = _is_json(line.strip())
     if config.format == "jsonl" or (first_is_whole and has_more):
         return "jsonl", "lines", 0
     if start == b"[":

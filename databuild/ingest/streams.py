@@ -10,12 +10,13 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from databuild.ingest.encodings import as_utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _BLOCK = 1 << 20
@@ -34,7 +35,7 @@ class Stream(io.RawIOBase):
         """Why it ended before its end."""
         self.repaired = 0
         """How many lone surrogates of UTF-16 became U+FFFD."""
-        blocks = unpacked(_blocks(path, member))
+        blocks = unpacked(partial(_blocks, path, member))
         self._blocks = blocks if encoding is None else as_utf8(blocks, encoding, self._count)
         self._held = memoryview(b"")
 
@@ -80,17 +81,18 @@ def is_packed(path: Path) -> bool:
         return file.read(4).startswith((_GZIP, _ZSTD))
 
 
-def unpacked(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the bytes of a stream, unpacked if its first bytes say that it is packed.
+def unpacked(open_blocks: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
+    """Yield the bytes of a file, unpacked if its first bytes say that it is packed.
 
     Raises:
         TornError: It breaks off, or is damaged; all that could be read was yielded before.
     """
+    blocks = open_blocks()
     first = next(blocks, b"")
     if first.startswith(_GZIP):
         yield from _gunzipped(first, blocks)
     elif first.startswith(_ZSTD):
-        yield from _unzstd(first, blocks)
+        yield from _unzstd(open_blocks)
     elif first:
         yield first
         yield from blocks
@@ -121,24 +123,38 @@ def _gunzipped(first: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
                 raise TornError(msg)
 
 
-def _unzstd(first: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
+def _unzstd(open_blocks: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
+    n_read = 0
+    for size in (1 << 16, 1):
+        # Where Arrow meets a fault it keeps what it read on the way: once more, byte by byte.
+        unpack = _zstd_stream(open_blocks())
+        left = n_read
+        try:
+            while left and (piece := unpack.read(min(left, 1 << 16))):
+                left -= len(piece)
+            while piece := unpack.read(size):
+                n_read += len(piece)
+                yield piece
+        except OSError as error:
+            fault = str(error)
+        else:
+            return
+    what = "truncated" if "runcated" in fault else "broken"
+    msg = f"{what} zstd: {fault}"
+    raise TornError(msg)
+
+
+def _zstd_stream(blocks: Iterator[bytes]) -> Any:
     import pyarrow as pa
 
-    try:
-        with pa.CompressedInputStream(pa.PythonFile(_Joined(first, blocks)), "zstd") as unpack:
-            while piece := unpack.read(1 << 16):
-                yield piece
-    except (OSError, pa.ArrowException) as error:
-        what = "truncated" if "runcated" in str(error) else "broken"
-        msg = f"{what} zstd: {error}"
-        raise TornError(msg) from None
+    return pa.CompressedInputStream(pa.PythonFile(_Joined(blocks)), "zstd")
 
 
 class _Joined(io.RawIOBase):
     """Blocks as a file."""
 
-    def __init__(self, first: bytes, blocks: Iterator[bytes]) -> None:
-        self._held, self._blocks = first, blocks
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._held, self._blocks = b"", blocks
 
     def readable(self) -> bool:
         return True

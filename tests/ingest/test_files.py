@@ -334,7 +334,7 @@ def test_parquet_files_that_disagree_are_a_clear_error(tmp_path):
         read(tmp_path / "a.parquet", tmp_path / "b.parquet")
     with pytest.raises(RecipeError, match="carry their own types"):
         read(tmp_path / "a.parquet", types={"p": "str"})
-    with pytest.raises(RecipeError, match="holds tables and c.jsonl records"):
+    with pytest.raises(RecipeError, match=r"holds tables and c\.jsonl records"):
         read(tmp_path / "a.parquet", write(tmp_path, "c.jsonl", [{"p": "a"}]))
 
 
