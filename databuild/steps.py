@@ -17,6 +17,7 @@ from databuild.fix.normalize import normalize_text
 from databuild.flywheel.promote import promote_if_better
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
+from databuild.ingest.hub import read_dataset
 from databuild.measure.basics import measure_basics
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 STEPS: tuple[Step, ...] = (
     read_files,
+    read_dataset,
     measure_basics,
     normalize_text,
     edit_answers,

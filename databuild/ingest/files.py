@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from databuild.engine.step import RESERVED, Produced, step
 from databuild.errors import RecipeError, nearest
+from databuild.ingest.bundles import bundle, merged, unbundled
 from databuild.ingest.encodings import known
 from databuild.ingest.heads import look_at
 from databuild.ingest.lines import count_lines
@@ -83,7 +84,8 @@ def plan_splits(
     """
     sources = look_at(config, files)
     _check_columns(config, sources, files)
-    return [split for source in sources for split in _divided(source, shard_bytes)]
+    splits = [split for source in sources for split in _divided(source, shard_bytes)]
+    return bundle(splits, shard_bytes)
 
 
 def _divided(source: Source, shard_bytes: int) -> Iterator[dict[str, Any]]:
@@ -151,9 +153,9 @@ def read_files(split: Mapping[str, Any], config: FilesConfig) -> Iterator[Produc
         lines tell records) and the first 200 characters.
 
     Example:
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     file = Path(folder) / "tickets.jsonl"
+        ...     file = pathlib.Path(folder) / "tickets.jsonl"
         ...     _ = file.write_text('{"prompt": "Hi"}\n{"prompt": 5}\n{"prompt": "Bye"}\n')
         ...     config = FilesConfig(path="tickets.jsonl")
         ...     (made,) = read_files(plan_splits(config, [file], 1 << 20)[0], config)
@@ -162,8 +164,12 @@ def read_files(split: Mapping[str, Any], config: FilesConfig) -> Iterator[Produc
         >>> made.failed["error"].to_list()
         ['wrong type: prompt is 5, expected text']
     """
-    for piece in read_pieces(split, config.nulls):
-        yield _produced(piece, split, config)
+    made = (
+        _produced(piece, one, config)
+        for one in unbundled(split)
+        for piece in read_pieces(one, config.nulls)
+    )
+    yield from merged(made) if "files" in split else made
 
 
 def _produced(piece: Piece, split: Mapping[str, Any], config: FilesConfig) -> Produced:

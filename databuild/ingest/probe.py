@@ -85,7 +85,8 @@ def probe(place: Place, name: str, config: FilesConfig, n_bytes: int) -> Source:
     """
     path, member = place
     head, fault = head_of(path, member, n_bytes)
-    form = config.format if config.format != "auto" else _format_of(path, member, head)
+    asked: str = config.format
+    form = asked if asked != "auto" else _format_of(path, member, head)
     source = Source(path, name, form, member, n_bytes=path.stat().st_size)
     if form in {"parquet", "arrow"}:
         _probe_table(source)
@@ -124,13 +125,13 @@ def _format_of(path: Path, member: str | None, head: bytes) -> str:
             return form
     if head.startswith(b"%PDF-"):
         return "pdf"
-    form = SUFFIXES.get(_suffix(path, member))
+    form = SUFFIXES.get(_suffix(path, member), "")
     start = head.removeprefix(BOM).lstrip()[:200].lower()
-    if form is None and start[:1] in {b"{", b"["}:
+    if not form and start[:1] in {b"{", b"["}:
         form = "json"
-    if form is None and start.startswith((b"<!doctype html", b"<html")):
+    if not form and start.startswith((b"<!doctype html", b"<html")):
         form = "html"
-    if form is None:
+    if not form:
         what = f"the name tells no format (known: {' '.join(SUFFIXES)}, packed .gz .zst .zip)"
         raise RecipeError(str(path), what, fix="set `format`")
     return form

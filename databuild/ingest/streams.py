@@ -124,7 +124,7 @@ def _gunzipped(first: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _unzstd(open_blocks: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
-    n_read = 0
+    n_read, fault = 0, ""
     for size in (1 << 16, 1):
         # Where Arrow meets a fault it keeps what it read on the way: once more, byte by byte.
         unpack = _zstd_stream(open_blocks())

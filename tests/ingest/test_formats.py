@@ -437,6 +437,18 @@ def test_hidden_and_marker_files_are_passed_over_and_counted(tmp_path: Path) -> 
     assert made.notes == {"hidden or marker files skipped": 4}
 
 
+def test_very_many_files_are_few_parts(tmp_path: Path) -> None:
+    files = [put(tmp_path, f"d/{i:03}.txt", f"Document {i}.") for i in range(150)]
+    files[7].write_bytes(b"")
+    made = Made(files, shard_bytes=1000)
+    assert len(made.splits) < 5
+    assert made.n_pieces == len(made.splits)
+    wanted = [f"Document {i}." for i in range(150) if i != 7]
+    assert made.rows["text"].to_list() == wanted
+    assert made.rows["source_file"].n_unique() == 149
+    assert made.failed["source_file"].to_list() == ["007.txt"]
+
+
 def test_a_folder_that_datasets_saved_is_read(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     split = datasets.Dataset.from_list(ROWS)

@@ -132,6 +132,12 @@ def _files(folder: Path) -> Example:
     return Example({}, {"path": path.name, "key": "n"}, files=(path,))
 
 
+def _dataset(folder: Path) -> Example:
+    texts = pl.DataFrame({"prompt": TEXTS, "n": range(len(TEXTS))})
+    texts.write_parquet(folder / "train.parquet")
+    return Example({}, {"dataset": str(folder), "revision": "-", "key": "n"})
+
+
 def _example(
     table: Callable[[], pl.DataFrame], options: Mapping[str, Any] | None = None, **resources: Any
 ) -> Callable[[Path], Example]:
@@ -207,6 +213,7 @@ def _judge(slot: str, table: Callable[[float], pl.DataFrame], **options: Any) ->
 
 EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "ingest.files": _files,
+    "ingest.hub": _dataset,
     "measure.basics": _example(texts),
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),
