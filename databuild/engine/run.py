@@ -149,6 +149,7 @@ def summary(manifest: Manifest) -> str:
     for name, n in (("dropped", rows.dropped), ("failed", rows.failed)):
         if n:
             pieces.append(f"{n:,} {name}")
+    pieces += [f"{n:,} {note}" for note, n in rows.notes.items()]
     if rows.tokens_out:
         pieces.append(f"{rows.tokens_out:,} tokens")
     return ", ".join(pieces)

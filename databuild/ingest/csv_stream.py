@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # A field that is longer was never closed; the default of 131,072 would fail long documents.
 _FIELD_CHARS = 32 << 20
+_ESCAPED = re.compile("[\udc80-\udcff]")
 _SEPARATORS = ",\t;|"
 _LOOKED_AT = 50
 
@@ -59,11 +61,10 @@ def _record(
     if len(fields) != len(header):
         what = f"wrong number of fields: {len(fields)}, the header has {len(header)}"
         return bad_record(number, line, what, ",".join(fields).encode(errors="replace"))
-    for name, held in zip(header, fields, strict=True):
-        # Bytes that are no text came in as lone surrogates.
-        if not held.isascii() and any("\udc80" <= c <= "\udcff" for c in held):
-            what = f"invalid bytes: {name} holds bytes that are not UTF-8"
-            return bad_record(number, line, what, ",".join(fields).encode(errors="replace"))
+    # Bytes that are no text came in as lone surrogates.
+    if bad := next((i for i, held in enumerate(fields) if _ESCAPED.search(held)), -1) + 1:
+        what = f"invalid bytes: {header[bad - 1]} holds bytes that are not UTF-8"
+        return bad_record(number, line, what, ",".join(fields).encode(errors="replace"))
     pairs = zip(header, fields, strict=True)
     value = {name: None if held in none else held for name, held in pairs}
     return Record(number, line, value, None, "")

@@ -88,6 +88,9 @@ def probe(place: Place, name: str, config: FilesConfig, n_bytes: int) -> Source:
     asked: str = config.format
     form = asked if asked != "auto" else _format_of(path, member, head)
     source = Source(path, name, form, member, n_bytes=path.stat().st_size)
+    if form == "fault":
+        source.fault = "unknown format: neither the member's name nor its first bytes tell it"
+        return source
     if form in {"parquet", "arrow"}:
         _probe_table(source)
         return source
@@ -131,6 +134,8 @@ def _format_of(path: Path, member: str | None, head: bytes) -> str:
         form = "json"
     if not form and start.startswith((b"<!doctype html", b"<html")):
         form = "html"
+    if not form and member is not None:
+        return "fault"
     if not form:
         what = f"the name tells no format (known: {' '.join(SUFFIXES)}, packed .gz .zst .zip)"
         raise RecipeError(str(path), what, fix="set `format`")

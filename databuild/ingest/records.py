@@ -41,8 +41,11 @@ def read_line(line: bytes, place: int, number: int | None) -> Record:
         return bad_record(
             place, number, f"not an object: a record must be {{...}}, not {name_of(value)}", line
         )
-    # Only an escape can make a surrogate of valid UTF-8.
-    value, repaired = repair(value) if _ESCAPED.search(line) else (value, 0)
+    try:
+        # Only an escape can make a surrogate of valid UTF-8.
+        value, repaired = repair(value) if _ESCAPED.search(line) else (value, 0)
+    except RecursionError:
+        return bad_record(place, number, "broken JSON: nested too deeply", line)
     return Record(place, number, value, None, "", repaired)
 
 

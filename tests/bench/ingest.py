@@ -44,22 +44,57 @@ pl.scan_ndjson(sys.argv[1]).collect().write_parquet(
     sys.argv[2], compression="zstd", compression_level=1, row_group_size=16_384
 )
 """
-WORDS = (
-    "the answer depends on how warm water moves through narrow pipes and what a careful reader "
-    "notices when old maps disagree about rivers 天气 很 好 naïve café"
-).split()
+WORDS = [
+    "the",
+    "answer",
+    "depends",
+    "on",
+    "how",
+    "warm",
+    "water",
+    "moves",
+    "through",
+    "narrow",
+    "pipes",
+    "and",
+    "what",
+    "a",
+    "careful",
+    "reader",
+    "notices",
+    "when",
+    "old",
+    "maps",
+    "disagree",
+    "about",
+    "rivers",
+    "天气",
+    "很",
+    "好",
+    "naïve",
+    "café",
+]
 
 
-def write_rows(file: IO[bytes], n: int) -> None:
-    """Rows with a prompt, a response, a list, numbers and a nested object; about 390 characters."""
-    for i in range(n):
-        words = [WORDS[(i * 7 + k * (1 + i % 11)) % len(WORDS)] for k in range(52)]
-        record = {
-            "id": i, "prompt": f"Question {i}: " + " ".join(words[:14]) + "?",
-            "response": " ".join(words[14:]), "tags": [words[0], words[1]],
-            "score": (i % 100) / 7, "meta": {"lang": "en", "turns": i % 5},
+def record_of(i: int, *, nested: bool) -> dict[str, object]:
+    """Row `i`, about 390 characters: flat (instruction, input, output), or a conversation with facts."""
+    words = [WORDS[(i * 7 + k * (1 + i % 11)) % len(WORDS)] for k in range(52)]
+    asked, answered = f"Question {i}: " + " ".join(words[:14]) + "?", " ".join(words[14:])
+    if not nested:
+        return {
+            "id": i, "instruction": asked, "input": " ".join(words[3:6]), "output": answered,
+            "source": f"set {i % 7}",
         }  # fmt: skip
-        file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+    answered = " ".join(words[14:38])
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+    return {"id": i, "messages": turns, "tags": words[:2], "score": (i % 100) / 7, "lang": "en"}
+
+
+def write_rows(file: IO[bytes], n: int, *, nested: bool) -> None:
+    """Rows as JSON lines."""
+    for i in range(n):
+        line = json.dumps(record_of(i, nested=nested), ensure_ascii=False)
+        file.write(line.encode() + b"\n")
 
 
 def measure(code: str, *arguments: str) -> tuple[float, float]:
@@ -79,11 +114,11 @@ def ours(folder: Path, name: str) -> tuple[float, float]:
     return measure(OURS, str(recipe), tempfile.mkdtemp(dir=folder))
 
 
-def speed(folder: Path, n: int) -> dict[str, float]:
+def speed(folder: Path, n: int, *, nested: bool) -> dict[str, object]:
     """Both readers over the same file, three times in turn; the best of each counts."""
     for name, rows in (("few.jsonl", 10), ("many.jsonl", n)):
         with (folder / name).open("wb") as file:
-            write_rows(file, rows)
+            write_rows(file, rows, nested=nested)
     seconds: dict[str, float] = {}
     for _ in range(3):
         for name in ("few.jsonl", "many.jsonl"):
@@ -100,6 +135,7 @@ def speed(folder: Path, n: int) -> dict[str, float]:
     }
     return {
         "rows": n,
+        "kind": "nested" if nested else "flat",
         "bytes": (folder / "many.jsonl").stat().st_size,
         "databuild_cpu_s": round(net["databuild"], 2),
         "polars_cpu_s": round(net["polars"], 2),
@@ -113,7 +149,7 @@ def memory(folder: Path, n: int, *, packed: bool) -> dict[str, object]:
     """The peak of a process that reads `n` rows."""
     name = "rows.jsonl.gz" if packed else "rows.jsonl"
     with gzip.open(folder / name, "wb", 1) if packed else (folder / name).open("wb") as file:
-        write_rows(file, n)  # type: ignore[arg-type]
+        write_rows(file, n, nested=False)  # type: ignore[arg-type]
     return {"rows": n, "file": name, "peak_mib": round(ours(folder, name)[1])}
 
 
@@ -121,7 +157,7 @@ def main() -> None:
     n = int(os.environ.get("BENCH_ROWS", "1000000"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        fast = speed(folder, n)
+        fast = [speed(folder, n, nested=nested) for nested in (False, True)]
         peaks = [memory(folder, size, packed=p) for p in (False, True) for size in (n // 10, 2 * n)]
     report = {
         "what": "JSON lines -> committed Parquet, one thread, CPU seconds; start-up taken off",

@@ -229,6 +229,17 @@ def test_members_of_a_zip_are_files_and_nothing_is_unpacked_to_disk(tmp_path: Pa
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.zip", "in"]
 
 
+def test_a_member_of_no_known_format_is_a_failed_record(tmp_path: Path) -> None:
+    made = made_of(
+        tmp_path, "a.zip", zipped({"x.jsonl": LINES, "x.docx": b"PK", "b.parquet": b"PAR1"})
+    )
+    assert made.rows.height == 7
+    assert made.failed.select("source_file", "error").rows() == [
+        ("a.zip/x.docx", "unknown format: neither the member's name nor its first bytes tell it; 0 rows were read before"),
+        ("a.zip/b.parquet", "packed parquet: such files are packed inside; unpack it first; 0 rows were read before"),
+    ]  # fmt: skip
+
+
 def test_a_damaged_zip_member_is_a_failed_record(tmp_path: Path) -> None:
     held = bytearray(zipped({"x.jsonl": LINES * 50, "z.jsonl": LINES}))
     held[60] ^= 0xFF
@@ -279,6 +290,12 @@ def test_a_declared_encoding_is_used_and_checked(tmp_path: Path) -> None:
     assert made.rows["p"].to_list() == ["日本語"]
     with pytest.raises(ValueError, match="unknown encoding 'utf-9'"):
         FilesConfig(path="a", encoding="utf-9")
+
+
+def test_a_surrogate_in_something_too_deep_is_a_failed_record(tmp_path: Path) -> None:
+    deep = '{"p": ' + "[" * 900 + '"\\ud800"' + "]" * 900 + "}\n"
+    made = made_of(tmp_path, "a.jsonl", '{"p": 1}\n' + deep)
+    assert made.rows.height + made.failed.height == 2
 
 
 def test_a_few_bad_bytes_in_utf8_fail_their_records_and_change_no_others(tmp_path: Path) -> None:
