@@ -150,10 +150,17 @@ class Seen:
 
     def count_and_add(self, hashes: Hashes) -> NDArray[np.int64]:
         """For each hash, how often it was added by earlier calls; then add them all."""
-        before = np.zeros(len(hashes), dtype=np.int64)
+        # Sorted needles are found several times faster: neighbours lie in the same cache lines.
+        order = np.argsort(hashes)
+        merged = hashes[order]
+        found = np.zeros(len(hashes), dtype=np.int64)
         for run in self._runs:
-            before += np.searchsorted(run, hashes, "right") - np.searchsorted(run, hashes, "left")
-        merged = np.sort(hashes)
+            left = np.searchsorted(run, merged, "left")
+            hits = np.flatnonzero(run[np.minimum(left, len(run) - 1)] == merged) if len(run) else []
+            if len(hits):
+                found[hits] += np.searchsorted(run, merged[hits], "right") - left[hits]
+        before = np.empty_like(found)
+        before[order] = found
         while self._runs and len(self._runs[-1]) <= 2 * len(merged):
             merged = np.sort(np.concatenate([self._runs.pop(), merged]), kind="stable")
         self._runs.append(merged)

@@ -127,8 +127,9 @@ def find_lines(data: bytes, offset: int, first_line: int = 1) -> Lines:
     )
     ends_L = ends_L - has_return
     found = ends_L > starts_L
-    starts_L = starts_L[found]
-    return Lines(data, starts_L, ends_L[found], starts_L + offset, newlines_N, first_line)
+    if not found.all():
+        starts_L, ends_L = starts_L[found], ends_L[found]
+    return Lines(data, starts_L, ends_L, starts_L + offset, newlines_N, first_line)
 
 
 def read_lines(

@@ -3,7 +3,7 @@
     python tests/bench/ingest.py [out.json]
 
 Speed: a million rows of about 390 characters, one thread (`POLARS_MAX_THREADS=1`), CPU seconds of a
-fresh process each, in turn; what a process costs that reads ten rows is taken off. The same file,
+fresh process each; what a process costs that reads ten rows is taken off. The same file,
 the same compression (zstd, level 1). Polars checks no row, gives no ids and takes no digests.
 
 Memory: the peak of one process (`ru_maxrss`) that reads 100,000 and 2 million rows, as JSON lines and
@@ -16,6 +16,7 @@ import gzip
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 import polars as pl
 import psutil
 
@@ -44,57 +46,50 @@ pl.scan_ndjson(sys.argv[1]).collect().write_parquet(
     sys.argv[2], compression="zstd", compression_level=1, row_group_size=16_384
 )
 """
+SYLLABLES = (
+    "ka",
+    "ro",
+    "mi",
+    "ten",
+    "sol",
+    "ver",
+    "lu",
+    "ish",
+    "ba",
+    "né",
+    "天",
+    "or",
+    "pe",
+    "dan",
+    "gu",
+)
+DRAW = np.random.default_rng(7)
 WORDS = [
-    "the",
-    "answer",
-    "depends",
-    "on",
-    "how",
-    "warm",
-    "water",
-    "moves",
-    "through",
-    "narrow",
-    "pipes",
-    "and",
-    "what",
-    "a",
-    "careful",
-    "reader",
-    "notices",
-    "when",
-    "old",
-    "maps",
-    "disagree",
-    "about",
-    "rivers",
-    "天气",
-    "很",
-    "好",
-    "naïve",
-    "café",
+    "".join(SYLLABLES[k] for k in DRAW.integers(0, len(SYLLABLES), 1 + i % 4)) for i in range(5000)
 ]
+BLOCK = 10_000
 
 
-def record_of(i: int, *, nested: bool) -> dict[str, object]:
+def record_of(i: int, words: list[str], *, nested: bool) -> dict[str, object]:
     """Row `i`, about 390 characters: flat (instruction, input, output), or a conversation with facts."""
-    words = [WORDS[(i * 7 + k * (1 + i % 11)) % len(WORDS)] for k in range(52)]
-    asked, answered = f"Question {i}: " + " ".join(words[:14]) + "?", " ".join(words[14:])
+    asked = f"Question {i}: " + " ".join(words[:14]) + "?"
     if not nested:
         return {
-            "id": i, "instruction": asked, "input": " ".join(words[3:6]), "output": answered,
-            "source": f"set {i % 7}",
+            "id": i, "instruction": asked, "input": " ".join(words[14:18]),
+            "output": " ".join(words[18:54]), "source": f"set {i % 7}",
         }  # fmt: skip
-    answered = " ".join(words[14:38])
+    answered = " ".join(words[14:44])
     turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
     return {"id": i, "messages": turns, "tags": words[:2], "score": (i % 100) / 7, "lang": "en"}
 
 
 def write_rows(file: IO[bytes], n: int, *, nested: bool) -> None:
-    """Rows as JSON lines."""
-    for i in range(n):
-        line = json.dumps(record_of(i, nested=nested), ensure_ascii=False)
-        file.write(line.encode() + b"\n")
+    """Rows as JSON lines; words are frequent as in text (Zipf's law)."""
+    for start in range(0, n, BLOCK):
+        drawn = np.minimum(np.random.default_rng(start).zipf(1.3, (BLOCK, 54)), len(WORDS)) - 1
+        for i, numbers in zip(range(start, min(start + BLOCK, n)), drawn.tolist(), strict=False):
+            record = record_of(i, [WORDS[k] for k in numbers], nested=nested)
+            file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
 
 
 def measure(code: str, *arguments: str) -> tuple[float, float]:
@@ -114,29 +109,18 @@ def ours(folder: Path, name: str) -> tuple[float, float]:
     return measure(OURS, str(recipe), tempfile.mkdtemp(dir=folder))
 
 
-def speed(folder: Path, n: int, *, nested: bool) -> dict[str, object]:
-    """Both readers over the same file, three times in turn; the best of each counts."""
-    for name, rows in (("few.jsonl", 10), ("many.jsonl", n)):
-        with (folder / name).open("wb") as file:
-            write_rows(file, rows, nested=nested)
-    seconds: dict[str, float] = {}
-    for _ in range(3):
-        for name in ("few.jsonl", "many.jsonl"):
-            out = str(folder / "out.parquet")
-            taken = {
-                "databuild": ours(folder, name)[0],
-                "polars": measure(POLARS, str(folder / name), out)[0],
-            }
-            for who, cpu_s in taken.items():
-                key = f"{who} {name}"
-                seconds[key] = min(cpu_s, seconds.get(key, cpu_s))
-    net = {
-        w: seconds[f"{w} many.jsonl"] - seconds[f"{w} few.jsonl"] for w in ("databuild", "polars")
-    }
+def speed(folder: Path, n: int, kind: str) -> dict[str, object]:
+    """Both readers over the same file, in turn; the start of a process is taken off."""
+    out = str(folder / "out.parquet")
+    used: dict[str, float] = {}
+    for name in ("few", kind):
+        used[f"databuild {name}"] = ours(folder, f"{name}.jsonl")[0]
+        used[f"polars {name}"] = measure(POLARS, str(folder / f"{name}.jsonl"), out)[0]
+    net = {who: used[f"{who} {kind}"] - used[f"{who} few"] for who in ("databuild", "polars")}
     return {
         "rows": n,
-        "kind": "nested" if nested else "flat",
-        "bytes": (folder / "many.jsonl").stat().st_size,
+        "kind": kind,
+        "bytes": (folder / f"{kind}.jsonl").stat().st_size,
         "databuild_cpu_s": round(net["databuild"], 2),
         "polars_cpu_s": round(net["polars"], 2),
         "databuild_rows_per_cpu_s": round(n / net["databuild"]),
@@ -145,20 +129,38 @@ def speed(folder: Path, n: int, *, nested: bool) -> dict[str, object]:
     }
 
 
-def memory(folder: Path, n: int, *, packed: bool) -> dict[str, object]:
-    """The peak of a process that reads `n` rows."""
-    name = "rows.jsonl.gz" if packed else "rows.jsonl"
-    with gzip.open(folder / name, "wb", 1) if packed else (folder / name).open("wb") as file:
-        write_rows(file, n, nested=False)  # type: ignore[arg-type]
-    return {"rows": n, "file": name, "peak_mib": round(ours(folder, name)[1])}
+def prepare(folder: Path, n: int) -> None:
+    """Write the files: 10 rows, n flat and n nested ones, and for memory n / 10 and 2 n flat ones."""
+    for name, rows in (
+        ("few", 10),
+        ("flat", n),
+        ("nested", n),
+        ("tenth", n // 10),
+        ("double", 2 * n),
+    ):
+        with (folder / f"{name}.jsonl").open("wb") as file:
+            write_rows(file, rows, nested=name == "nested")
+    for name in ("tenth", "double"):
+        packed = gzip.open(folder / f"{name}.jsonl.gz", "wb", 1)
+        with (folder / f"{name}.jsonl").open("rb") as file, packed:
+            shutil.copyfileobj(file, packed, 1 << 20)
 
 
 def main() -> None:
     n = int(os.environ.get("BENCH_ROWS", "1000000"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        fast = [speed(folder, n, nested=nested) for nested in (False, True)]
-        peaks = [memory(folder, size, packed=p) for p in (False, True) for size in (n // 10, 2 * n)]
+        prepare(folder, n)
+        fast = [speed(folder, n, kind) for kind in ("flat", "nested")]
+        peaks = [
+            {
+                "rows": rows,
+                "file": f"{kind}{suffix}",
+                "peak_mib": round(ours(folder, kind + suffix)[1]),
+            }
+            for suffix in (".jsonl", ".jsonl.gz")
+            for kind, rows in (("tenth", n // 10), ("double", 2 * n))
+        ]
     report = {
         "what": "JSON lines -> committed Parquet, one thread, CPU seconds; start-up taken off",
         "when": datetime.now(UTC).isoformat(timespec="minutes"),
