@@ -141,9 +141,9 @@ def prepare(folder: Path, n: int) -> None:
         with (folder / f"{name}.jsonl").open("wb") as file:
             write_rows(file, rows, nested=name == "nested")
     for name in ("tenth", "double"):
-        packed = gzip.open(folder / f"{name}.jsonl.gz", "wb", 1)
-        with (folder / f"{name}.jsonl").open("rb") as file, packed:
-            shutil.copyfileobj(file, packed, 1 << 20)
+        packed = folder / f"{name}.jsonl.gz"
+        with (folder / f"{name}.jsonl").open("rb") as file, gzip.open(packed, "wb", 1) as into:
+            shutil.copyfileobj(file, into, 1 << 20)
 
 
 def main() -> None:
