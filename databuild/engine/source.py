@@ -155,9 +155,9 @@ class Seen:
         merged = hashes[order]
         found = np.zeros(len(hashes), dtype=np.int64)
         for run in self._runs:
-            left = np.searchsorted(run, merged, "left")
-            hits = np.flatnonzero(run[np.minimum(left, len(run) - 1)] == merged) if len(run) else []
-            if len(hits):
+            if len(run):
+                left = np.searchsorted(run, merged, "left")
+                hits = np.flatnonzero(run[np.minimum(left, len(run) - 1)] == merged)
                 found[hits] += np.searchsorted(run, merged[hits], "right") - left[hits]
         before = np.empty_like(found)
         before[order] = found

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from databuild.errors import DatabuildError, RecipeError
-from databuild.ingest import arrow_tables, json_stream, lines, pieces
+from databuild.ingest import arrow_tables, lines, pieces
 from databuild.ingest.files import FilesConfig, plan_splits, read_files
 from databuild.ingest.json_stream import frame
 
@@ -585,7 +585,7 @@ def test_physical_records_of_an_array_are_rows_and_failed(
     texts = [json.dumps(record, ensure_ascii=False) for record in records]
     texts.insert(min(cut, len(texts)), '{"x": nul}')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_stream.framed_lines, "CHUNK_BYTES", size)
+        patch.setattr(lines, "CHUNK_BYTES", size)
         made = made_of(tmp_path_factory.mktemp("array"), "a.json", f"[{', '.join(texts)}]")
     assert made.rows.height + made.failed.height == len(texts)
     places = [*made.rows["source_record"], *made.failed["source_record"]]
