@@ -24,6 +24,7 @@ from databuild.fix.split_fused import split_fused_rows
 from databuild.flywheel.promote import promote_if_better
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
+from databuild.ingest.hub import read_dataset
 from databuild.ingest.rows import read_rows
 from databuild.measure.answer import measure_answer
 from databuild.measure.arithmetic import measure_arithmetic
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 STEPS: tuple[Step, ...] = (
     read_files,
     read_rows,
+    read_dataset,
     measure_basics,
     measure_characters,
     measure_language,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +19,7 @@ from databuild.errors import DatabuildError, LawError, StepError
 from databuild.schema.identity import content_ids, occurrences, row_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from databuild.recipe.options import StepConfig
 
@@ -44,26 +47,23 @@ def run_batch(
     config: StepConfig,
     inputs: Sequence[pl.DataFrame | None],
     resources: Mapping[str, Any],
-    split: Mapping[str, Any] | None = None,
     others: Sequence[str] = (),
 ) -> Batch:
-    """Call the step's function on its inputs (or, for a source, on a split) and check its laws.
+    """Call the step's function on its inputs and check its laws.
 
     Args:
         step: What to run.
         config: Its options.
         inputs: One table per slot of the step, None for an optional one that is not given.
         resources: What it needs besides.
-        split: For a source, in place of inputs.
         others: The names of the last `inputs`, where the step takes inputs under any name.
 
     Raises:
         LawError: The step returned something that its kind forbids.
     """
-    first = split if split is not None else inputs[0]
     own = len(inputs) - len(others)
     named = dict(zip(others, inputs[own:], strict=True))
-    out = call(step, first, config, *inputs[1:own], **named, **resources)
+    out = call(step, inputs[0], config, *inputs[1:own], **named, **resources)
     tables = [table for table in inputs if table is not None]
     if step.kind == "produce" and isinstance(out, Produced):
         return _produced(step, tables, out)
@@ -74,8 +74,31 @@ def run_batch(
         return replace(_measured(step, config, tables[0], table), facts=facts)
     if step.kind == "select" and isinstance(table, pl.DataFrame):
         return replace(_selected(step, config, tables[0], table), facts=facts)
-    what = f"a {step.kind} step does not return {type(out).__name__}"
-    raise LawError(step.name, what, fix="return Produced from a produce step, else a DataFrame")
+    raise _strange(step, out)
+
+
+def run_split(
+    step: Step, config: StepConfig, split: Mapping[str, Any], resources: Mapping[str, Any]
+) -> Iterator[Callable[[], Batch]]:
+    """Call a source's function on a split; yield for each piece the function that makes its batch.
+
+    So a piece that is stored already can be passed over without the cost of its ids.
+
+    Raises:
+        LawError: The step returned something else than `Produced`, or than an iterator of them.
+    """
+    out = call(step, split, config, **resources)
+    if not isinstance(out, Produced | Iterator):
+        raise _strange(step, out)
+    pieces = iter([out]) if isinstance(out, Produced) else out
+    del out
+    while (piece := _next(step, pieces)) is not None:
+        if not isinstance(piece, Produced):
+            raise _strange(step, piece)
+        make = partial(_produced, step, (), piece)
+        del piece
+        yield make
+        del make
 
 
 def _check_facts(step: Step, facts: Mapping[str, Any]) -> None:
@@ -90,19 +113,35 @@ def call(step: Step, *arguments: Any, **resources: Any) -> Any:
     Raises:
         StepError: A plugin's step raised.
     """
-    if step.plugin is None:
+    with _blaming(step):
         return step.run(*arguments, **resources)
+
+
+def _next(step: Step, pieces: Iterator[Any]) -> Any:
+    with _blaming(step):
+        return next(pieces, None)
+
+
+@contextmanager
+def _blaming(step: Step) -> Iterator[None]:
     try:
-        return step.run(*arguments, **resources)
+        yield
     except DatabuildError:
         raise
     except Exception as error:
+        if step.plugin is None:
+            raise
         frames = traceback.extract_tb(error.__traceback__)
         # The deepest line of the user's own: below it lie the libraries that it called.
         own = [frame for frame in frames if Path(frame.filename).resolve() == step.plugin]
         line = f"{step.plugin}:{own[-1].lineno}" if own else str(step.plugin)
         what = f"your step raised {type(error).__name__}: {error} (at {line})"
         raise StepError(step.name, what, fix=f"mend {step.plugin} and run again") from error
+
+
+def _strange(step: Step, out: object) -> LawError:
+    what = f"a {step.kind} step does not return {type(out).__name__}"
+    return LawError(step.name, what, fix="return Produced from a produce step, else a DataFrame")
 
 
 def _measured(step: Step, config: StepConfig, rows: pl.DataFrame, out: pl.DataFrame) -> Batch:
@@ -153,12 +192,14 @@ def _produced(step: Step, inputs: Sequence[pl.DataFrame], out: Produced) -> Batc
         rows = rows.with_columns(content_ids(rows, own))
     rows = rows.with_columns(row_ids(rows, occurrences(rows)))
     order = ["row_id", "content_id", "parent_ids"]
-    rows = rows.select(*order, pl.exclude(order)).sort("row_id")
+    rows = rows.select(*order, pl.exclude(order))
+    # A source's rows stay as they lie in the file: quicker, smaller, and what a reader expects.
+    rows = rows.sort("row_id") if inputs else rows
     retry = int(failed["retry"].sum()) if "retry" in failed.columns else 0
     counts = Counts(
         rows_in=sum(table.height for table in inputs), rows_out=rows.height,
         dropped=dropped.height, failed=failed.height, retry=retry,
-        by_reason=reasons(dropped, "reason") | reasons(failed, "error"),
+        by_reason=reasons(dropped, "reason") | reasons(failed, "error"), notes=dict(out.notes),
     )  # fmt: skip
     if "generator" in step.needs:
         counts.tokens_in = _sum(rows, "prompt_tokens")

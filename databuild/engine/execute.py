@@ -11,16 +11,8 @@ import polars as pl
 from databuild.engine.batch import Batch, call, reasons, run_batch
 from databuild.engine.local import run_jobs
 from databuild.engine.resources import Ask, Progress, Services
-from databuild.engine.shards import (
-    Seen,
-    Shard,
-    commit,
-    committed,
-    content_hashes,
-    run_shard,
-    settle_split,
-    stage_split,
-)
+from databuild.engine.shards import Shard, commit, committed, run_shard
+from databuild.engine.source import run_source
 from databuild.engine.store import (
     Counts,
     Manifest,
@@ -28,7 +20,6 @@ from databuild.engine.store import (
     Part,
     part_path,
     staged,
-    write_json,
     write_part,
 )
 from databuild.errors import SchemaError, StepError, nearest
@@ -146,52 +137,12 @@ def _check_new(task: Task, added: Iterable[str]) -> None:
 
 def _parts(task: Task, manifest: Manifest) -> Iterator[Part]:
     if task.step.sees == "source":
-        return _run_source(task, manifest)
+        return run_source(task, manifest)
     if task.step.sees == "row":
         return _run_rows(task)
     if task.step.sees == "group" and task.step.kind == "produce":
         return _run_groups(task)
     return _run_table(task, manifest)
-
-
-def _run_source(task: Task, manifest: Manifest) -> Iterator[Part]:
-    if manifest.splits is None:
-        assert task.step.splits is not None
-        splits = task.step.splits(task.node.config, task.node.paths, task.settings.shard_bytes)
-        manifest.splits = splits if task.settings.limit is None else _first_of_each_file(splits)
-        write_json(task.folder / "manifest.json", manifest.model_dump(mode="json"))
-    resources = task.resources()
-    shards = [
-        Shard(
-            task.step, task.node.config, task.folder, index, split=split, resources=resources,
-            limit=task.settings.limit,
-        )
-        for index, split in enumerate(manifest.splits)
-    ]  # fmt: skip
-    seen = Seen()
-    done = {s.index: part for s in shards if (part := committed(task.folder, s.index))}
-    waiting = [s for s in shards if s.index not in done]
-    task.progress.total(len(shards), "shards")
-    staged_splits = run_jobs(stage_split, waiting, _workers(task, waiting), task.node.name)
-    for shard in shards:
-        if shard.index in done:
-            rows = pl.read_parquet(part_path(task.folder, shard.index), columns=["content_id"])
-            seen.count_and_add(content_hashes(rows))
-            part = done[shard.index]
-        else:
-            part, hashes = next(staged_splits)
-            part = settle_split(shard, part, seen.count_and_add(hashes))
-        task.progress.tick(1, f"{part.counts.rows_out:,} rows")
-        yield part
-    shutil.rmtree(task.folder / "staged", ignore_errors=True)
-
-
-def _first_of_each_file(splits: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The splits that a preview reads: the first of each `file`, so that no part stays empty."""
-    firsts: dict[Any, dict[str, Any]] = {}
-    for split in splits:
-        firsts.setdefault(split.get("file"), split)
-    return list(firsts.values())
 
 
 def _run_rows(task: Task) -> Iterator[Part]:
@@ -379,11 +330,7 @@ def _check_failures(task: Task, manifest: Manifest) -> None:
 
 def _workers(task: Task, jobs: list[Shard]) -> int:
     """As many workers as there is work for: starting one costs a second."""
-    if task.step.sees == "source":
-        size = sum(path.stat().st_size for path in task.node.paths)
-        worth = size // task.settings.shard_bytes
-    else:
-        worth = task.views[task.step.inputs[0]].rows // task.settings.shard_rows
+    worth = task.views[task.step.inputs[0]].rows // task.settings.shard_rows
     return min(task.settings.workers, worth, len(jobs))
 
 

@@ -157,6 +157,7 @@ def summary(manifest: Manifest) -> str:
         lacking = sum(one["wanted"] - one["got"] for one in short)
         most = ", ".join(f"{one['of']} {one['got']:,} of {one['wanted']:,}" for one in short[:3])
         pieces.append(f"{lacking:,} short ({most}{', …' if len(short) > 3 else ''})")
+    pieces += [f"{n:,} {note}" for note, n in rows.notes.items()]
     if rows.tokens_out:
         pieces.append(f"{rows.tokens_out:,} tokens")
     return ", ".join(pieces)

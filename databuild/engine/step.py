@@ -14,11 +14,12 @@ A step that sees the whole table may also report facts about it: see `Reported` 
 `Produced.facts`.
 
 A step sees one `row` batch at a time, one `group` at a time, the whole `table`, or it is a
-`source`,
-which reads splits of files. The first parameter is the primary input; further DataFrame parameters
-are named inputs (`from: {rows: a, other: b}`), optional where they default to None; `**others`
-takes any number of further ones, under names of the recipe's choice. Keyword-only
-parameters are resources, injected by name: see `RESOURCES`.
+`source`, which reads splits of files and returns a `Produced` for each, or an iterator of them
+where a split is more than fits into memory: pieces that follow from the file alone. The first
+parameter is the primary input; further DataFrame parameters are named inputs
+(`from: {rows: a, other: b}`), optional where they default to None; `**others` takes any number of
+further ones, under names of the recipe's choice. Keyword-only parameters are resources, injected by
+name: see `RESOURCES`.
 
 Example:
     >>> from databuild.recipe.options import StepConfig
@@ -74,14 +75,15 @@ class Produced:
     """What a produce step made.
 
     `rows` has `parent_ids: list[str]` and the step's columns; `failed` has `parent_ids`, `error`
-    and
-    optionally `retry: bool` (worth another try on the next run) and columns that help to find the
-    record; `dropped` has `row_id` and `reason`. `facts` as in `Reported`.
+    and optionally `retry: bool` (worth another try on the next run) and columns that help to find
+    the record; `dropped` has `row_id` and `reason`; `notes` counts what else is to be known, such
+    as repairs, and ends in the manifest; `facts` as in `Reported`.
     """
 
     rows: pl.DataFrame
     failed: pl.DataFrame | None = None
     dropped: pl.DataFrame | None = None
+    notes: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

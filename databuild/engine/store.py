@@ -49,6 +49,8 @@ class Counts(BaseModel):
     """Failed, and worth another try."""
     by_reason: dict[str, int] = Field(default_factory=dict)
     by_part: dict[str, int] = Field(default_factory=dict)
+    notes: dict[str, int] = Field(default_factory=dict)
+    """What else is to be known of the rows, and how often it occurred: what a source repaired."""
     tokens_in: int = 0
     tokens_out: int = 0
 
@@ -58,14 +60,17 @@ class Counts(BaseModel):
         summed: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
         parts: Counter[str] = Counter()
+        notes: Counter[str] = Counter()
         for one in counts:
             plain = one.model_dump()
             reasons.update(plain.pop("by_reason"))
             parts.update(plain.pop("by_part"))
+            notes.update(plain.pop("notes"))
             summed.update(plain)
         return cls(
-            **summed, by_reason=dict(reasons.most_common()), by_part=dict(sorted(parts.items()))
-        )
+            **summed, by_reason=dict(reasons.most_common()),
+            by_part=dict(sorted(parts.items())), notes=dict(notes.most_common()),
+        )  # fmt: skip
 
 
 class Part(BaseModel):
@@ -76,6 +81,9 @@ class Part(BaseModel):
     """Order-free digest of the rows, as 32 hexadecimal digits."""
     part_digests: dict[str, str] = Field(default_factory=dict)
     """Of a select: the digest of each kept part."""
+    split: int = 0
+    piece: int = 0
+    """Of a source: which piece of which split it is."""
 
 
 class ModelTarget(BaseModel):

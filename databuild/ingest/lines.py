@@ -1,9 +1,14 @@
-"""JSON lines by byte range: the fast way through Arrow, line by line where that finds a fault."""
+"""Framed JSON: where each record of a chunk begins and ends, and the fast way through Arrow.
+
+What frames the records is the format's own: line ends (JSON lines, here), or brackets and commas
+(`json_stream`). Arrow reads a chunk with the explicit schema; where it finds a fault the chunk is
+halved, and what is too small to halve is read record by record, which says what is wrong.
+"""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +23,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from databuild.ingest.streams import Stream
+
+CHUNK_BYTES = 16 << 20
+"""How much of a file is a piece: what a worker holds, whatever the size of the file."""
 _NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
-# Below this many lines it costs less to read them one by one than to halve once more.
+# Below this many records it costs less to read them one by one than to halve once more.
 _FEW = 64
 # Arrow counts bytes of a block in 32 bits.
 _MOST_BYTES = 1 << 30
@@ -27,71 +36,100 @@ _MOST_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Lines:
-    """The lines of a stretch of a file that are not empty: where each begins and ends."""
+    """The records of a chunk that are not empty: where each begins and ends."""
 
     data: bytes
-    offset: int
     starts_L: NDArray[np.int64]
     ends_L: NDArray[np.int64]
-    numbers_L: NDArray[np.int64] | None
-    """Line numbers from 1, where they are known."""
+    places_L: NDArray[np.int64]
+    """What `source_record` says of each."""
+    newlines_N: NDArray[np.int64]
+    """Where lines end in `data`."""
+    first_line: int = 1
+    """The number of the line with which `data` begins, from 1."""
+    skips_blank: bool = True
+    """What is only space is no record."""
 
     def __len__(self) -> int:
         return len(self.starts_L)
 
     def part(self, start: int, end: int) -> Lines:
-        """The lines from `start` up to `end`."""
-        numbers_L = None if self.numbers_L is None else self.numbers_L[start:end]
-        return Lines(
-            self.data, self.offset, self.starts_L[start:end], self.ends_L[start:end], numbers_L
+        """The records from `start` up to `end`."""
+        cut = slice(start, end)
+        return replace(
+            self, starts_L=self.starts_L[cut], ends_L=self.ends_L[cut], places_L=self.places_L[cut]
         )
 
     def records(self) -> Iterator[Record]:
-        """Read line by line."""
-        for i, (start, end) in enumerate(
-            zip(self.starts_L.tolist(), self.ends_L.tolist(), strict=True)
-        ):
-            line = self.data[start:end]
-            if line.strip():
-                number = None if self.numbers_L is None else int(self.numbers_L[i])
-                yield read_line(line, self.offset + start, number)
+        """Read record by record."""
+        numbers_L = self.first_line + np.searchsorted(self.newlines_N, self.starts_L)
+        columns = (self.starts_L, self.ends_L, self.places_L, numbers_L)
+        for start, end, place, number in zip(*(c.tolist() for c in columns), strict=True):
+            text = self.data[start:end]
+            if text.strip() or not self.skips_blank:
+                yield read_line(text, place, number)
 
 
-def read_range(path: Path, start: int, end: int) -> tuple[bytes, int]:
-    """Read the lines that begin in [start, end), whole, and say where the first of them begins."""
+def read_range(path: Path, start: int, end: int, line: int) -> Iterator[Lines]:
+    """Yield the lines that begin in [start, end), whole, a chunk at a time.
+
+    `line` is the number of the first line that begins at or after `start`.
+    """
     with path.open("rb") as file:
         if start:
             # A line begins at `start` only if the byte before it ends one.
             file.seek(start - 1)
             file.readline()
-        place = file.tell()
-        if place >= end:
-            return b"", place
-        data = file.read(end - place)
-        return data if data.endswith(b"\n") else data + file.readline(), place
+        while (place := file.tell()) < end:
+            data = file.read(min(end - place, CHUNK_BYTES))
+            if not data.endswith(b"\n"):
+                data += file.readline()
+            yield (lines := find_lines(data, place, line))
+            line += len(lines.newlines_N)
 
 
-def find_lines(data: bytes, offset: int) -> Lines:
-    r"""Find the lines, without a byte-order mark at the very beginning and `\r` at their ends."""
+def read_stream(stream: Stream) -> Iterator[Lines]:
+    """Yield all lines of a stream, a chunk at a time."""
+    file = io.BufferedReader(stream, 1 << 16)
+    place, line = 0, 1
+    while data := file.read(CHUNK_BYTES):
+        data += file.readline() if not data.endswith(b"\n") else b""
+        yield (lines := find_lines(data, place, line))
+        place, line = place + len(data), line + len(lines.newlines_N)
+
+
+def count_lines(path: Path, places: list[int]) -> list[int]:
+    """For each place (in order), the number of the first line that begins at or after it."""
+    found, at, n_lines = [], 0, 1
+    with path.open("rb") as file:
+        for place in places:
+            # The line in which `place - 1` lies ends before the first one that is counted here.
+            while at < place - 1 and (block := file.read(min(1 << 20, place - 1 - at))):
+                n_lines += block.count(b"\n")
+                at += len(block)
+            found.append(n_lines + 1 if place else 1)
+    return found
+
+
+def find_lines(data: bytes, offset: int, first_line: int = 1) -> Lines:
+    r"""Find the lines, without a byte-order mark at the very beginning and `\r` at their ends.
+
+    Only `\n` ends a record: U+2028, U+0085 and the like are characters like others.
+    """
     skip = len(BOM) if offset == 0 and data.startswith(BOM) else 0
     bytes_B = np.frombuffer(data, dtype=np.uint8)
-    newlines = np.flatnonzero(bytes_B == _NEWLINE)
-    starts_L = np.concatenate([[skip], newlines + 1])
-    ends_L = np.concatenate([newlines, [len(data)]])
+    newlines_N = np.flatnonzero(bytes_B == _NEWLINE)
+    starts_L = np.concatenate([[skip], newlines_N + 1])
+    ends_L = np.concatenate([newlines_N, [len(data)]])
     before = np.maximum(ends_L - 1, 0)
     has_return = (
         (ends_L > starts_L) & (bytes_B[before] == _RETURN) if len(data) else ends_L > starts_L
     )
     ends_L = ends_L - has_return
-    numbers_L = np.arange(1, len(starts_L) + 1) if offset == 0 else None
     found = ends_L > starts_L
-    return Lines(
-        data,
-        offset,
-        starts_L[found],
-        ends_L[found],
-        None if numbers_L is None else numbers_L[found],
-    )
+    if not found.all():
+        starts_L, ends_L = starts_L[found], ends_L[found]
+    return Lines(data, starts_L, ends_L, starts_L + offset, newlines_N, first_line)
 
 
 def read_lines(
@@ -99,11 +137,7 @@ def read_lines(
     shapes: Mapping[str, Shape],
     one_by_one: Callable[[Iterator[Record]], Iterator[pl.DataFrame]],
 ) -> Iterator[pl.DataFrame]:
-    """Yield frames of the columns of `shapes` and `source_record`, in order.
-
-    Arrow reads with the explicit schema and refuses whatever does not fit it; then the stretch is
-    halved, and what is too small to halve goes to `one_by_one`, which says what is wrong.
-    """
+    """Yield frames of the columns of `shapes` and `source_record`, in order."""
     if not len(lines):
         return
     frame = _read_fast(lines, shapes)
@@ -118,28 +152,24 @@ def read_lines(
 
 
 def _read_fast(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None:
-    """Read all lines at once, or None when that cannot be done faithfully."""
+    """Read all records at once, or None when that cannot be done faithfully."""
     import pyarrow as pa
     from pyarrow import json as arrow_json
 
     first, last = int(lines.starts_L[0]), int(lines.ends_L[-1])
     bytes_B = np.frombuffer(lines.data, dtype=np.uint8)
-    # One object from the first byte of a line to its last: so the n-th row is the n-th line.
+    # One object from the first byte of a record to its last: so the n-th row is the n-th record.
     framed = (bytes_B[lines.starts_L] == _OPEN) & (bytes_B[lines.ends_L - 1] == _CLOSE)
     if last - first >= _MOST_BYTES or not shapes or not framed.all():
         return None
     if any(holds(shape, "json") for shape in shapes.values()):
         return None
-    block = lines.data[first:last]
-    if any(holds(shape, "float") for shape in shapes.values()) and (
-        b"NaN" in block or b"Infinity" in block
-    ):
-        return None  # Arrow reads both, and neither is JSON.
+    block = memoryview(lines.data)[first:last]
     schema = pa.schema([(name, arrow_type(shape)) for name, shape in shapes.items()])
     try:
-        pa.array([block], pa.large_binary()).cast(pa.large_string())  # is it UTF-8?
+        is_utf8(block)
         table = arrow_json.read_json(
-            io.BytesIO(block),
+            pa.BufferReader(pa.py_buffer(block)),
             read_options=arrow_json.ReadOptions(use_threads=False, block_size=len(block) + 1),
             parse_options=arrow_json.ParseOptions(
                 explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior="error"
@@ -151,6 +181,26 @@ def _read_fast(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None
         return None
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
+    if _has_no_number(frame, shapes, lines.data):
+        return None
     types = pl.Schema({name: polars_type(shape) for name, shape in shapes.items()})
-    places = pl.Series("source_record", lines.starts_L + lines.offset, dtype=pl.Int64)
-    return frame.cast(types).with_columns(places)
+    places = pl.Series("source_record", lines.places_L, dtype=pl.Int64)
+    return (frame if frame.schema == types else frame.cast(types)).with_columns(places)
+
+
+def _has_no_number(frame: pl.DataFrame, shapes: Mapping[str, Shape], data: bytes) -> bool:
+    """Whether NaN or Infinity may stand there: Arrow reads both, and neither is JSON."""
+    floats = [name for name, shape in shapes.items() if shape == "float"]
+    inner = any(holds(shape, "float") for name, shape in shapes.items() if name not in floats)
+    if inner and (b"NaN" in data or b"Infinity" in data):
+        return True
+    return any(not frame[name].is_finite().all() for name in floats)
+
+
+def is_utf8(block: memoryview) -> None:
+    """Raise ArrowInvalid unless the bytes are UTF-8; nothing is copied."""
+    import pyarrow as pa
+
+    offsets = pa.py_buffer(np.array([0, len(block)], dtype=np.int64))
+    text = pa.Array.from_buffers(pa.large_utf8(), 1, [None, offsets, pa.py_buffer(block)])
+    text.validate(full=True)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from databuild.ingest.columnar import columns_at_once
+from databuild.ingest.columnar import columns_at_once, reads_alike
+from databuild.ingest.lines import read_lines
 from databuild.text.formats.registry import without_nulls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from databuild.ingest.lines import Lines
+    from databuild.ingest.pieces import Piece
     from databuild.ingest.plan import Plan
     from databuild.ingest.records import Record
     from databuild.text.formats.registry import Reading
 
 _BATCH = 10_000
 _SHOWN_CHARS = 200
-_ESCAPED = re.compile("[\udc80-\udcff]")
 
 
 @dataclass
@@ -100,17 +101,15 @@ def read_frame(frame: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, list[tupl
     return rows, faults
 
 
-@dataclass
-class TypedReader:
-    """Reads the records of a file as typed rows; what is no row goes to `failed`."""
+@dataclass(frozen=True)
+class TypedRows:
+    """Reads the records of files as rows of a kind; what is no row goes to `failed` of the piece.
+
+    The frames have the columns of `schema`: those of the kind, `key`, and `source_record`.
+    """
 
     plan: Plan
-    key: str | None
-    file: str
-    failed: list[tuple[Any, ...]]
-    """Tuples of `ingest.files`: parents, error, file, place, line, beginning of the record."""
-    is_escaped: bool = False
-    """Bytes that are not UTF-8 were read as lone surrogates (U+DC80 to U+DCFF)."""
+    key: str | None = None
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -118,23 +117,45 @@ class TypedReader:
         key = {"key": pl.String()} if self.key else {}
         return {**self.plan.schema, **key, "source_record": pl.Int64()}
 
-    def read_records(self, records: Iterable[Record]) -> Iterator[pl.DataFrame]:
-        """Yield frames of rows, in order."""
+    def empty(self, split: Mapping[str, Any] | None = None) -> pl.DataFrame:  # noqa: ARG002 -- the same for all
+        """No rows, with the columns of `schema`."""
+        return pl.DataFrame(schema=self.schema)
+
+    def lines(self, lines: Lines, split: Mapping[str, Any], piece: Piece) -> Iterator[pl.DataFrame]:
+        """Yield frames of the rows of lines of JSON: through Arrow where that changes no value."""
+        shapes = split["shapes"]
+        if not shapes or not reads_alike(shapes):
+            yield from self.records(lines.records(), split, piece)
+            return
+        for frame in read_lines(lines, shapes, lambda some: self.records(some, split, piece)):
+            is_read = frame.schema == self.schema
+            yield frame if is_read else self.table(frame, split, piece)
+
+    def table(self, frame: pl.DataFrame, split: Mapping[str, Any], piece: Piece) -> pl.DataFrame:
+        """Read a frame of columns and `source_record`."""
+        bare = frame.drop("source_record")
+        rows, faults = read_frame(bare, self.plan)
+        places = frame["source_record"]
+        for number, told in faults:
+            raw = _beginning(without_nulls(bare.row(number, named=True)))
+            piece.failed.append(([], told, split["name"], places[number], None, raw))
+        return self._placed(rows, places, frame[self.key].cast(pl.String) if self.key else None)
+
+    def records(
+        self, records: Iterable[Record], split: Mapping[str, Any], piece: Piece
+    ) -> Iterator[pl.DataFrame]:
+        """Yield frames of the rows of records, in order."""
         made = Rows(self.plan)
         places: list[int] = []
         keys: list[str | None] = []
         for record in records:
             if record.value is None:
-                self._fail(record, record.error or "no record", record.raw)
+                _fail(piece, split, record, record.error or "no record", record.raw)
                 continue
             reading = self.plan.read(record.value)
-            raw = _beginning(record.value) if reading.faults else ""
-            if self.is_escaped and reading.repaired and _holds_bytes(record.value):
-                what = "invalid UTF-8: the record holds bytes that are not text"
-                self._fail(record, what, _beginning(record.value))
-                continue
+            reading.repaired += record.repaired
             for told in reading.faults:
-                self._fail(record, told, raw)
+                _fail(piece, split, record, told, _beginning(record.value))
             made.add(len(places), reading)
             places.append(record.place)
             keys.append(self._key(record.value))
@@ -142,16 +163,6 @@ class TypedReader:
                 yield self._placed(made.frame(), places, keys)
                 made, places, keys = Rows(self.plan), [], []
         yield self._placed(made.frame(), places, keys)
-
-    def read_raw(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Read a frame of columns and `source_record`."""
-        bare = frame.drop("source_record")
-        rows, faults = read_frame(bare, self.plan)
-        places = frame["source_record"]
-        for number, told in faults:
-            raw = _beginning(without_nulls(bare.row(number, named=True)))
-            self.failed.append(([], told, self.file, places[number], None, raw))
-        return self._placed(rows, places, frame[self.key].cast(pl.String) if self.key else None)
 
     def _placed(
         self,
@@ -174,14 +185,11 @@ class TypedReader:
         text = held if isinstance(held, str) else json.dumps(held, ensure_ascii=False)
         return text.encode(errors="replace").decode()
 
-    def _fail(self, record: Record, error: str, raw: str) -> None:
-        told, begins = (text.encode(errors="replace").decode() for text in (error, raw))
-        self.failed.append(([], told, self.file, record.place, record.line, begins[:_SHOWN_CHARS]))
 
-
-def _holds_bytes(value: Any) -> bool:
-    """Say whether a value has surrogates as which Python reads bytes that are no UTF-8."""
-    return _ESCAPED.search(json.dumps(value, ensure_ascii=False, default=str)) is not None
+def _fail(piece: Piece, split: Mapping[str, Any], record: Record, error: str, raw: str) -> None:
+    told, begins = (text.encode(errors="replace").decode() for text in (error, raw))
+    where = (split["name"], record.place, record.line)
+    piece.failed.append(([], told, *where, begins[:_SHOWN_CHARS]))
 
 
 def _beginning(value: Any) -> str:

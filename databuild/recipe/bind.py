@@ -326,11 +326,7 @@ def _paths(step: Asked, config: StepConfig, document: Document) -> tuple[Path, .
     folder = document.path.resolve().parent
     found: list[Path] = []
     for option, pattern in marked(config, "path"):
-        matches = (
-            sorted(p for p in folder.glob(pattern) if p.is_file())
-            if "*" in pattern
-            else [folder / pattern]
-        )
+        matches = _matches(folder, pattern)
         if not matches or not matches[0].exists():
             where = _at(document, step, option)
             beside = (folder / pattern).parent
@@ -339,6 +335,19 @@ def _paths(step: Asked, config: StepConfig, document: Document) -> tuple[Path, .
             raise RecipeError(where, what, fix=f"correct `{option}` (it is relative to the recipe)")
         found += matches
     return tuple(found)
+
+
+def _matches(folder: Path, pattern: str) -> list[Path]:
+    """The files that a path, a glob or a folder stands for; hidden folders are not entered."""
+    path = folder / pattern
+    if "*" in pattern:
+        return sorted(p for p in folder.glob(pattern) if p.is_file())
+    if not path.is_dir():
+        return [path]
+    inside = (p for p in path.rglob("*") if p.is_file())
+    return sorted(p for p in inside if not any(
+        part.startswith(".") for part in p.relative_to(path).parts[:-1]
+    ))  # fmt: skip
 
 
 def _columns(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 from xxhash import xxh3_64_intdigest, xxh3_128_digest, xxh3_128_hexdigest
 
@@ -33,43 +34,52 @@ def derive_seed(*parts: object) -> int:
     return xxh3_64_intdigest(_SEPARATOR.join(map(str, parts)).encode()) & 0x7FFFFFFF
 
 
-def canonical(rows: pl.DataFrame, columns: Iterable[str]) -> pl.Series:
+def canonical(rows: pl.DataFrame, columns: Iterable[str], prefix: str = "") -> pl.Series:
     """One text per row, as UTF-8, that says its content: names in order, lengths, values; no nulls.
 
     A column that is null everywhere changes nothing, so a source that lacks it gives the same ids.
+    Every text begins with `prefix`.
     """
-    pieces = []
+    pieces: list[list[pl.Expr]] = []
+    has_nulls = False
     for column in sorted(columns):
         text = _as_text(pl.col(column), rows.schema[column])
         length = text.str.len_bytes().cast(pl.String)
-        pieces.append(pl.concat_str([pl.lit(f"{column}="), length, pl.lit(":"), text]))
+        pieces.append([pl.lit(f"{column}="), length, pl.lit(":"), text])
+        has_nulls = has_nulls or rows[column].null_count() > 0
     if not pieces:
-        return pl.repeat(b"", rows.height, dtype=pl.Binary, eager=True)
-    joined = pl.concat_str(pieces, separator=_SEPARATOR, ignore_nulls=True)
-    return rows.select(joined.fill_null("").cast(pl.Binary)).to_series()
+        return pl.repeat(prefix.encode(), rows.height, dtype=pl.Binary, eager=True)
+    if has_nulls:
+        each = [pl.concat_str(piece) for piece in pieces]
+        joined = pl.concat_str(each, separator=_SEPARATOR, ignore_nulls=True).fill_null("")
+        return rows.select(pl.concat_str(pl.lit(prefix), joined).cast(pl.Binary)).to_series()
+    flat = [pl.lit(prefix)]  # nothing is left out, so one pass writes everything
+    for i, piece in enumerate(pieces):
+        flat += [*([pl.lit(_SEPARATOR)] if i else []), *piece]
+    return rows.select(pl.concat_str(flat).cast(pl.Binary)).to_series()
 
 
 def content_ids(rows: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     """`content_id` of every row: XXH3-128 of its canonical content, 32 hexadecimal digits."""
-    prefix = f"{IDENTITY_VERSION}{_SEPARATOR}".encode()
-    ids = [xxh3_128_hexdigest(prefix + text) for text in canonical(rows, columns)]
-    return pl.Series("content_id", ids, dtype=pl.String)
+    texts = canonical(rows, columns, f"{IDENTITY_VERSION}{_SEPARATOR}")
+    return _hashed("content_id", texts)
 
 
 def row_ids(rows: pl.DataFrame, occurrence: pl.Series) -> pl.Series:
     """`row_id` of every row, from `content_id`, `parent_ids` and its number among equals."""
     keys = rows.select(
         pl.concat_str(
-            pl.col("content_id"), pl.col("parent_ids").list.join(","), occurrence.cast(pl.String),
-            separator=_SEPARATOR,
+            pl.col("content_id"), _parents(rows), occurrence.cast(pl.String), separator=_SEPARATOR
         )
     ).to_series().cast(pl.Binary)  # fmt: skip
-    return pl.Series("row_id", [xxh3_128_hexdigest(key) for key in keys], dtype=pl.String)
+    return _hashed("row_id", keys)
 
 
 def occurrences(rows: pl.DataFrame) -> pl.Series:
     """The number of each row among those before it with equal content and parents: 0, 1, 2 ..."""
-    equal = [pl.col("content_id"), pl.col("parent_ids").list.join(",")]
+    if rows["content_id"].n_unique() == rows.height:
+        return pl.repeat(0, rows.height, dtype=pl.Int64, eager=True)
+    equal = [pl.col("content_id"), _parents(rows)]
     return rows.select(pl.int_range(pl.len()).over(equal)).to_series()
 
 
@@ -78,14 +88,26 @@ def digest_rows(rows: pl.DataFrame, columns: Iterable[str]) -> int:
 
     Digests of shards add up to the digest of the table, whatever the shards were.
     """
-    from_bytes = int.from_bytes
-    texts = canonical(rows, columns)
-    return sum(from_bytes(xxh3_128_digest(text), "big") for text in texts) & _MASK
+    # One call into C per row: nothing columnar computes XXH3-128.
+    hashed = b"".join(map(xxh3_128_digest, canonical(rows, columns).to_list()))
+    words_RW = np.frombuffer(hashed, dtype=">u4").reshape(-1, 4)
+    sums = (int(total) for total in words_RW.sum(axis=0, dtype=np.uint64))
+    return sum(total << shift for total, shift in zip(sums, (96, 64, 32, 0), strict=True)) & _MASK
 
 
 def add_digests(digests: Iterable[int]) -> int:
     """The digest of tables together."""
     return sum(digests) & _MASK
+
+
+def _hashed(name: str, texts: pl.Series) -> pl.Series:
+    return pl.Series(name, list(map(xxh3_128_hexdigest, texts.to_list())), dtype=pl.String)
+
+
+def _parents(rows: pl.DataFrame) -> pl.Expr:
+    """`parent_ids` as text; a source's rows have none."""
+    n_most = rows["parent_ids"].list.len().max()
+    return pl.col("parent_ids").list.join(",") if n_most else pl.lit("")
 
 
 def _as_text(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:

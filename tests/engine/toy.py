@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from databuild.engine.step import Produced, step
 from databuild.recipe.options import Column, Paths, StepConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class LinesConfig(StepConfig):
@@ -59,6 +63,28 @@ def read_lines(split: dict[str, Any], config: LinesConfig) -> Produced:
             parent_ids=pl.lit([], dtype=pl.List(pl.String))
         ),
     )
+
+
+class ChunksConfig(LinesConfig):
+    lines: int = 3
+    """How many lines make a piece."""
+
+
+@step(
+    "toy.chunks", kind="produce", sees="source", version=1, adds=None,
+    attributes=("source_file", "source_record"), splits=split_lines,
+    peeks=lambda _config, _files: ("text", "source_file", "source_record"),
+)  # fmt: skip
+def read_chunks(split: dict[str, Any], config: ChunksConfig) -> Iterator[Produced]:
+    """The same rows as `toy.lines`, in pieces; as when the environment says, it breaks before one."""
+    n_lines = len(Path(split["file"]).read_text().splitlines())
+    plain = LinesConfig(path=config.path)
+    for start in range(split["start"], min(split["end"], n_lines), config.lines):
+        if int(os.environ.get("TOY_BREAKS_AT", "-1")) in range(start, start + config.lines):
+            os._exit(9)
+        end = min(start + config.lines, split["end"])
+        made = read_lines({**split, "start": start, "end": end}, plain)
+        yield Produced(made.rows, failed=made.failed, notes={"lines": end - start})
 
 
 class LengthConfig(StepConfig):

@@ -75,7 +75,8 @@ FILES: list[tuple[str, dict[str, Any], int, dict[str, int], dict[str, int]]] = [
 
 def read(path: Path, options: dict[str, Any]) -> tuple[pl.DataFrame, pl.DataFrame]:
     config = FilesConfig(path=path.name, **{"rows": "auto", **options})
-    made = [read_files(split, config) for split in plan_splits(config, [path], 1 << 24)]
+    splits = plan_splits(config, [path], 1 << 24)
+    made = [one for split in splits for one in read_files(split, config)]
     return pl.concat([m.rows for m in made]), pl.concat([m.failed for m in made])
 
 

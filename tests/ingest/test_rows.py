@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 def read(path: Path, size: int = 1 << 30, **options: Any) -> list[Produced]:
     config = FilesConfig(path=path.name, **options)
-    return [read_files(split, config) for split in plan_splits(config, [path], size)]
+    splits = plan_splits(config, [path], size)
+    return [made for split in splits for made in read_files(split, config)]
 
 
 def rows_of(made: list[Produced]) -> list[dict[str, Any]]:
@@ -142,9 +143,9 @@ def test_bytes_that_are_no_text_are_not_repaired(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     far = b"x" * 300
     path.write_bytes(b'[{"prompt": "q", "completion": "' + far + b'\xe9"}, {"prompt": "q"}]')
-    made = read(path, rows="auto")
+    made = read(path, rows="auto", encoding="utf-8")
     assert len(rows_of(made)) == 1
-    assert faults_of(made)[0].startswith("invalid UTF-8")
+    assert faults_of(made)[0].startswith("invalid ")
 
 
 def test_options_that_do_nothing_are_refused() -> None:

@@ -42,8 +42,35 @@ def test_a_hundred_kills_change_nothing(tmp_path: Path, seed: int) -> None:
         assert _asked_twice(tmp_path / name) == []
 
 
-def _contents(runs: Path) -> dict[str, tuple[str, str]]:
-    manifests = api.status("quickstart", runs=runs)
+PIECES = """\
+name: pieces
+plugins: [toy.py]
+steps:
+  raw: {use: toy.chunks, path: in.txt, lines: 40, max_failure_ratio: 0.5}
+"""
+
+
+@pytest.mark.kill
+def test_a_source_that_is_killed_between_its_pieces_ends_the_same(tmp_path: Path) -> None:
+    """One split of 50 pieces, in which every row stands several times."""
+    toy = Path(__file__).parents[1] / "engine" / "toy.py"
+    (tmp_path / "toy.py").write_text(toy.read_text())
+    (tmp_path / "r.yaml").write_text(PIECES)
+    (tmp_path / "in.txt").write_text("".join(f"line {i * i % 701}\n" for i in range(2000)))
+    loop = Path(__file__).with_name("loop.py")
+    command = [sys.executable, str(loop), str(tmp_path / "r.yaml"), str(tmp_path), "15", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["kills"] >= 15
+    straight = _contents(tmp_path / "straight", "pieces")
+    for name in report["finished"]:
+        assert _contents(tmp_path / name, "pieces") == straight
+        assert api.status("pieces", runs=tmp_path / name)["raw"].rows.rows_out == 2000
+
+
+def _contents(runs: Path, recipe: str = "quickstart") -> dict[str, tuple[str, str]]:
+    manifests = api.status(recipe, runs=runs)
     assert all(manifest.status == "complete" for manifest in manifests.values())
     return {name: (manifest.key, manifest.digest) for name, manifest in manifests.items()}
 

@@ -181,6 +181,12 @@ def records() -> pl.DataFrame:
     )
 
 
+def _dataset(folder: Path) -> Example:
+    texts = pl.DataFrame({"prompt": TEXTS, "n": range(len(TEXTS))})
+    texts.write_parquet(folder / "train.parquet")
+    return Example({}, {"dataset": str(folder), "revision": "-", "key": "n"})
+
+
 def _example(
     table: Callable[[], pl.DataFrame], options: Mapping[str, Any] | None = None, **resources: Any
 ) -> Callable[[Path], Example]:
@@ -310,6 +316,7 @@ def _judge(slot: str, table: Callable[[float], pl.DataFrame], **options: Any) ->
 EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "ingest.files": _files,
     "ingest.rows": _example(records),
+    "ingest.hub": _dataset,
     "measure.basics": _example(texts),
     "measure.characters": _example(texts),
     "measure.language": _example(texts),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from databuild.engine.batch import Batch, run_batch
+from databuild.engine.batch import Batch, run_batch, run_split
 from databuild.errors import StepError
 from databuild.schema.identity import digest_text
 from databuild.steps import STEPS
@@ -225,7 +225,7 @@ def test_a_source_says_the_same_in_splits_of_any_size(name: str, tmp_path: Path)
 
     def read(size: int) -> list[Batch]:
         splits = step.splits(config, tuple(example.files), size)  # type: ignore[misc]
-        return [run_batch(step, config, [], {}, split=split) for split in splits]
+        return [piece() for split in splits for piece in run_split(step, config, split, {})]
 
     whole, pieces = read(1 << 30), read(64)
     assert len(whole) < len(pieces)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from databuild.engine.batch import run_batch
+from databuild.engine.batch import run_batch, run_split
 from databuild.engine.step import Produced, Reported, Step, step
 from databuild.errors import LawError, RecipeError
 from databuild.recipe.options import StepConfig
@@ -153,7 +153,17 @@ def test_a_source_invents_no_parents() -> None:
 
     made = step("law.breaker", kind="produce", sees="source", version=1)(read)
     with pytest.raises(LawError, match="1 parents are no rows of its input"):
-        run_batch(made, PlainConfig(), [], {}, split={"file": "x"})
+        next(run_split(made, PlainConfig(), {"file": "x"}, {}))()
+
+
+@pytest.mark.parametrize("made", [[1, 2], iter([1, 2])])
+def test_a_source_returns_pieces_and_nothing_else(made: object) -> None:
+    def read(split: dict[str, Any], config: PlainConfig) -> Any:
+        return made
+
+    source = step("law.breaker", kind="produce", sees="source", version=1)(read)
+    with pytest.raises(LawError, match=r"a produce step does not return (list|int)"):
+        next(run_split(source, PlainConfig(), {"file": "x"}, {}))
 
 
 def test_a_number_that_is_none_is_null_with_an_error() -> None:

@@ -1,0 +1,180 @@
+"""JSON lines to committed Parquet, beside polars' own reader and writer; and memory as files grow.
+
+    python tests/bench/ingest.py [out.json]
+
+Speed: a million rows of about 390 characters, one thread (`POLARS_MAX_THREADS=1`), CPU seconds of a
+fresh process each; what a process costs that reads ten rows is taken off. The same file,
+the same compression (zstd, level 1). Polars checks no row, gives no ids and takes no digests.
+
+Memory: the peak of one process (`ru_maxrss`) that reads 100,000 and 2 million rows, as JSON lines and
+packed with gzip, one worker.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import polars as pl
+import psutil
+
+RECIPE = """
+name: ingest
+steps:
+  raw: {use: ingest.files, path: %s}
+"""
+OURS = """
+import sys
+from databuild import api
+result = api.run(sys.argv[1], [], runs=sys.argv[2], workers=1)
+assert result["raw"].manifest.rows.failed == 0
+"""
+POLARS = """
+import sys
+import polars as pl
+pl.scan_ndjson(sys.argv[1]).collect().write_parquet(
+    sys.argv[2], compression="zstd", compression_level=1, row_group_size=16_384
+)
+"""
+SYLLABLES = (
+    "ka",
+    "ro",
+    "mi",
+    "ten",
+    "sol",
+    "ver",
+    "lu",
+    "ish",
+    "ba",
+    "né",
+    "天",
+    "or",
+    "pe",
+    "dan",
+    "gu",
+)
+DRAW = np.random.default_rng(7)
+WORDS = [
+    "".join(SYLLABLES[k] for k in DRAW.integers(0, len(SYLLABLES), 1 + i % 4)) for i in range(5000)
+]
+BLOCK = 10_000
+
+
+def record_of(i: int, words: list[str], *, nested: bool) -> dict[str, object]:
+    """Row `i`, about 390 characters: flat (instruction, input, output), or a conversation with facts."""
+    asked = f"Question {i}: " + " ".join(words[:14]) + "?"
+    if not nested:
+        return {
+            "id": i, "instruction": asked, "input": " ".join(words[14:18]),
+            "output": " ".join(words[18:54]), "source": f"set {i % 7}",
+        }  # fmt: skip
+    answered = " ".join(words[14:44])
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+    return {"id": i, "messages": turns, "tags": words[:2], "score": (i % 100) / 7, "lang": "en"}
+
+
+def write_rows(file: IO[bytes], n: int, *, nested: bool) -> None:
+    """Rows as JSON lines; words are frequent as in text (Zipf's law)."""
+    for start in range(0, n, BLOCK):
+        drawn = np.minimum(np.random.default_rng(start).zipf(1.3, (BLOCK, 54)), len(WORDS)) - 1
+        for i, numbers in zip(range(start, min(start + BLOCK, n)), drawn.tolist(), strict=False):
+            record = record_of(i, [WORDS[k] for k in numbers], nested=nested)
+            file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+
+
+def measure(code: str, *arguments: str) -> tuple[float, float]:
+    """CPU seconds and peak MiB of a fresh Python process."""
+    environment = {**os.environ, "POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+def ours(folder: Path, name: str) -> tuple[float, float]:
+    """Run the recipe over a file in a runs folder of its own."""
+    recipe = folder / f"{name}.yaml"
+    recipe.write_text(RECIPE % name)
+    return measure(OURS, str(recipe), tempfile.mkdtemp(dir=folder))
+
+
+def speed(folder: Path, n: int, kind: str) -> dict[str, object]:
+    """Both readers over the same file, in turn; the start of a process is taken off."""
+    out = str(folder / "out.parquet")
+    used: dict[str, float] = {}
+    for name in ("few", kind):
+        used[f"databuild {name}"] = ours(folder, f"{name}.jsonl")[0]
+        used[f"polars {name}"] = measure(POLARS, str(folder / f"{name}.jsonl"), out)[0]
+    net = {who: used[f"{who} {kind}"] - used[f"{who} few"] for who in ("databuild", "polars")}
+    return {
+        "rows": n,
+        "kind": kind,
+        "bytes": (folder / f"{kind}.jsonl").stat().st_size,
+        "databuild_cpu_s": round(net["databuild"], 2),
+        "polars_cpu_s": round(net["polars"], 2),
+        "databuild_rows_per_cpu_s": round(n / net["databuild"]),
+        "polars_rows_per_cpu_s": round(n / net["polars"]),
+        "databuild_to_polars_ratio": round(net["polars"] / net["databuild"], 2),
+    }
+
+
+def prepare(folder: Path, n: int) -> None:
+    """Write the files: 10 rows, n flat and n nested ones, and for memory n / 10 and 2 n flat ones."""
+    for name, rows in (
+        ("few", 10),
+        ("flat", n),
+        ("nested", n),
+        ("tenth", n // 10),
+        ("double", 2 * n),
+    ):
+        with (folder / f"{name}.jsonl").open("wb") as file:
+            write_rows(file, rows, nested=name == "nested")
+    for name in ("tenth", "double"):
+        packed = folder / f"{name}.jsonl.gz"
+        with (folder / f"{name}.jsonl").open("rb") as file, gzip.open(packed, "wb", 1) as into:
+            shutil.copyfileobj(file, into, 1 << 20)
+
+
+def main() -> None:
+    n = int(os.environ.get("BENCH_ROWS", "1000000"))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(folder, n)
+        fast = [speed(folder, n, kind) for kind in ("flat", "nested")]
+        peaks = [
+            {
+                "rows": rows,
+                "file": f"{kind}{suffix}",
+                "peak_mib": round(ours(folder, kind + suffix)[1]),
+            }
+            for suffix in (".jsonl", ".jsonl.gz")
+            for kind, rows in (("tenth", n // 10), ("double", 2 * n))
+        ]
+    report = {
+        "what": "JSON lines -> committed Parquet, one thread, CPU seconds; start-up taken off",
+        "when": datetime.now(UTC).isoformat(timespec="minutes"),
+        "machine": {"cpu": platform.processor() or platform.machine(), "cores": psutil.cpu_count()},
+        "python": platform.python_version(),
+        "polars": pl.__version__,
+        "speed": fast,
+        "memory": peaks,
+    }
+    text = json.dumps(report, indent=1) + "\n"
+    if len(sys.argv) > 1:
+        Path(sys.argv[1]).write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
