@@ -24,7 +24,9 @@ from rich.text import Text
 
 EXTRAS = {
     "dedup": "near-duplicates (MinHash)",
+    "documents": "PDF and HTML files as rows",
     "endpoint": "answers from an OpenAI-compatible server",
+    "hub": "data sets by name (datasets)",
     "report": "report.html with plots",
     "train": "SFT and DPO (TRL)",
     "vllm": "sampling with vLLM on the CPU",
