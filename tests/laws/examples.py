@@ -196,9 +196,18 @@ def _train(table: Callable[[], pl.DataFrame]) -> Callable[[Path], Example]:
 def _conversations() -> pl.DataFrame:
     """Talks in order and out of order, with nulls, an empty one, and a tool's turn."""
     turn = {"user": "Hi 🙂", "assistant": "Hello!", "tool": None, "system": " ", "bot": "?"}
-    talks = [["user", "assistant"], ["assistant"], ["user", "user", "bot", "system"], [], None]
+    talks: list[list[str] | None] = [
+        ["user", "assistant"],
+        ["assistant"],
+        ["user", "user", "bot", "system"],
+        [],
+        None,
+    ]
     talks += [["system", "user", "tool", "assistant"], ["user", "assistant"]]
-    held = [talk and [{"role": role, "content": turn[role]} for role in talk] for talk in talks]
+    held = [
+        None if talk is None else [{"role": role, "content": turn[role]} for role in talk]
+        for talk in talks
+    ]
     return pl.DataFrame(
         {"row_id": [f"t{i}" for i in range(len(talks))], "messages": held},
         schema_overrides={
