@@ -21,6 +21,7 @@ _HANGING = re.compile(
     r"(?:^|\s)(?:and|or|but|the|an?|of|to|in|for|with|that|which|is|are|was|were|because|such as"
     r"|into|by|from|as|at|on|your|their|its)$|(?:和|或|的|以及|因为)$"
 )
+_NEAR = 16  # characters before an end that are looked at
 _ITEM = re.compile(r"^\s*(?:[-*•–+]|\(?[0-9]{1,3}[.)])\s+\S")
 _MARK = re.compile(r"\s*(?:[-*•–+]|\(?[0-9]{1,3}[.)])\s*")
 _HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -91,14 +92,16 @@ def _without_last(kept: str) -> str:
 
 
 def _ends_well(bare: str) -> bool:
-    return bare.endswith(FENCE) or _WHOLE.search(bare) is not None
+    return bare.endswith(FENCE) or _WHOLE.search(bare, max(0, len(bare) - _NEAR)) is not None
 
 
 def _hangs(line: str) -> bool:
     """The line is long enough to be a sentence and ends in what no sentence ends in."""
-    if len(line.split()) <= 4 and not _HAN.search(line):
+    if len(line.split(None, 5)) <= 4 and not _HAN.search(line):
         return False
-    return bool(_OPEN.search(line) or (not _LINE.match(line) and _HANGING.search(line)))
+    near = max(0, len(line) - _NEAR)
+    hangs = not _LINE.match(line) and _HANGING.search(line, near)
+    return bool(hangs or _OPEN.search(line, near))
 
 
 def _has_begun_another(line: str) -> bool:
@@ -120,7 +123,7 @@ def _ends(line: str) -> list[int]:
     return [
         end.end()
         for end in _END.finditer(line)
-        if not _ABBREVIATION.search(line[: end.start() + 1]) and not _is_mark(line[: end.end()])
+        if not _ABBREVIATION.search(line, max(0, end.start() - _NEAR), end.start() + 1)
     ]
 
 

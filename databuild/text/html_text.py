@@ -25,7 +25,7 @@ PREFILTER = (
 """What every text matches that `html_to_text` changes; valid in Rust and in Python."""
 _CLOSED = re.compile(rf"(?i)</({_BLOCKS}|{_INLINE})\s*>")
 _BLOCK_TAG = re.compile(rf"(?i)<(?:{_BLOCKS})(?:\s[^<>]*)?>")
-_ALONE = re.compile(r"(?i)<(?:br|hr)\s*/?>|<img\s[^<>]*>|<!doctype html|<!--.*?-->", re.DOTALL)
+_ALONE = re.compile(r"(?i)<(?:br|hr)\s*/?>|<img\s[^<>]*>|<!doctype html")
 _ENTITY = re.compile(r"(?i)&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});")
 # Code that Markdown marks already: fenced blocks, and spans of backticks within a line.
 _CODE = re.compile(r"```[\s\S]*?(?:```|\Z)|(?<!`)(`{1,2})(?!`)[^`\n]+\1(?!`)")
@@ -91,7 +91,8 @@ def _without_code(text: str) -> tuple[str, Callable[[str], str]]:
 
 
 def _is_html(prose: str) -> bool:
-    if _ALONE.search(prose):
+    comment = prose.find("<!--")
+    if _ALONE.search(prose) or (comment >= 0 and prose.find("-->", comment) > 0):
         return True
     closed = {name.lower() for name in _CLOSED.findall(prose)}
     return any(re.search(rf"(?i)<{name}(?:\s[^<>]*)?>", prose) for name in closed)

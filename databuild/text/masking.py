@@ -45,6 +45,7 @@ class RowMask:
         self._texts = texts
         self._given: dict[tuple[str, str], str] = {}
         self._taken: dict[str, tuple[str, str]] = {}
+        self._numbers: dict[str, int] = {}
 
     def mask(self, text: str, more: Iterable[Span] = ()) -> Masked:
         """Replace what is found in a text, and `more` spans, until nothing is found."""
@@ -82,13 +83,16 @@ class RowMask:
     def _name(self, kind: str, value: str, *, plain: bool) -> str:
         stand_ins = _PLACEHOLDERS if plain else self._stand_ins
         who = (f"{kind} {plain}", stand_ins.same(kind, value))
-        attempt = 0
+        # Placeholders are numbered on; a pseudonym must be the value's own.
+        numbered = isinstance(stand_ins, Placeholders)
+        attempt = self._numbers.get(kind, 0) if numbered else 0
         while who not in self._given:
             made = stand_ins.make(kind, value, attempt)
             attempt += 1
             if made not in self._taken and not any(made in text for text in self._texts):
                 self._given[who] = made
                 self._taken[made] = who
+                self._numbers[kind] = attempt if numbered else self._numbers.get(kind, 0)
         return self._given[who]
 
 
