@@ -17,6 +17,7 @@ from databuild.engine.resources import Silence, Watcher
 from databuild.engine.run import RunResult, run_nodes
 from databuild.engine.store import Manifest, Store, read_manifest
 from databuild.errors import RecipeError, SchemaError, nearest
+from databuild.models.checking import check_models
 from databuild.models.services import LocalServices
 from databuild.recipe.bind import Node, Ref, bind
 from databuild.recipe.load import Document, load_document
@@ -66,6 +67,7 @@ def check(path: str | Path, overrides: Iterable[str] = ()) -> Checked:
             name = Path(plugin).name
             what = f"the plugin file {plugin!r} does not exist; {nearest(name, there)}"
             raise RecipeError(document.where("plugins", index), what, fix="correct its path")
+    check_models(recipe.models, folder, document.where)
     steps = all_steps(folder / plugin for plugin in recipe.plugins)
     nodes = bind(unroll(recipe, document), steps, recipe.models, document)
     return Checked(recipe, document, steps, tuple(nodes))
@@ -149,9 +151,12 @@ def why(row_id: str, recipe: str, *, runs: str | Path = RUNS) -> list[Life]:
 
 
 def status(recipe: str, *, runs: str | Path = RUNS) -> dict[str, Manifest]:
-    """The manifests of a recipe's last run, by step."""
+    """The manifests of a recipe's last run, by step; last the one that it is or was stopped at."""
     store = Store(Path(runs), recipe)
-    found = {n: read_manifest(store.root / f) for n, f in store.latest().get("steps", {}).items()}
+    latest = store.latest()
+    at = latest.get("at", {})
+    folders = {n: f for n, f in latest.get("steps", {}).items() if n not in at} | at
+    found = {name: read_manifest(store.root / folder) for name, folder in folders.items()}
     return {name: manifest for name, manifest in found.items() if manifest}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -24,7 +25,7 @@ def blocks(language: str) -> list[str]:
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     code = blocks("python")[0].replace("runs/try", str(tmp_path / "runs"))
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), found)  # noqa: S102 -- our own README
     assert found["rows"].height > 0
 

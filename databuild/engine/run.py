@@ -79,7 +79,8 @@ def run_nodes(
     again = _downstream(nodes, again_from)
     try:
         for node in nodes:
-            ran = _run_node(node, outputs, services, watcher, settings, again=node.name in again)
+            again_too = node.name in again
+            ran = _run_node(node, outputs, services, watcher, settings, result, again=again_too)
             result.steps.append(ran)
             if not ran.cached:
                 _point(outputs, result, "running")
@@ -99,6 +100,7 @@ def _run_node(
     services: Services,
     watcher: Watcher,
     settings: Settings,
+    result: RunResult,
     *,
     again: bool,
 ) -> Ran:
@@ -116,6 +118,7 @@ def _run_node(
     sweep(folder)
     manifest.status = "unfinished"
     _save(outputs, node, identity, manifest)
+    _point(outputs, result, "running", {node.name: folder.name})
     progress = watcher.step_starts(node.name, node.use, "resumed" if status == "resume" else "")
     started = time.monotonic()
     task = Task(
@@ -219,12 +222,19 @@ def _downstream(nodes: Sequence[Node], first: str | None) -> set[str]:
     return names
 
 
-def _point(outputs: Outputs, result: RunResult, status: str) -> None:
-    """Move the pointer: which folder is each step's. Steps not reached keep theirs."""
+def _point(
+    outputs: Outputs, result: RunResult, status: str, at: Mapping[str, str] | None = None
+) -> None:
+    """Move the pointer: which folder is each step's, and `at` which one a run is or was stopped.
+
+    Steps not reached keep their folders.
+    """
     latest: dict[str, Any] = outputs.store.latest()
+    if status == "interrupted":
+        at = latest.get("at")
     steps: Mapping[str, str] = {step.name: step.folder.rpartition("/")[2] for step in result.steps}
     known = steps if status == "complete" else {**latest.get("steps", {}), **steps}
-    content = {"run": result.run, "status": status, "steps": dict(known)}
+    content = {"run": result.run, "status": status, "steps": dict(known), "at": dict(at or {})}
     write_json(outputs.store.root / "latest.json", content)
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Literal
 
 from databuild.engine.child import Channel, Json, run_job, serve_job
-from databuild.errors import ServiceError, nearest
+from databuild.errors import RecipeError, ServiceError, nearest
+from databuild.models.embedder import HASHED
 from databuild.models.identity import file_digest, folder_identity
 
 CONVERSION_VERSION = 1
@@ -76,9 +77,10 @@ def packaged_identity(name: str, *, where: str = "model") -> str:
         where: What the errors name.
 
     Raises:
-        ServiceError: There is no such package, or it is not installed.
+        RecipeError: There is no such package.
+        ServiceError: It is not installed.
     """
-    package = _package(name, where)
+    package = package_named(name, where)
     if package.is_folder:
         return f"{package.name}@{folder_identity(_carried(package, where).parent)}"
     digest = file_digest(_carried(package, where))
@@ -112,7 +114,7 @@ def packaged_folder(
         ServiceError: The package is missing or damaged, or the folder cannot be written.
     """
     home = Path(home)
-    package = _package(name, where)
+    package = package_named(name, where)
     if package.is_folder:
         return _carried(package, where).parent
     if (home / "config.json").is_file():
@@ -146,14 +148,19 @@ def _move(making: Path, home: Path, where: str) -> None:
             raise ServiceError(where, what, fix="remove what is there") from error
 
 
-def _package(name: str, where: str) -> Package:
+def package_named(name: str, where: str) -> Package:
+    """Find a package by the name of its model, its module or its distribution.
+
+    Raises:
+        RecipeError: There is none of that name.
+    """
     wanted = name.partition("==")[0].replace("-", "_").lower()
     for package in PACKAGES.values():
         if wanted in {package.module, package.name.replace("-", "_")}:
             return package
     names = [key for package in PACKAGES.values() for key in (package.module, package.name)]
-    what = f"there is no packaged model {name!r}; {nearest(name, names)}"
-    raise ServiceError(where, what, fix="use one of those, or a model folder")
+    what = f"there is no packaged model {name!r}; {nearest(name, [*names, HASHED])}"
+    raise RecipeError(where, what, fix="use one of those, or a model folder")
 
 
 def _carried(package: Package, where: str) -> Path:

@@ -50,7 +50,9 @@ def test_a_stopped_run_says_how_to_go_on_and_goes_on(small, number, code):
     assert "Traceback" not in stderr
     assert "Stopped: 4 of 5 steps are finished and kept in runs" in stderr
     assert f"databuild run recipe.yaml '{SLOW}'" in stderr
-    assert small.json("status")["recipes"]["small"]["status"] == "interrupted"
+    told = small.json("status")["recipes"]["small"]
+    assert told["status"] == "interrupted"
+    assert [name for name, s in told["steps"].items() if s["status"] != "complete"] == ["answers"]
     result = small("run", SLOW)
     assert "answers  starts (generate.respond, resumed)" in result.stderr
     asked = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from databuild.errors import ServiceError
+from databuild.errors import RecipeError, ServiceError
 from databuild.models.packaged import PACKAGES, packaged_folder, packaged_identity
 
 
@@ -30,7 +30,7 @@ def test_the_identity_follows_the_files_content(package):
 
 
 def test_an_unknown_model_lists_the_known_ones(tmp_path):
-    with pytest.raises(ServiceError, match="did you mean 'smollm2-135m-instruct'"):
+    with pytest.raises(RecipeError, match="did you mean 'smollm2-135m-instruct'"):
         packaged_identity("smollm-135m-instruct")
 
 

@@ -123,6 +123,12 @@ def test_the_recipe_itself_is_right(recipe: Path) -> None:
         ("path: tickets.jsonl", "path: [tickets.jsonl, 't*.json']", 10, r"no file matches 't\*\.json'"),
         ("  - mine.py", "  - mien.py", 4, r"the plugin file 'mien\.py' does not exist; did you mean 'mine\.py'"),
         ("  start: {fake: {}}", "  start: {fak: {}}", 6, r"no field 'models\.start\.fak'; did you mean 'fake'"),
+        ("{fake: {}}", "{fake: {skil_ratio: 1}}", 6, r"the model has no option 'skil_ratio'; did you mean 'skill_ratio'"),
+        ("{fake: {}}", "{fake: {skill_ratio: 7}}", 6, r"model option 'skill_ratio': .*less than or equal to 1, given 7"),
+        ("{fake: {}}", "smollm2", 6, r"no packaged model 'smollm2'"),
+        ("{fake: {}}", "{packaged: smollm2-135m-instruct, options: {max_num_sequences: 2}}", 6, r"no option 'max_num_sequences'; did you mean 'max_num_seqs'"),
+        ("{fake: {}}", "{path: ./weights}", 6, r"the model folder '\./weights' does not exist"),
+        ("{fake: {}}", "{endpoint: 'localhost:8000', identity: m@1}", 6, r"url must look like http"),
         ("seed: 7", "sed: 7", 2, r"no field 'sed'; did you mean 'seed'"),
     ],
 )  # fmt: skip
