@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from databuild.errors import RecipeError, nearest
+from databuild.models.embedder import HASHED
 from databuild.models.endpoint import EndpointOptions
 from databuild.models.fake import FakeOptions
 from databuild.models.packaged import package_named
@@ -67,5 +68,5 @@ def _check_place(spec: ModelSpec, folder: Path, where: str) -> None:
     if spec.path is not None and not (folder / spec.path).is_dir():
         what = f"the model folder {spec.path!r} does not exist"
         raise RecipeError(where, what, fix="correct `path`; it is relative to the recipe")
-    if spec.packaged is not None:
-        package_named(spec.packaged, where)
+    if spec.packaged not in {None, HASHED}:
+        package_named(str(spec.packaged), where)

@@ -22,6 +22,7 @@ from typing import Literal
 
 from databuild.engine.child import Channel, Json, run_job, serve_job
 from databuild.errors import RecipeError, ServiceError, nearest
+from databuild.models.embedder import HASHED
 from databuild.models.identity import file_digest, folder_identity
 
 CONVERSION_VERSION = 1
@@ -158,7 +159,7 @@ def package_named(name: str, where: str) -> Package:
         if wanted in {package.module, package.name.replace("-", "_")}:
             return package
     names = [key for package in PACKAGES.values() for key in (package.module, package.name)]
-    what = f"there is no packaged model {name!r}; {nearest(name, names)}"
+    what = f"there is no packaged model {name!r}; {nearest(name, [*names, HASHED])}"
     raise RecipeError(where, what, fix="use one of those, or a model folder")
 
 

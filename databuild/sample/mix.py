@@ -14,7 +14,7 @@ from databuild.recipe.options import Column, Columns, InputName, StepConfig
 from databuild.sample.drawing import in_drawn_order
 from databuild.text.apportion import largest_remainder
 from databuild.text.normal import compared
-from databuild.text.ranking import known_value
+from databuild.text.ranking import known_score, known_value
 
 Positive = Annotated[float, Field(gt=0)]
 PRIMARY = "rows"
@@ -174,7 +174,7 @@ def _without_duplicates(
         (
             table.select(
                 "row_id",
-                *(known_value(table, column) for column in prefer),
+                *(_quality(table, column) for column in prefer),
                 *(compared(table, column).alias(f"_form {column}") for column in config.unique),
                 _source=pl.lit(name),
                 _rank=pl.lit(_rank(name, list(tables), config.priority)),
@@ -200,6 +200,13 @@ def _without_duplicates(
         {name: left.filter(pl.col("_source") == name) for name in tables},
         equal.select("row_id", reason=reason),
     )
+
+
+def _quality(table: pl.DataFrame, column: str) -> pl.Expr:
+    """The column by which rows are preferred: a number in one input, a truth value in another."""
+    dtype = table.schema[column]
+    is_number = dtype.is_numeric() or dtype == pl.Boolean
+    return known_score(column) if is_number else known_value(table, column)
 
 
 def _rank(name: str, names: list[str], priority: tuple[str, ...]) -> int:

@@ -80,6 +80,13 @@ def test_the_best_rows_are_taken_first_and_a_nan_last():
     assert sorted(parents(found)) == ["a000", "a002"]
 
 
+def test_numbers_and_truth_values_are_preferred_side_by_side():
+    rows = table("a", 2, prompt=pl.Series(["x", "y"]), q=pl.Series([1, 5]))
+    web = table("w", 2, prompt=pl.Series(["x", "z"]), q=pl.Series([True, False]))
+    found = mix({"rows": rows, "web": web}, unique="prompt", prefer="q", total=2)
+    assert sorted(parents(found)) == ["a001", "w001"]
+
+
 def test_of_equal_rows_the_one_from_the_first_source_is_kept():
     texts = pl.Series("prompt", ["Hi  there", None, "Bye", "ＢＹＥ"])
     rows = table("a", 4).with_columns(texts)
