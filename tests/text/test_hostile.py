@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from databuild.text.endings import breaks_off, cut_back
+from databuild.text.cutting import breaks_off, cut_back
 from databuild.text.fused import take_apart
 from databuild.text.html_text import html_to_text
 from databuild.text.masking import RowMask
