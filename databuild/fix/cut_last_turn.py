@@ -30,7 +30,8 @@ class CutLastTurnConfig(StepConfig):
     """Beside a column of answers: that of conversations, where rows have one. Then the conversation
     is cut, and `column` becomes its last answer, so that both still say the same."""
     prompt: Column | None = None
-    """With `messages`: the column that holds the last question; it follows, too."""
+    """With `messages`: the column that holds the last question; it follows, too, and one question
+    with its answer is a conversation no more (null)."""
     finish_reason: Column | None = None
     """Why generation ended, where it is known: after "length" an end without a full stop counts as
     broken, after anything else but null the text counts as whole. A row that is cut gets "cut"."""
@@ -141,11 +142,19 @@ def _follow(
         said.append(split_reasoning(talk[-1]["content"] or "")[1])
         users = [turn["content"] for turn in talk if turn["role"] in _USERS]
         asked.append(users[-1] if users else None)
+    # One question and its answer is no conversation any more (`schema.rows`): two columns hold it.
+    talk = pl.col(messages).list
+    roles = talk.eval(pl.element().struct.field("role"))
+    is_single = pl.lit(changed) & (talk.len() == 2) & (roles.list.first() == "user")
+    is_single &= talk.last().struct.field("content") == pl.col(config.column)
     places = np.flatnonzero(changed.to_numpy())
     new = [joined[config.column].scatter(places, said)] if said else []
     if said and config.prompt:
         new.append(joined[config.prompt].scatter(places, asked))
-    return made.with_columns(new)
+    made = made.with_columns(new)
+    if not config.prompt:
+        return made
+    return made.with_columns(pl.when(~is_single).then(pl.col(messages)).alias(messages))
 
 
 def _known(finish_reason: str | None) -> bool | None:
