@@ -45,6 +45,6 @@ def test_init_writes_the_recipe_that_is_asked_for(small):
 
 
 def test_init_names_the_recipe_that_was_meant(small):
-    told = small("init", "mine", "--recipe", "claen", code=3).stderr
+    told = small("init", "mine", "--recipe", "claen", code=2).stderr
     assert "did you mean 'clean'" in told
     assert not (small.folder / "mine").exists()
