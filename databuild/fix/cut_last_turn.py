@@ -113,9 +113,7 @@ def _cut_both(rows: pl.DataFrame, config: CutLastTurnConfig, messages: str) -> P
     has_talk = pl.col(messages).is_not_null()
     alone = config.model_copy(update={"messages": None})
     texts = cut_last_turn(rows.filter(~has_talk), alone)
-    talks = cut_last_turn(
-        rows.filter(has_talk), alone.model_copy(update={"column": messages})
-    )
+    talks = cut_last_turn(rows.filter(has_talk), alone.model_copy(update={"column": messages}))
     made = []
     for part, other in ((texts, messages), (talks, config.column)):
         others = [other, *([config.prompt] if config.prompt else [])]

@@ -230,6 +230,8 @@ def test_a_glob_may_match_several_files_and_paths_are_the_recipes(
     monkeypatch.chdir(recipe.parent.parent)
     checked = api.check(recipe, ["raw.path='*.jsonl'"])
     assert [path.name for path in checked.nodes[0].paths] == ["more.jsonl", "tickets.jsonl"]
+    everywhere = api.check(recipe, [f"raw.path='{recipe.parent}/*.jsonl'"])
+    assert everywhere.nodes[0].paths == checked.nodes[0].paths
 
 
 def test_an_override_is_checked_as_what_it_overrides(recipe: Path) -> None:

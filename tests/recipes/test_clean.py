@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import databuild
 from databuild.cli.main import app
+from databuild.errors import StepError
 from databuild.shipped import shipped
 
 FILES = shipped("recipes/clean")
@@ -172,3 +173,17 @@ def test_own_files_without_pairs_take_their_place(folder, tmp_path):
     databuild.run(folder / "clean.yaml", [f"data={own}"], runs=tmp_path / "runs")
     latest = json.loads((tmp_path / "runs/clean/latest.json").read_text("utf-8"))
     assert latest["status"] == "complete"
+
+
+def test_without_rows_the_export_that_misses_them_is_named(folder, tmp_path):
+    with pytest.raises(StepError, match=r"step sft_set \(export.trl\): no rows to write"):
+        databuild.run(
+            folder / "clean.yaml", ["good.keep='prompt_words > 900'"], runs=tmp_path / "runs"
+        )
+
+
+def test_a_file_in_a_folder_with_the_name_of_a_recipe_is_a_file(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    shutil.copytree(folder / "runs/clean", folder / "beside/clean")
+    shutil.copyfile(FILES / "wenda.csv", folder / "beside/clean/wenda.csv")
+    assert typed(folder, "profile", "beside/clean/wenda.csv")["rows"] == 7
