@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from databuild.engine.step import Produced
 from databuild.engine.store import part_path
 from databuild.errors import SchemaError, StoreError, nearest
 from databuild.profiling.gather import as_text
@@ -281,11 +282,20 @@ def _ingested(files: Sequence[Path], folder: Path, ingest: Step, limit: int) -> 
     config = ingest.config.model_validate({"path": [str(file) for file in files]})
     assert ingest.splits is not None
     failed: list[pl.DataFrame] = []
-    for number, split in enumerate(ingest.splits(config, list(files), _SHARD_BYTES)):
-        made = ingest.run(split, config)
+    splits = ingest.splits(config, list(files), _SHARD_BYTES)
+    pieces = (piece for split in splits for piece in _pieces(ingest.run(split, config)))
+    for number, made in enumerate(pieces):
         if made.rows.height:
             rows = made.rows.drop("parent_ids", strict=False)
             rows.write_parquet(folder / f"{number:05d}.parquet", compression="lz4")
         if made.failed is not None and made.failed.height:
             failed.append(made.failed)
     return failed_records(failed, limit)
+
+
+def _pieces(made: Produced | Iterator[Produced]) -> Iterator[Produced]:
+    """A source returns a split in one piece, or yields several."""
+    if isinstance(made, Produced):
+        yield made
+    else:
+        yield from made

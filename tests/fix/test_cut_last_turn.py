@@ -139,13 +139,19 @@ def _talk(*turns: tuple[str, str]) -> list[dict[str, str]]:
 
 def test_with_messages_the_answer_and_the_question_follow_the_conversation():
     whole = _talk(("user", "Hi?"), ("assistant", "Hello."), ("user", "Why?"), ("assistant", "So."))
-    cut = [*whole[:3], {"role": "assistant", "content": "Because the"}]
+    cut = [*whole[:3], {"role": "assistant", "content": "The sun warms the air, and then the"}]
     long = _talk(("system", "Be kind."), ("user", "Egg?"), ("assistant", "Ten minutes. And the"))
     rows = pl.DataFrame(
         {
             "row_id": ["whole", "cut", "long", "alone", "lost"],
             "prompt": ["Why?", "Why?", "Egg?", "Tea?", "Milk?"],
-            "response": ["So.", "Because the", "Ten minutes. And the", "Warm. And a", "In the"],
+            "response": [
+                "So.",
+                "The sun warms the air, and then the",
+                "Ten minutes. And the",
+                "Warm. And a",
+                "The cow is brown, and then the",
+            ],
             "messages": [whole, cut, long, None, None],
         }
     )

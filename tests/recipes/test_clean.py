@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -16,6 +15,9 @@ import databuild
 from databuild.cli.main import app
 from databuild.errors import StepError
 from databuild.shipped import shipped
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILES = shipped("recipes/clean")
 
