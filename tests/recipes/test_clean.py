@@ -189,3 +189,10 @@ def test_a_file_in_a_folder_with_the_name_of_a_recipe_is_a_file(folder, monkeypa
     shutil.copytree(folder / "runs/clean", folder / "beside/clean")
     shutil.copyfile(FILES / "wenda.csv", folder / "beside/clean/wenda.csv")
     assert typed(folder, "profile", "beside/clean/wenda.csv")["rows"] == 7
+
+
+def test_a_profile_names_columns_without_any_value_in_one_line(folder):
+    result = CliRunner().invoke(app, ["profile", "repaired", "--runs", str(folder / "runs")])
+    (line,) = (line for line in result.stdout.splitlines() if "null in every row" in line)
+    assert "critique" in line
+    assert not any(line.startswith("label ") for line in result.stdout.splitlines())
