@@ -38,7 +38,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
     dolly = pl.read_parquet(shared_data / "dolly_3k.parquet")
     dolly = dolly.rename({"instruction": "prompt", "output": "response"})
     dolly.write_parquet(folder / "hub/train.parquet")
-    draft = {"about": ["tea"], "topic": "tea", "finish_reason": "stop"}
+    draft: dict[str, Any] = {"about": ["tea"], "topic": "tea", "finish_reason": "stop"}
     draft |= {"constraints": [{"kind": "lowercase", "value": ""}]}
     drafts = [{"prompt": f"Tea {n}?", "response": "Tea Is Warm.", **draft} for n in range(3)]
     pieces = [{"document": n % 3, "page": n // 3, "text": f"Page {n // 3}."} for n in range(9)]
