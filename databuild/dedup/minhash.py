@@ -10,7 +10,7 @@ from xxhash import xxh32_intdigest
 
 from databuild.engine.step import DROPPED, step
 from databuild.errors import StepError
-from databuild.recipe.options import Column, StepConfig
+from databuild.recipe.options import Column, Columns, StepConfig
 from databuild.text.ranking import best_first
 from databuild.text.tokens import folded, tokens, trigrams
 from databuild.text.whitespace import collapsed
@@ -28,15 +28,16 @@ _BATCH = 20_000
 class MinhashConfig(StepConfig):
     """Options of `dedup.minhash`."""
 
-    column: Column = "prompt"
-    """The text column to compare."""
+    column: Columns = ("prompt",)
+    """The text column to compare. Several, such as prompt and response, are compared as one text,
+    so that a short prompt does not make equals of different answers."""
     threshold: float = Field(default=0.7, ge=0.5, le=1.0)
     """Jaccard similarity of the 3-gram sets from which on two texts are duplicates."""
     prefer: Column | None = None
     """Keep the row with the highest value of this column; without it, the smallest row_id."""
 
 
-@step("dedup.minhash", kind="select", sees="table", version=1)
+@step("dedup.minhash", kind="select", sees="table", version=2)
 def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFrame:
     """Keep the best of every group of rows whose texts share most of their 3-grams.
 
@@ -71,8 +72,8 @@ def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFr
         [None, '{"kept":"a","jaccard":1.0}']
     """
     ordered = best_first(rows, config.prefer)
-    texts = ordered.filter(pl.col(config.column).is_not_null()).select(
-        "row_id", form=folded(pl.col(config.column))
+    texts = ordered.filter(pl.any_horizontal(pl.col(config.column).is_not_null())).select(
+        "row_id", form=folded(pl.concat_str(config.column, separator="\n\n", ignore_nulls=True))
     )
     texts = texts.with_columns(tokens=tokens(pl.col("form"))).with_columns(
         # The same tokens are the same text: collapsed first, since m equal ones make m * m pairs.

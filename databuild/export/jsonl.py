@@ -51,13 +51,15 @@ class JsonlConfig(StepConfig):
     """Columns to write beside, under their own names, such as `row_id`."""
     split: str = Field(default="train", pattern=r"^\w+(\.\w+)*$")
     """The name of the file, before `.jsonl`."""
+    allow_empty: bool = False
+    """Where there are no rows, write an empty file and go on; else the run stops with an error."""
 
 
 @step(
     "export.jsonl",
     kind="deliver",
     sees="table",
-    version=1,
+    version=2,
     reads=lambda config: (*(("row_kind",) if config.kind == "auto" else ()), "*"),
 )
 def write_jsonl(rows: pl.DataFrame, config: JsonlConfig, *, out: Path) -> dict[str, Any]:
@@ -102,12 +104,14 @@ def write_jsonl(rows: pl.DataFrame, config: JsonlConfig, *, out: Path) -> dict[s
                 continue
             file.write(json.dumps(made, ensure_ascii=False, default=str) + "\n")
             written += 1
-    if not written:
+    if not written and not (config.allow_empty and rows.is_empty()):
         what = "no rows to write"
         if skipped:
             ids = [row["row_id"] for row in skipped[:_SHOWN]]
             what = f"no rows to write: {skipped[0]['reason']} (as {ids})"
         fix = "choose another `format`, or name what it may lose under `leave_out`"
+        if rows.is_empty():
+            fix = "look at the steps before with `databuild show`, or set `allow_empty: true`"
         raise StepError("export.jsonl", what, fix=fix)
     facts: dict[str, Any] = {"rows": written, "files": [path.name]}
     return {**facts, "rows_skipped": skipped} if skipped else facts

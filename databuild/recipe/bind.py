@@ -331,7 +331,8 @@ def _paths(step: Asked, config: StepConfig, document: Document) -> tuple[Path, .
             where = _at(document, step, option)
             beside = (folder / pattern).parent
             there = [p.name for p in beside.iterdir() if p.is_file()] if beside.is_dir() else []
-            what = f"no file matches {pattern!r} in {folder}; {nearest(Path(pattern).name, there)}"
+            inside = "" if Path(pattern).is_absolute() else f" in {folder}"
+            what = f"no file matches {pattern!r}{inside}; {nearest(Path(pattern).name, there)}"
             raise RecipeError(where, what, fix=f"correct `{option}` (it is relative to the recipe)")
         found += matches
     return tuple(found)
@@ -341,7 +342,8 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
     """The files that a path, a glob or a folder stands for; hidden folders are not entered."""
     path = folder / pattern
     if "*" in pattern:
-        return sorted(p for p in folder.glob(pattern) if p.is_file())
+        root = Path(path.anchor or ".")  # a pattern may be absolute; glob takes relative ones only
+        return sorted(p for p in root.glob(str(path.relative_to(root))) if p.is_file())
     if not path.is_dir():
         return [path]
     inside = (p for p in path.rglob("*") if p.is_file())
