@@ -124,7 +124,7 @@ def find_lines(data: bytes, offset: int, first_line: int = 1) -> Lines:
     """
     skip = len(BOM) if offset == 0 and data.startswith(BOM) else 0
     bytes_B = np.frombuffer(data, dtype=np.uint8)
-    newlines_N = _found(bytes_B, _NEWLINE)
+    newlines_N = places_of(bytes_B, _NEWLINE)
     starts_L = np.concatenate([[skip], newlines_N + 1])
     ends_L = np.concatenate([newlines_N, [len(data)]])
     before = np.maximum(ends_L - 1, 0)
@@ -138,7 +138,7 @@ def find_lines(data: bytes, offset: int, first_line: int = 1) -> Lines:
     return Lines(data, starts_L, ends_L, starts_L + offset, newlines_N, first_line)
 
 
-def _found(bytes_B: NDArray[np.uint8], byte: int) -> NDArray[np.int64]:
+def places_of(bytes_B: NDArray[np.uint8], byte: int) -> NDArray[np.int64]:
     """Where a byte stands that is rare: words of eight are looked at first."""
     is_it_B = bytes_B == byte
     n_whole = len(is_it_B) // 8 * 8

@@ -58,7 +58,9 @@ def canonical(rows: pl.DataFrame, columns: Iterable[str], prefix: str = "") -> p
             flat.append(written.fill_null(""))
         else:
             flat += [before if i > full[0] else "", *_piece(texts, i)]
-    return texts.select(pl.concat_str(_merged(flat)).cast(pl.Binary)).to_series()
+    # Beside the columns, since literals alone would be one row.
+    whole = pl.concat_str(_merged(flat)).cast(pl.Binary).alias("\0whole")
+    return texts.with_columns(whole)["\0whole"].alias("")
 
 
 def content_ids(rows: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
