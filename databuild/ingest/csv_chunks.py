@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from databuild.ingest.records import Record
-    from databuild.ingest.streams import Stream
 
 _NEWLINE, _RETURN, _QUOTE = b'\n\r"'
 
@@ -38,7 +37,7 @@ class Chunk:
     """Their columns and `source_record`, where all were read at once."""
 
 
-def read_chunks(stream: Stream, separator: str, nulls: Sequence[str]) -> Iterator[Chunk]:
+def read_chunks(stream: io.RawIOBase, separator: str, nulls: Sequence[str]) -> Iterator[Chunk]:
     """Read a CSV file with a header, as `read_csv` does, chunk by chunk."""
     file = io.BufferedReader(stream, 1 << 16)
     header: list[str] = []
