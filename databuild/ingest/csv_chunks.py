@@ -75,7 +75,7 @@ def _careful(body: bytes, *how: Any) -> Iterator[Record]:
 class _Rest(io.RawIOBase):
     """What was taken from a file already, then the rest of it."""
 
-    def __init__(self, taken: bytes, file: io.BufferedReader) -> None:
+    def __init__(self, taken: bytes, file: io.BufferedReader[Any]) -> None:
         self._taken, self._file = memoryview(taken), file
 
     def readable(self) -> bool:

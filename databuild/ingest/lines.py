@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -231,7 +231,17 @@ def is_utf8(block: memoryview) -> None:
     view = pa.py_buffer(np.array([len(block), first, 0, 0], dtype=np.int32))
     held = pa.Array.from_buffers(pa.binary_view(), 1, [None, view, pa.py_buffer(block)])
     try:
-        pl.Series(held).cast(pl.String)
+        pl.Series(_Held(held)).cast(pl.String)
     except pl.exceptions.PolarsError as error:
         msg = "invalid UTF-8"
         raise pa.ArrowInvalid(msg) from error
+
+
+@dataclass(frozen=True)
+class _Held:
+    """An Arrow array, handed over as such; for one of pyarrow Polars loads `pyarrow.compute`."""
+
+    array: Any
+
+    def __arrow_c_array__(self, requested: object = None) -> Any:
+        return self.array.__arrow_c_array__(requested)
