@@ -18,7 +18,7 @@ from databuild.schema.rows import MESSAGE
 from databuild.text.formats.fields import ANSWERS, INPUTS, PROMPTS, TALKS
 from databuild.text.formats.registry import AUTO, INERT, NAMES
 from databuild.text.formats.turns import ROLE_OF
-from databuild.text.formats.values import BLANKS
+from databuild.text.formats.values import BLANKS, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _SCALARS = ("str", "bool", "int")
 _SPELLINGS = ({"role", "content"}, {"from", "value"})
+# What JSON text cannot hold as it is, and how Python's encoder writes it.
+_ESCAPED = r'["\\\x00-\x1f]'
+_ESCAPES = {c: json_text(c)[1:-1] for c in ['"', "\\", *map(chr, range(32))]}
 _CODES = {"system": 0, "user": 1, "assistant": 2}
 _SYSTEM, _USER, _ASSISTANT, _UNKNOWN = 0, 1, 2, 9
 # Rust's engine spells a character of a class as \x{00a0}.
@@ -84,11 +87,35 @@ class _Table:
         )
         if not rest:
             return rows
-        found = [
-            self.plan.left_over({k: v for k, v in zip(rest, held, strict=True) if v is not None})
-            for held in picked.select(rest).iter_rows()
-        ]
-        return rows.with_columns(pl.Series("extra", found, dtype=pl.String))
+        return rows.with_columns(left_over(picked.select(rest)).alias("extra"))
+
+
+def left_over(rest: pl.DataFrame) -> pl.Series:
+    r"""The values of each row as JSON text, exactly as `Plan.left_over` writes them one by one.
+
+    Texts, truth values and whole numbers only; null where a row has none.
+
+    Example:
+        >>> left_over(pl.DataFrame({"b": ["say\t\"é\"", None], "a": [1, None]})).to_list()
+        ['{"a": 1, "b": "say\\t\\"é\\""}', None]
+    """
+    said = [name for name in sorted(rest.columns) if rest[name].null_count() < rest.height]
+    if not said:
+        return pl.repeat(None, rest.height, dtype=pl.String, eager=True)
+    pieces = []
+    for name in said:
+        key, value = f"{json_text(name)}: ", pl.col(name)
+        if rest.schema[name] == pl.String:
+            if rest[name].str.contains(_ESCAPED).any():
+                value = value.str.replace_many(_ESCAPES)
+            pieces.append(pl.concat_str(pl.lit(f'{key}"'), value, pl.lit('"')))
+        else:
+            pieces.append(pl.concat_str(pl.lit(key), value.cast(pl.String)))
+    joined = pl.concat_str(pieces, separator=", ", ignore_nulls=True)
+    whole = pl.concat_str(pl.lit("{"), joined, pl.lit("}"))
+    return rest.select(
+        pl.when(pl.any_horizontal(pl.col(said).is_not_null())).then(whole)
+    ).to_series()
 
 
 def columns_at_once(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame | None:

@@ -7,52 +7,67 @@ import io
 import re
 import sys
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from databuild.ingest.records import Record, bad_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from databuild.ingest.streams import Stream
-
 # A field that is longer was never closed; the default of 131,072 would fail long documents.
-_FIELD_CHARS = 32 << 20
+FIELD_CHARS = 32 << 20
 _ESCAPED = re.compile("[\udc80-\udcff]")
 _SEPARATORS = ",\t;|"
 _LOOKED_AT = 50
 
 
-def read_csv(stream: Stream, separator: str, nulls: Sequence[str]) -> Iterator[Record]:
+def read_csv(stream: BinaryIO, separator: str, nulls: Sequence[str]) -> Iterator[Record]:
     r"""Read a CSV file with a header (RFC 4180); a field that is one of `nulls` is null.
 
     Lines end with `\n`, `\r\n` or `\r`, and with nothing else; within quotes they are text.
     """
-    text = io.TextIOWrapper(
-        io.BufferedReader(stream, 1 << 16), "utf-8-sig", "surrogateescape", newline=""
-    )
-    csv.field_size_limit(_FIELD_CHARS)
+    text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
+    csv.field_size_limit(FIELD_CHARS)
     lines = csv.reader(text, delimiter=separator, strict=True)
-    none = frozenset(nulls)
     try:
         header = names_of(next(lines, []))
     except csv.Error as error:
         yield bad_record(0, 1, f"broken CSV: the header: {error}", b"")
         return
-    number = -1
+    yield from _records(lines, header, frozenset(nulls), 0, 0)
+
+
+def read_fields(
+    stream: BinaryIO,
+    header: list[str],
+    separator: str,
+    nulls: Sequence[str],
+    number: int,
+    line: int,
+) -> Iterator[Record]:
+    """Read the records that follow `line` lines of a CSV file; the first one is `number`."""
+    text = io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="")
+    csv.field_size_limit(FIELD_CHARS)
+    lines = csv.reader(text, delimiter=separator, strict=True)
+    yield from _records(lines, header, frozenset(nulls), number, line)
+
+
+def _records(
+    lines: Any, header: list[str], none: frozenset[str], number: int, line: int
+) -> Iterator[Record]:
     while True:
-        first = lines.line_num + 1
+        first = line + lines.line_num + 1
         try:
             fields = next(lines)
         except StopIteration:
             return
         except csv.Error as error:
-            number += 1
             yield bad_record(number, first, f"broken CSV: {error}", b"")
+            number += 1
             continue
         if fields:
-            number += 1
             yield _record(header, fields, none, number, first)
+            number += 1
 
 
 def _record(

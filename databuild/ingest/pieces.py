@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import polars as pl
 
 from databuild.ingest.arrow_tables import read_tables, sound_rows, to_frame
-from databuild.ingest.csv_stream import read_csv
+from databuild.ingest.csv_chunks import read_chunks
 from databuild.ingest.documents import read_document
 from databuild.ingest.encodings import UTF8
 from databuild.ingest.json_stream import read_json
@@ -34,6 +34,7 @@ FAILED: dict[str, Any] = {
     "source_line": pl.Int64,
     "raw": pl.String,
 }
+_PLACE = {"source_record"}
 _PIECE_RECORDS = 65_536
 
 
@@ -110,7 +111,7 @@ def _pieces(split: Mapping[str, Any], nulls: Sequence[str], fit: Fit) -> Iterato
     elif layout == "whole":
         yield from _from_records(read_whole(stream), split, fit)
     elif form == "csv":
-        yield from _from_records(read_csv(stream, split["separator"], nulls), split, fit)
+        yield from _csv_pieces(stream, split, nulls, fit)
     else:
         yield from _from_records(read_document(stream, form), split, fit)
     if stream.repaired:
@@ -134,6 +135,22 @@ def _from_records(records: Iterator[Record], split: Mapping[str, Any], fit: Fit)
         if waiting:
             piece.rows = pl.concat([piece.rows, *fit.records(iter(some), split, piece)])
             yield piece
+
+
+def _csv_pieces(
+    stream: Stream, split: Mapping[str, Any], nulls: Sequence[str], fit: Fit
+) -> Iterator[Piece]:
+    shapes = split["shapes"]
+    is_text = all(shape == "str" for shape in shapes.values())
+    for chunk in read_chunks(stream, split["separator"], nulls):
+        if is_text and chunk.frame is not None and set(chunk.frame.columns) - {*shapes} == _PLACE:
+            piece = Piece(fit.empty(split))
+            piece.rows = pl.concat([piece.rows, fit.table(chunk.frame, split, piece)])
+            if not piece.failed:
+                yield piece
+                continue
+        # What fails is told with its line.
+        yield from _from_records(chunk.records(), split, fit)
 
 
 def _some(records: Iterator[Record]) -> Iterator[Record]:

@@ -40,23 +40,27 @@ def canonical(rows: pl.DataFrame, columns: Iterable[str], prefix: str = "") -> p
     A column that is null everywhere changes nothing, so a source that lacks it gives the same ids.
     Every text begins with `prefix`.
     """
-    pieces: list[list[pl.Expr]] = []
-    has_nulls = False
-    for column in sorted(columns):
-        text = _as_text(pl.col(column), rows.schema[column])
-        length = text.str.len_bytes().cast(pl.String)
-        pieces.append([pl.lit(f"{column}="), length, pl.lit(":"), text])
-        has_nulls = has_nulls or rows[column].null_count() > 0
-    if not pieces:
+    texts = _texts(rows, columns)
+    if not texts.width or not texts.height:
         return pl.repeat(prefix.encode(), rows.height, dtype=pl.Binary, eager=True)
-    if has_nulls:
-        each = [pl.concat_str(piece) for piece in pieces]
+    full = [i for i, column in enumerate(texts) if not column.null_count()]
+    if not full:
+        each = [pl.concat_str(_merged(_piece(texts, i))) for i in range(texts.width)]
         joined = pl.concat_str(each, separator=_SEPARATOR, ignore_nulls=True).fill_null("")
-        return rows.select(pl.concat_str(pl.lit(prefix), joined).cast(pl.Binary)).to_series()
-    flat = [pl.lit(prefix)]  # nothing is left out, so one pass writes everything
-    for i, piece in enumerate(pieces):
-        flat += [*([pl.lit(_SEPARATOR)] if i else []), *piece]
-    return rows.select(pl.concat_str(flat).cast(pl.Binary)).to_series()
+        return texts.select(pl.concat_str(pl.lit(prefix), joined).cast(pl.Binary)).to_series()
+    # What may be missing brings its own separator: after it before the first full column, else
+    # before it. So one pass writes everything, and literals that meet are one.
+    flat: list[str | pl.Expr] = [prefix]
+    for i, column in enumerate(texts):
+        before, after = (_SEPARATOR, "") if i > full[0] else ("", _SEPARATOR)
+        if column.null_count():
+            written = pl.concat_str(*_merged([before, *_piece(texts, i), after]))
+            flat.append(written.fill_null(""))
+        else:
+            flat += [before if i > full[0] else "", *_piece(texts, i)]
+    # Beside the columns, since literals alone would be one row.
+    whole = pl.concat_str(_merged(flat)).cast(pl.Binary).alias("\0whole")
+    return texts.with_columns(whole)["\0whole"].alias("")
 
 
 def content_ids(rows: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
@@ -67,11 +71,8 @@ def content_ids(rows: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
 
 def row_ids(rows: pl.DataFrame, occurrence: pl.Series) -> pl.Series:
     """`row_id` of every row, from `content_id`, `parent_ids` and its number among equals."""
-    keys = rows.select(
-        pl.concat_str(
-            pl.col("content_id"), _parents(rows), occurrence.cast(pl.String), separator=_SEPARATOR
-        )
-    ).to_series().cast(pl.Binary)  # fmt: skip
+    numbers = _merged([_SEPARATOR, _parents(rows), _SEPARATOR, _number(occurrence)])
+    keys = rows.select(pl.concat_str("content_id", *numbers).cast(pl.Binary)).to_series()
     return _hashed("row_id", keys)
 
 
@@ -79,7 +80,7 @@ def occurrences(rows: pl.DataFrame) -> pl.Series:
     """The number of each row among those before it with equal content and parents: 0, 1, 2 ..."""
     if rows["content_id"].n_unique() == rows.height:
         return pl.repeat(0, rows.height, dtype=pl.Int64, eager=True)
-    equal = [pl.col("content_id"), _parents(rows)]
+    equal = ["content_id", *_merged([_parents(rows)])]
     return rows.select(pl.int_range(pl.len()).over(equal)).to_series()
 
 
@@ -104,10 +105,44 @@ def _hashed(name: str, texts: pl.Series) -> pl.Series:
     return pl.Series(name, list(map(xxh3_128_hexdigest, texts.to_list())), dtype=pl.String)
 
 
-def _parents(rows: pl.DataFrame) -> pl.Expr:
+def _parents(rows: pl.DataFrame) -> pl.Expr | str:
     """`parent_ids` as text; a source's rows have none."""
     n_most = rows["parent_ids"].list.len().max()
-    return pl.col("parent_ids").list.join(",") if n_most else pl.lit("")
+    return pl.col("parent_ids").list.join(",") if n_most else ""
+
+
+def _number(occurrence: pl.Series) -> pl.Expr | str:
+    least, most = occurrence.min(), occurrence.max()
+    return str(most) if least == most else pl.lit(occurrence.cast(pl.String))
+
+
+def _texts(rows: pl.DataFrame, columns: Iterable[str]) -> pl.DataFrame:
+    """The columns as text, in the order of their names, without those that are null everywhere."""
+    said = [name for name in sorted(columns) if rows[name].null_count() < rows.height]
+    return rows.select(_as_text(pl.col(name), rows.schema[name]).alias(name) for name in said)
+
+
+def _piece(texts: pl.DataFrame, index: int) -> list[str | pl.Expr]:
+    """One column's part of the canonical text; what is the same in every row is a literal."""
+    column = texts.to_series(index)
+    sizes = column.str.len_bytes()
+    least, most = sizes.min(), sizes.max()
+    length = str(most) if least == most else pl.col(column.name).str.len_bytes().cast(pl.String)
+    text: str | pl.Expr = pl.col(column.name)
+    if least == most and not column.null_count() and bool((column == column[0]).all()):
+        text = str(column[0])
+    return [f"{column.name}=", length, ":", text]
+
+
+def _merged(pieces: Iterable[str | pl.Expr]) -> list[pl.Expr]:
+    """The pieces, with neighbouring literals as one."""
+    found: list[str | pl.Expr] = []
+    for piece in pieces:
+        if isinstance(piece, str) and found and isinstance(found[-1], str):
+            found[-1] += piece
+        elif not isinstance(piece, str) or piece:
+            found.append(piece)
+    return [pl.lit(piece) if isinstance(piece, str) else piece for piece in found]
 
 
 def _as_text(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:

@@ -14,12 +14,14 @@ from pydantic import ValidationError
 
 from databuild.engine.batch import run_batch
 from databuild.errors import RecipeError, SchemaError
+from databuild.ingest.columnar import left_over
 from databuild.ingest.files import FilesConfig, peek_columns, plan_splits, read_files
 from databuild.ingest.plan import CHOICES, Plan
 from databuild.ingest.rows import RowsConfig, read_rows
 from databuild.ingest.typed import Rows, read_frame
 from databuild.schema.rows import KINDS, check_rows, schema_of
 from databuild.text.formats.registry import without_nulls
+from databuild.text.formats.values import json_text
 from tests.text.formats.records import RECORDS
 from tests.text.formats.strategies import garbage, texts
 
@@ -332,3 +334,13 @@ def test_any_bytes_are_rows_or_failures(
         places = {*(row["source_record"] for row in rows), *failed["source_record"]}
         assert len(places) == n_lines
     assert not any(told is None for told in failed["error"])
+
+
+@given(st.lists(st.tuples(st.none() | st.text(max_size=6), st.none() | st.integers(-9, 9))))
+def test_what_is_left_over_is_written_as_the_json_encoder_writes_it(
+    rows: list[tuple[str | None, int | None]],
+) -> None:
+    frame = pl.DataFrame(rows, schema={'é"': pl.String, "n": pl.Int64}, orient="row")
+    held = [{k: v for k, v in row.items() if v is not None} for row in frame.iter_rows(named=True)]
+    wanted = [json_text(row, is_sorted=True) if row else None for row in held]
+    assert left_over(frame).to_list() == wanted

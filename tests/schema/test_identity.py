@@ -72,3 +72,20 @@ def test_seeds_differ_by_every_part_and_fit_31_bits() -> None:
     assert len(seeds) == 12
     assert all(0 <= seed < 2**31 for seed in seeds)
     assert derive_seed("a", "bc") != derive_seed("ab", "c")
+
+
+def _said_one_by_one(row: tuple[str | None, ...], names: str) -> bytes:
+    """The canonical text as its definition reads: name, length in bytes, text; nulls left out."""
+    held = [(name, text) for name, text in zip(names, row, strict=True) if text is not None]
+    return b"\x1f".join(f"{n}={len(t.encode())}:{t}".encode() for n, t in sorted(held))
+
+
+@given(st.lists(st.tuples(*[st.none() | st.text("aé\x1f", max_size=2)] * 3), max_size=5))
+def test_canonical_text_is_what_its_definition_says(
+    rows: list[tuple[str | None, str | None, str | None]],
+) -> None:
+    """Columns that are full, equal in all rows, of one length or null here and there."""
+    frame = pl.DataFrame(rows, schema=dict.fromkeys("bac", pl.String), orient="row")
+    assert canonical(frame, "bac").to_list() == [_said_one_by_one(row, "bac") for row in rows]
+    prefixed = [b"1:" + _said_one_by_one(row, "bac") for row in rows]
+    assert canonical(frame, "bac", "1:").to_list() == prefixed
