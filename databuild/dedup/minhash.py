@@ -11,6 +11,7 @@ from xxhash import xxh32_intdigest
 from databuild.engine.step import DROPPED, step
 from databuild.errors import StepError
 from databuild.recipe.options import Column, StepConfig
+from databuild.text.conversations import with_context
 from databuild.text.ranking import best_first
 from databuild.text.tokens import folded, tokens, trigrams
 from databuild.text.whitespace import collapsed
@@ -30,13 +31,21 @@ class MinhashConfig(StepConfig):
 
     column: Column = "prompt"
     """The text column to compare."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one; null (`~`) leaves it out. Of a
+    conversation `prompt` is only the last user turn: where it is compared, the contents of all
+    turns before the last answer are, as one text."""
     threshold: float = Field(default=0.7, ge=0.5, le=1.0)
     """Jaccard similarity of the 3-gram sets from which on two texts are duplicates."""
     prefer: Column | None = None
     """Keep the row with the highest value of this column; without it, the smallest row_id."""
 
 
-@step("dedup.minhash", kind="select", sees="table", version=1)
+def _also(config: MinhashConfig) -> tuple[str, ...]:
+    return (config.messages,) if config.messages and config.column == "prompt" else ()
+
+
+@step("dedup.minhash", kind="select", sees="table", version=1, also=_also)
 def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFrame:
     """Keep the best of every group of rows whose texts share most of their 3-grams.
 
@@ -72,7 +81,7 @@ def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFr
     """
     ordered = best_first(rows, config.prefer)
     texts = ordered.filter(pl.col(config.column).is_not_null()).select(
-        "row_id", form=folded(pl.col(config.column))
+        "row_id", form=folded(with_context(rows, config.column, *(_also(config) or (None,))))
     )
     texts = texts.with_columns(tokens=tokens(pl.col("form"))).with_columns(
         # The same tokens are the same text: collapsed first, since m equal ones make m * m pairs.

@@ -183,7 +183,7 @@ def _run_table(task: Task, manifest: Manifest) -> Iterator[Part]:
 def _table(task: Task, slot: str) -> pl.DataFrame | None:
     """The rows of one input, with the columns that the step needs of it."""
     step, config = task.step, task.node.config
-    columns = None if step.carries else step.columns_read(config, slot)
+    columns = None if step.carries else step.columns_taken(config, slot)
     columns = columns if step.sees == "table" else (*(columns or ()), *step.grouped_by(config))
     return task.views[slot].read(columns) if slot in task.views else None
 
@@ -194,7 +194,7 @@ def _run_groups(task: Task) -> Iterator[Part]:
     view = task.views[step.inputs[0]]
     resources = task.resources()
     pieces = max(1, -(-view.rows // GROUP_ROWS))
-    columns = None if step.carries else (*step.columns_read(config), *step.grouped_by(config))
+    columns = None if step.carries else (*step.columns_taken(config), *step.grouped_by(config))
     task.progress.total(pieces, "partitions")
     for index in range(pieces):
         rows = _partition(view, columns, step.grouped_by(config), index, pieces)
@@ -252,7 +252,7 @@ def _cut(batch: Batch, pieces: int) -> Iterator[Batch]:
 def _deliver(task: Task, manifest: Manifest) -> None:
     """Run a train or deliver step: what it leaves in `out` becomes the step's folder."""
     config = task.node.config
-    columns = task.step.columns_read(config)
+    columns = task.step.columns_taken(config)
     tables = [task.views[slot].read(columns) for slot in task.step.inputs if slot in task.views]
     with staged(task.folder) as out:
         given = {"out": out} if "out" in task.step.needs else {}

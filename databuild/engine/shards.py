@@ -34,7 +34,7 @@ class Shard:
 
 def run_shard(shard: Shard) -> Part:
     """Read one part, run the step on it, commit the result."""
-    columns = None if shard.step.carries else shard.step.columns_read(shard.config)
+    columns = None if shard.step.carries else shard.step.columns_taken(shard.config)
     rows = shard.view.part(shard.index, columns)
     batch = run_batch(shard.step, shard.config, [rows], shard.resources)
     return commit(shard.folder, shard.index, shard.step, batch)

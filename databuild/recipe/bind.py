@@ -72,6 +72,9 @@ class StepType(Protocol):
     def slots(self, given: Iterable[str]) -> tuple[str, ...]:
         """The names of all inputs, given further ones, in their order."""
 
+    def columns_optional(self, config: StepConfig) -> tuple[str, ...]:
+        """The columns that it reads, and a produce step makes, where its input has them."""
+
     def columns_added(self, config: StepConfig) -> tuple[str, ...] | None:
         """The columns that it makes, None where only the data can tell."""
 
@@ -382,10 +385,12 @@ def _columns(
     if clash:
         what = f"step {step.origin!r} ({step.use}) would overwrite the column {clash[0]!r}"
         raise SchemaError(step.where, what, fix="remove the step, or give its columns another name")
+    made = kind.kind == "produce"
     keeps = first if kind.kind in {"measure", "select"} else CARRIED
     if kind.carries:
         keeps = tuple(column for have in tables.values() for column in have or ())
-    return tuple(dict.fromkeys([*CARRIED, *keeps, *added]))
+    also = [column for column in kind.columns_optional(config) if column in first]
+    return tuple(dict.fromkeys([*CARRIED, *keeps, *added, *(also if made else ())]))
 
 
 def _columns_of(ref: Ref, node: Node) -> tuple[str, ...] | None:
