@@ -95,6 +95,8 @@ def key_parts(
     }
     if also:
         parts["also"] = sorted(also)
+    if node.stale:
+        parts["stale"] = list(node.stale)
     if step.plugin:
         parts["plugin"] = digest_text(step.plugin.read_text(encoding="utf-8"))
     if "seed" in step.needs:
