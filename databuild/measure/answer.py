@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from databuild.engine.step import step
 from databuild.recipe.options import Column, Names, StepConfig
 from databuild.text import asking, endings
-from databuild.text.code import code_ratio
+from databuild.text.code import code_ratio, ends_in_code
 from databuild.text.faults import fault_list, known_faults
 from databuild.text.tokens import tokens
 from databuild.text.whitespace import collapsed
@@ -148,7 +148,7 @@ def _checks(config: AnswerConfig) -> dict[str, pl.Expr]:
         "boilerplate": endings.is_boilerplate(lower) & (pl.col("code_ratio") == 0),
         "claims_deed": endings.claims_deed(text),
         "cut": pl.col("is_cut") & (pl.col("code_ratio") < 0.5),
-        "open_fence": endings.has_open_fence(text),
+        "open_fence": ends_in_code(text),
         "open_bracket": endings.has_open_bracket(text),
         "open_quote": endings.has_open_quote(text),
     }
