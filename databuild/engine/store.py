@@ -3,8 +3,8 @@
     <runs>/databuild.json                        format of the folder
     <runs>/file-digests.json                     digests of source files, by path, size and mtime
     <runs>/journals/<model>/*.jsonl              finished requests, append-only
-    <runs>/<recipe>/latest.json                  the pointer: which folder is each step's, as of
-    the last run <runs>/<recipe>/<step>-<key8>/manifest.json  configuration and row counts
+    <runs>/<recipe>/latest.json                  which folder is each step's, as of the last run
+    <runs>/<recipe>/<step>-<key8>/manifest.json  configuration and row counts
     <runs>/<recipe>/<step>-<key8>/part-*.parquet rows, measured columns or verdicts; present = done
 
 Everything is written to a temporary name, fsynced and renamed, so a file that is there is whole.

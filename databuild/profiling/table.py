@@ -281,8 +281,9 @@ def _ingested(files: Sequence[Path], folder: Path, ingest: Step, limit: int) -> 
     config = ingest.config.model_validate({"path": [str(file) for file in files]})
     assert ingest.splits is not None
     failed: list[pl.DataFrame] = []
-    for number, split in enumerate(ingest.splits(config, list(files), _SHARD_BYTES)):
-        made = ingest.run(split, config)
+    splits = ingest.splits(config, list(files), _SHARD_BYTES)
+    pieces = (piece for split in splits for piece in ingest.run(split, config))
+    for number, made in enumerate(pieces):
         if made.rows.height:
             rows = made.rows.drop("parent_ids", strict=False)
             rows.write_parquet(folder / f"{number:05d}.parquet", compression="lz4")

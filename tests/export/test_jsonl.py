@@ -46,7 +46,8 @@ def test_rows_of_all_kinds_come_back_from_a_file(tmp_path: Path) -> None:
     assert all(None not in line.values() for line in lines)
     config = FilesConfig(path="train.jsonl", rows="auto")
     (split,) = plan_splits(config, [tmp_path / "train.jsonl"], 1 << 30)
-    made = read_files(split, config)
+    (made,) = read_files(split, config)
+    assert made.failed is not None
     assert made.failed.is_empty()
     own = ["row_kind", *schema_of("auto")]
     assert made.rows.select(own).to_dicts() == rows.select(own).to_dicts()
