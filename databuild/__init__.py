@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from databuild.api import check, plan, profile, run, show, status, why
     from databuild.cli.environment import environment as env
-    from databuild.cli.quickstart import write_quickstart as init
+    from databuild.cli.quickstart import write_recipe as init
     from databuild.engine.step import Produced, step
     from databuild.errors import DatabuildError
     from databuild.recipe.options import StepConfig
@@ -40,7 +40,7 @@ _HOMES = {
     "Produced": "engine.step",
     "StepConfig": "recipe.options",
     "env": "cli.environment:environment",
-    "init": "cli.quickstart:write_quickstart",
+    "init": "cli.quickstart:write_recipe",
     "step": "engine.step",
     "write_report": "report.page",
 }

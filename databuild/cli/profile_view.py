@@ -95,15 +95,20 @@ def _columns(found: Profile) -> Iterator[RenderableType]:
     made = telling.table(
         "", "type", "read as", "null", "different", "range", left=("", "type", "read as", "range")
     )
-    for one in found.columns[:_FACTS]:
+    empty = [one for one in found.columns if one.n_null == found.rows > 0]
+    filled = [one for one in found.columns if one not in empty]
+    for one in filled[:_FACTS]:
         span = Text("" if one.low is None else f"{_end(one.low)} to {_end(one.high)}")
         null = w.share(one.n_null, found.rows) if one.n_null else ""
         made.add_row(
             Text(telling.clipped(one.name, 40)), Text(w.dtype(one.dtype), "dim"), one.kind,
-            Text(null, "red" if one.n_null == found.rows else ""), w.count(one.n_distinct), span,
+            Text(null), w.count(one.n_distinct), span,
         )  # fmt: skip
-    yield heading("Columns", _more(len(found.columns)))
+    yield heading("Columns", _more(len(filled)))
     yield made
+    if empty:  # one line, since typed rows of all kinds have some thirty of them
+        names = ", ".join(printable(one.name) for one in empty)
+        yield Text(f"  null in every row: {names}", "dim")
 
 
 def _end(value: str | None) -> str:
@@ -120,7 +125,8 @@ def _texts(found: Profile) -> Iterator[RenderableType]:
         return
     lengths = telling.table("", "", "p5", "median", "p95", "max", "", left=("", ""))
     same = telling.table("", "texts", "blank", "equal", "equal in normal form", left=("",))
-    for one in found.texts[:_FACTS]:
+    shown = [one for one in found.texts if one.n][:_FACTS]
+    for one in shown:
         for of, spread in (("characters", one.chars), ("words", one.words)):
             name = Text(printable(one.column) if of == "characters" else "")
             numbers = _some(spread, "p5", "p50", "p95", "max")
@@ -133,7 +139,7 @@ def _texts(found: Profile) -> Iterator[RenderableType]:
     yield lengths
     yield heading("Equal texts", "that repeat one before; normal form: NFKC, lower case, one space")
     yield same
-    for one in found.texts[:_FACTS]:
+    for one in shown:
         for repeated in one.most_repeated:
             yield Text(f"  {printable(one.column)}: {repeated.n_rows:,} times", "dim")
             yield example_line(repeated.example)

@@ -1,34 +1,50 @@
-"""Write the quickstart, a runnable recipe with its data, into an empty folder."""
+"""Write a shipped recipe that runs, with its data, into an empty folder."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from databuild.errors import StoreError
+from databuild.errors import RecipeError, StoreError, nearest
 from databuild.shipped import shipped
 
 RECIPE = "recipe.yaml"
-_SHIPPED = "recipes/quickstart.yaml"
+QUICKSTART = "quickstart"
 
 
-def write_quickstart(folder: str | Path = ".") -> list[Path]:
-    """Copy the quickstart's recipe, as `recipe.yaml`, and the files that it reads.
+def recipe_names() -> list[str]:
+    """The recipes that ship with databuild.
+
+    Example:
+        >>> "clean" in recipe_names()
+        True
+    """
+    return sorted(path.stem for path in shipped("recipes").glob("*.yaml"))
+
+
+def write_recipe(folder: str | Path = ".", name: str = QUICKSTART) -> list[Path]:
+    """Copy a shipped recipe, as `recipe.yaml`, and the files that it reads.
 
     Hidden files (`.git`, `.venv`) do not count: a folder with nothing else is empty.
 
     Args:
         folder: Where to; made when it is not there.
+        name: One of `recipe_names()`.
 
     Returns:
         The files that were written, the recipe first.
 
     Raises:
+        RecipeError: No recipe of that name ships.
         StoreError: The folder has files in it, is a file, or cannot be written.
     """
     target = Path(folder)
+    known = recipe_names()
+    if name not in known:
+        what = f"databuild brings no recipe {name!r}; {nearest(name, known)}"
+        raise RecipeError("--recipe", what, fix="name one of those")
     _check_empty(target)
-    recipe = shipped(_SHIPPED)
+    recipe = shipped(f"recipes/{name}.yaml")
     written = [target / RECIPE]
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -38,7 +54,7 @@ def write_quickstart(folder: str | Path = ".") -> list[Path]:
             shutil.copyfile(source, copy)
             written.append(copy)
         # Last, so that a folder with a recipe has its data too.
-        (target / RECIPE).write_text(_own(recipe.read_text(encoding="utf-8")), encoding="utf-8")
+        (target / RECIPE).write_text(_own(recipe), encoding="utf-8")
     except OSError as error:
         what = f"cannot write: {error.strerror or error}"
         raise StoreError(
@@ -72,9 +88,10 @@ def _files_of(recipe: Path) -> list[Path]:
     return sorted(here / path.relative_to(here) for path in data | plugins)
 
 
-def _own(text: str) -> str:
+def _own(recipe: Path) -> str:
     """The recipe for a user's own folder: launched from there, without our schema's path."""
+    text = recipe.read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("# yaml-language-server")]
     while lines and lines[0].strip() == "#":
         lines.pop(0)
-    return "\n".join(lines).replace(_SHIPPED, RECIPE) + "\n"
+    return "\n".join(lines).replace(f"recipes/{recipe.name}", RECIPE) + "\n"

@@ -11,22 +11,32 @@ from databuild.cli import asking, telling
 from databuild.cli.application import command
 
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="An empty or a new folder.")]
+Recipe = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        metavar="NAME",
+        help="`quickstart` trains a small chat model; `clean` turns messy files into data sets.",
+    ),
+]
 _HERE = Path()
 
 
 @command(
     "init",
     "Write a first recipe and its data.",
-    ["databuild init my-folder", "cd my-folder && databuild run"],
+    ["databuild init my-folder", "cd my-folder && databuild run", "databuild init mine --recipe clean"],
 )
-def init(folder: Folder = _HERE, as_json: asking.AsJson = False) -> None:
-    """Write the quickstart, a runnable recipe with its data, into an empty folder.
+def init(folder: Folder = _HERE, recipe: Recipe = "quickstart", as_json: asking.AsJson = False) -> None:
+    """Write a runnable recipe with its data into an empty folder.
 
-    It trains a small chat model to follow instructions better, twice round, on two CPU cores.
+    The quickstart trains a small chat model to follow instructions better, twice round, on two CPU
+    cores. `--recipe clean` needs no model: it cleans, masks, deduplicates and splits small messy
+    files in seconds, and takes your own in their place.
     """
-    from databuild.cli.quickstart import write_quickstart
+    from databuild.cli.quickstart import write_recipe
 
-    written = write_quickstart(folder)
+    written = write_recipe(folder, recipe)
     if as_json:
         telling.write_json({"folder": str(folder), "files": [str(path) for path in written]})
         return

@@ -10,7 +10,7 @@ from xxhash import xxh32_intdigest
 
 from databuild.engine.step import DROPPED, step
 from databuild.errors import StepError
-from databuild.recipe.options import Column, StepConfig
+from databuild.recipe.options import Column, Columns, StepConfig
 from databuild.text.conversations import with_context
 from databuild.text.ranking import best_first
 from databuild.text.tokens import folded, tokens, trigrams
@@ -29,8 +29,9 @@ _BATCH = 20_000
 class MinhashConfig(StepConfig):
     """Options of `dedup.minhash`."""
 
-    column: Column = "prompt"
-    """The text column to compare."""
+    column: Columns = ("prompt",)
+    """The text column to compare. Several, such as prompt and response, are compared as one text,
+    so that a short prompt does not make equals of different answers."""
     messages: str | None = "messages"
     """The column of conversations, where the rows have one; null (`~`) leaves it out. Of a
     conversation `prompt` is only the last user turn: where it is compared, the contents of all
@@ -42,10 +43,10 @@ class MinhashConfig(StepConfig):
 
 
 def _also(config: MinhashConfig) -> tuple[str, ...]:
-    return (config.messages,) if config.messages and config.column == "prompt" else ()
+    return (config.messages,) if config.messages and "prompt" in config.column else ()
 
 
-@step("dedup.minhash", kind="select", sees="table", version=1, also=_also)
+@step("dedup.minhash", kind="select", sees="table", version=2, also=_also)
 def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFrame:
     """Keep the best of every group of rows whose texts share most of their 3-grams.
 
@@ -80,8 +81,12 @@ def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFr
         [None, '{"kept":"a","jaccard":1.0}']
     """
     ordered = best_first(rows, config.prefer)
-    texts = ordered.filter(pl.col(config.column).is_not_null()).select(
-        "row_id", form=folded(with_context(rows, config.column, *(_also(config) or (None,))))
+    talks = config.messages if _also(config) else None
+    compared = [
+        with_context(rows, c, talks if c == "prompt" else None).alias(c) for c in config.column
+    ]
+    texts = ordered.filter(pl.any_horizontal(pl.col(config.column).is_not_null())).select(
+        "row_id", form=folded(pl.concat_str(compared, separator="\n\n", ignore_nulls=True))
     )
     texts = texts.with_columns(tokens=tokens(pl.col("form"))).with_columns(
         # The same tokens are the same text: collapsed first, since m equal ones make m * m pairs.

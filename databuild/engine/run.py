@@ -143,7 +143,8 @@ def summary(manifest: Manifest) -> str:
     """The row accounting of a step in one line."""
     rows = manifest.rows
     if manifest.kind in {"train", "deliver"}:
-        return f"{rows.rows_in:,} rows in"
+        skipped = f", {rows.dropped:,} skipped" if rows.dropped else ""
+        return f"{rows.rows_in:,} rows in{skipped}"
     words = {"measure": "measured", "select": "kept", "produce": "made"}
     pieces = [f"{rows.rows_in:,} in"] if rows.rows_in else []
     pieces.append(f"{rows.rows_out:,} {words[manifest.kind]}")

@@ -51,13 +51,15 @@ class JsonlConfig(StepConfig):
     """Columns to write beside, under their own names, such as `row_id`."""
     split: str = Field(default="train", pattern=r"^\w+(\.\w+)*$")
     """The name of the file, before `.jsonl`."""
+    allow_empty: bool = False
+    """Where there are no rows, write an empty file and go on; else the run stops with an error."""
 
 
 @step(
     "export.jsonl",
     kind="deliver",
     sees="table",
-    version=1,
+    version=2,
     reads=lambda config: (*(("row_kind",) if config.kind == "auto" else ()), "*"),
 )
 def write_jsonl(rows: pl.DataFrame, config: JsonlConfig, *, out: Path) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def write_jsonl(rows: pl.DataFrame, config: JsonlConfig, *, out: Path) -> dict[s
                 continue
             file.write(json.dumps(made, ensure_ascii=False, default=str) + "\n")
             written += 1
-    if not written:
+    if not written and not (config.allow_empty and rows.is_empty()):
         what = "no rows to write"
         if skipped:
             ids = [row["row_id"] for row in skipped[:_SHOWN]]

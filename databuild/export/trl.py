@@ -44,6 +44,8 @@ class TrlConfig(StepConfig):
     """Other columns to write, such as `margin` and `strength`; `row_id` is always there."""
     max_file_rows: int = Field(default=100_000, ge=1)
     """Rows of one Parquet file."""
+    allow_empty: bool = False
+    """Where there are no rows, write no file and go on; else the run stops with an error."""
 
 
 def _answers(config: TrlConfig) -> tuple[str, ...]:
@@ -54,7 +56,7 @@ def _answers(config: TrlConfig) -> tuple[str, ...]:
     "export.trl",
     kind="deliver",
     sees="table",
-    version=2,
+    version=3,
     reads=lambda config: (*_answers(config), "*"),
 )
 def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dict[str, Any]:
@@ -85,6 +87,8 @@ def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dic
         ...     write_trl_folder(rows, TrlConfig(), out=Path(folder))["files"]
         ['data/train-00000.parquet']
     """
+    if rows.is_empty() and config.allow_empty:
+        return {"rows": 0, "files": [], "columns": []}
     texts = [config.prompt, *_answers(config)]
     lacking = rows.filter(pl.any_horizontal(pl.col(texts).is_null()))["row_id"].to_list()
     if rows.is_empty() or lacking:

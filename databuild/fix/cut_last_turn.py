@@ -12,10 +12,12 @@ from databuild.errors import SchemaError
 from databuild.fix.record import noted, with_notes
 from databuild.recipe.options import Column, StepConfig
 from databuild.text.cutting import breaks_off, cut_back
+from databuild.text.formats.turns import split_reasoning
 
 _NOTHING_LEFT = "nothing whole is left"
 CUT = "cut"
 _CALLS = frozenset({"assistant_tool_call", "function_call"})
+_USERS = frozenset({"user", "human"})
 _ANSWERS = _CALLS | {"assistant", "gpt", "model", "bot"}
 
 
@@ -24,20 +26,27 @@ class CutLastTurnConfig(StepConfig):
 
     column: Column = "response"
     """Answers (texts), or conversations (lists of `{role, content}`)."""
+    messages: Column | None = None
+    """Beside a column of answers: that of conversations, where rows have one. Then the conversation
+    is cut, and `column` becomes its last answer, so that both still say the same."""
+    prompt: Column | None = None
+    """With `messages`: the column that holds the last question; it follows, too, and one question
+    with its answer is a conversation no more (null)."""
     finish_reason: Column | None = None
     """Why generation ended, where it is known: after "length" an end without a full stop counts as
     broken, after anything else but null the text counts as whole. A row that is cut gets "cut"."""
 
 
 def _adds(config: CutLastTurnConfig) -> tuple[str, ...]:
-    return (config.column, *((config.finish_reason,) if config.finish_reason else ()), "fixes")
+    others = (config.messages, config.prompt, config.finish_reason)
+    return (config.column, *(name for name in others if name), "fixes")
 
 
 @step(
     "fix.cut_last_turn",
     kind="produce",
     sees="row",
-    version=1,
+    version=2,
     adds=_adds,
     attributes=("fixes", "finish_reason"),
     carries=True,
@@ -69,6 +78,8 @@ def cut_last_turn(rows: pl.DataFrame, config: CutLastTurnConfig) -> Produced:
         >>> cut_last_turn(rows, CutLastTurnConfig()).rows["response"].to_list()
         ['It rains.', 'No']
     """
+    if config.messages is not None:
+        return _cut_both(rows, config, config.messages)
     column = rows[config.column]
     n = rows.height
     ends = rows[config.finish_reason] if config.finish_reason else pl.Series([None] * n)
@@ -95,6 +106,53 @@ def cut_last_turn(rows: pl.DataFrame, config: CutLastTurnConfig) -> Produced:
     lost = made[config.column].is_null() & column.is_not_null()
     dropped = rows.filter(lost).select("row_id", reason=pl.lit(_NOTHING_LEFT))
     return Produced(rows=made.filter(~lost), dropped=dropped)
+
+
+def _cut_both(rows: pl.DataFrame, config: CutLastTurnConfig, messages: str) -> Produced:
+    """Cut rows with a conversation by it, and the others by their answer."""
+    has_talk = pl.col(messages).is_not_null()
+    alone = config.model_copy(update={"messages": None})
+    texts = cut_last_turn(rows.filter(~has_talk), alone)
+    talks = cut_last_turn(rows.filter(has_talk), alone.model_copy(update={"column": messages}))
+    made = []
+    for part, other in ((texts, messages), (talks, config.column)):
+        others = [other, *([config.prompt] if config.prompt else [])]
+        held = rows.select(pl.concat_list("row_id").alias("parent_ids"), *others)
+        made.append(part.rows.join(held, on="parent_ids", how="left", maintain_order="left"))
+    made[1] = _follow(made[1], rows, config, messages)
+    columns = ["parent_ids", *_adds(config)]
+    dropped = [part.dropped for part in (texts, talks) if part.dropped is not None]
+    return Produced(
+        rows=pl.concat([part.select(columns) for part in made], how="vertical_relaxed"),
+        dropped=pl.concat(dropped),
+    )
+
+
+def _follow(
+    made: pl.DataFrame, rows: pl.DataFrame, config: CutLastTurnConfig, messages: str
+) -> pl.DataFrame:
+    """Give the rows whose conversation was cut the answer, and the question, that it ends with."""
+    before = rows.select(pl.concat_list("row_id").alias("parent_ids"), _before=pl.col(messages))
+    joined = made.join(before, on="parent_ids", how="left", maintain_order="left")
+    changed = joined[messages].ne_missing(joined["_before"])
+    said, asked = [], []
+    for talk in joined[messages].filter(changed):
+        said.append(split_reasoning(talk[-1]["content"] or "")[1])
+        users = [turn["content"] for turn in talk if turn["role"] in _USERS]
+        asked.append(users[-1] if users else None)
+    # One question and its answer is no conversation any more (`schema.rows`): two columns hold it.
+    talk = pl.col(messages).list
+    roles = talk.eval(pl.element().struct.field("role"))
+    is_single = pl.lit(changed) & (talk.len() == 2) & (roles.list.first() == "user")
+    is_single &= talk.last().struct.field("content") == pl.col(config.column)
+    places = np.flatnonzero(changed.to_numpy())
+    new = [joined[config.column].scatter(places, said)] if said else []
+    if said and config.prompt:
+        new.append(joined[config.prompt].scatter(places, asked))
+    made = made.with_columns(new)
+    if not config.prompt:
+        return made
+    return made.with_columns(pl.when(~is_single).then(pl.col(messages)).alias(messages))
 
 
 def _known(finish_reason: str | None) -> bool | None:

@@ -301,7 +301,8 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
     """The files that a path, a glob or a folder stands for; hidden folders are not entered."""
     path = folder / pattern
     if "*" in pattern:
-        return sorted(p for p in folder.glob(pattern) if p.is_file())
+        root = Path(path.anchor or ".")  # a pattern may be absolute; glob takes relative ones only
+        return sorted(p for p in root.glob(str(path.relative_to(root))) if p.is_file())
     if not path.is_dir():
         return [path]
     inside = (p for p in path.rglob("*") if p.is_file())

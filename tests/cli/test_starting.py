@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from databuild.cli.quickstart import write_quickstart
+from databuild.cli.quickstart import write_recipe
 from databuild.errors import StoreError
 
 
@@ -27,10 +27,24 @@ def test_a_folder_with_files_is_refused(small):
 
 def test_hidden_files_do_not_count(tmp_path):
     (tmp_path / ".git").mkdir()
-    assert write_quickstart(tmp_path)[0] == tmp_path / "recipe.yaml"
+    assert write_recipe(tmp_path)[0] == tmp_path / "recipe.yaml"
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "taken").write_text("", encoding="utf-8")
     with pytest.raises(StoreError, match="this is a file"):
-        write_quickstart(tmp_path / "taken")
+        write_recipe(tmp_path / "taken")
+
+
+def test_init_writes_the_recipe_that_is_asked_for(small):
+    small("init", "mine", "--recipe", "clean")
+    files = {p.name for p in (small.folder / "mine").rglob("*") if p.is_file()}
+    assert {"recipe.yaml", "tasks.jsonl", "chats.json", "wenda.csv", "pairs.jsonl"} <= files
+    assert small.json("check", "mine/recipe.yaml")["recipe"] == "clean"
+    assert "recipes/clean.yaml" not in (small.folder / "mine/recipe.yaml").read_text("utf-8")
+
+
+def test_init_names_the_recipe_that_was_meant(small):
+    told = small("init", "mine", "--recipe", "claen", code=2).stderr
+    assert "did you mean 'clean'" in told
+    assert not (small.folder / "mine").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from databuild import api
-from databuild.cli.quickstart import write_quickstart
+from databuild.cli.quickstart import write_recipe
 from databuild.errors import ServiceError, StoreError
 from databuild.report.findings import find
 from databuild.report.numbers import loss_curves, margin_histogram, score_histograms, strengths
@@ -21,7 +21,7 @@ from databuild.report.page import is_current, write_report
 def runs(tmp_path_factory):
     """The runs folder of the quickstart on the fake model."""
     folder = tmp_path_factory.mktemp("report")
-    recipe = write_quickstart(folder)[0]
+    recipe = write_recipe(folder)[0]
     api.run(recipe, ["models.start={fake: {skill_ratio: 0.3}}"], runs=folder / "runs", workers=1)
     return folder / "runs"
 
