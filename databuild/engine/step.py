@@ -215,8 +215,7 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         adds: Columns that it makes, or a function of the config; None when only the data can tell.
         parts: The kept parts of a select, or a function of the config.
         group: The columns whose equal values make a group, or a function of the config.
-        attributes: Columns of a produced row that say how it was made; not its
-            identity.
+        attributes: Columns of a produced row that say how it was made; not its identity.
         carries: The children of a one-parent produce keep the parent's other columns.
         splits: For a source: `(config, files, shard_bytes) -> list` of JSON-able splits to read.
         peeks: For a source: `(config, files) -> columns`, read from the heads of the files.

@@ -96,8 +96,8 @@ def make_graded_pairs(rows: pl.DataFrame, config: GradedConfig) -> Produced:
 
     Returns:
         Pairs with `parent_ids` (chosen row, rejected row), `prompt`, `chosen`, `rejected`, their
-        scores, `margin`, `strength`, `chosen_origin`, in a table of conversations what was said
-        before (`messages`, `tools`). Rows that are in no pair are in `dropped`:
+        scores, `margin`, `strength`, `chosen_origin`; where the answers have them, `tools` and the
+        turns before the answer (`messages`). Rows that are in no pair are in `dropped`:
         "no score", "no prompt", "edited, but does not pass", "same text as a better one", "only one
         answer", "all scores equal", "no margin of <min_margin>", or "in none of the <n> allowed
         pairs of largest margin".
@@ -125,10 +125,12 @@ def make_graded_pairs(rows: pl.DataFrame, config: GradedConfig) -> Produced:
 
 def _talks(rows: pl.DataFrame, config: GradedConfig) -> dict[str, pl.Expr]:
     """What a pair of conversations needs besides its texts: what was said before, and the tools."""
-    if config.messages is None or not has_conversations(rows, config.messages):
+    if config.messages is None:
         return {}
-    before = pl.when(context(rows, config.messages).is_not_null())
     tools = {"tools": pl.col("tools")} if "tools" in rows.columns else {}
+    if not has_conversations(rows, config.messages):
+        return tools
+    before = pl.when(context(rows, config.messages).is_not_null())
     return {config.messages: before.then(turns_before_answer(config.messages)), **tools}
 
 

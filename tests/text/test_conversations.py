@@ -109,3 +109,9 @@ def test_other_columns_of_that_name_are_left_alone(column):
     assert rows.select(asked(rows, "prompt", "messages")).item() == "Hi"
     assert context(rows.head(0), "messages") is not None
     assert rows.head(0).select(asked(rows, "prompt", "messages")).is_empty()
+
+
+def test_pairs_without_conversations_keep_their_tools():
+    rows = answers().drop("messages").with_columns(tools=pl.lit("[]"))
+    made = make_graded_pairs(rows, GradedConfig(origin=None, passes=None)).rows
+    assert made["tools"].to_list() == ["[]"]
