@@ -57,8 +57,8 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
     """Find answers that are none, that stop in mid-flight or that miss what was asked.
 
     With `<c>` for the response column: `<c>_is_refusal`, `<c>_is_ai_talk`, `<c>_is_cut`
-    (`text.endings`); `<c>_copy_ratio`, the share of its distinct tokens, lower-cased,
-    that the prompt (and input) has too, from 0 to 1; `<c>_faults` a list of
+    (`text.endings`); `<c>_copy_ratio`, the share of its distinct tokens, lower-cased, that
+    the prompt (and input) has too, from 0 to 1; `<c>_faults` a list of
 
     - `empty`: no visible character; `placeholder`: "N/A", "<nooutput>", "..."; `label`: begins
       with "Output:"; `refusal`; `ai_talk`; `boilerplate` of a web page; `claims_deed`: "I have
