@@ -81,12 +81,8 @@ def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFr
         [None, '{"kept":"a","jaccard":1.0}']
     """
     ordered = best_first(rows, config.prefer)
-    talks = config.messages if _also(config) else None
-    compared = [
-        with_context(rows, c, talks if c == "prompt" else None).alias(c) for c in config.column
-    ]
     texts = ordered.filter(pl.any_horizontal(pl.col(config.column).is_not_null())).select(
-        "row_id", form=folded(pl.concat_str(compared, separator="\n\n", ignore_nulls=True))
+        "row_id", form=folded(_compared(rows, config))
     )
     texts = texts.with_columns(tokens=tokens(pl.col("form"))).with_columns(
         # The same tokens are the same text: collapsed first, since m equal ones make m * m pairs.
@@ -109,6 +105,15 @@ def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFr
         reason=pl.when(pl.col("evidence").is_not_null()).then(pl.lit("near duplicate")),
         evidence="evidence",
     )  # fmt: skip
+
+
+def _compared(rows: pl.DataFrame, config: MinhashConfig) -> pl.Expr:
+    """The columns as one text; the prompt of a conversation after the turns before it."""
+    talks = config.messages if _also(config) else None
+    compared = [
+        with_context(rows, c, talks if c == "prompt" else None).alias(c) for c in config.column
+    ]
+    return pl.concat_str(compared, separator="\n\n", ignore_nulls=True)
 
 
 def _near(texts: pl.DataFrame, threshold: float) -> list[tuple[str, str, float]]:
