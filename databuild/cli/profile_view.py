@@ -121,11 +121,11 @@ def _end(value: str | None) -> str:
 def _texts(found: Profile) -> Iterator[RenderableType]:
     from rich.text import Text
 
-    if not found.texts:
+    shown = [one for one in found.texts if one.n][:_FACTS]
+    if not shown:
         return
     lengths = telling.table("", "", "p5", "median", "p95", "max", "", left=("", ""))
     same = telling.table("", "texts", "blank", "equal", "equal in normal form", left=("",))
-    shown = [one for one in found.texts if one.n][:_FACTS]
     for one in shown:
         for of, spread in (("characters", one.chars), ("words", one.words)):
             name = Text(printable(one.column) if of == "characters" else "")

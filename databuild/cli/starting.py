@@ -25,9 +25,15 @@ _HERE = Path()
 @command(
     "init",
     "Write a first recipe and its data.",
-    ["databuild init my-folder", "cd my-folder && databuild run", "databuild init mine --recipe clean"],
+    [
+        "databuild init my-folder",
+        "cd my-folder && databuild run",
+        "databuild init mine --recipe clean",
+    ],
 )
-def init(folder: Folder = _HERE, recipe: Recipe = "quickstart", as_json: asking.AsJson = False) -> None:
+def init(
+    folder: Folder = _HERE, recipe: Recipe = "quickstart", as_json: asking.AsJson = False
+) -> None:
     """Write a runnable recipe with its data into an empty folder.
 
     The quickstart trains a small chat model to follow instructions better, twice round, on two CPU

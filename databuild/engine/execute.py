@@ -96,7 +96,13 @@ def execute(task: Task, manifest: Manifest) -> Manifest:
     """
     _check_columns(task)
     if task.step.kind in {"train", "deliver"}:
-        _deliver(task, manifest)
+        try:
+            _deliver(task, manifest)
+        except StepError as error:  # it knows its kind of step; the user knows steps by their names
+            where = f"{task.node.where}, step {task.node.name} ({error.where})"
+            if error.where != task.step.name:
+                raise
+            raise StepError(where, error.what, fix=error.fix) from error
     else:
         parts = list(_parts(task, manifest))
         _finish_table(task, manifest, parts)

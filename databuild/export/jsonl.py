@@ -110,6 +110,8 @@ def write_jsonl(rows: pl.DataFrame, config: JsonlConfig, *, out: Path) -> dict[s
             ids = [row["row_id"] for row in skipped[:_SHOWN]]
             what = f"no rows to write: {skipped[0]['reason']} (as {ids})"
         fix = "choose another `format`, or name what it may lose under `leave_out`"
+        if rows.is_empty():
+            fix = "look at the steps before with `databuild show`, or set `allow_empty: true`"
         raise StepError("export.jsonl", what, fix=fix)
     facts: dict[str, Any] = {"rows": written, "files": [path.name]}
     return {**facts, "rows_skipped": skipped} if skipped else facts

@@ -97,7 +97,10 @@ def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dic
             if lacking
             else "no rows to write"
         )
-        raise StepError("export.trl", what, fix="look at the step before: `databuild show`")
+        fix = "look at the steps before with `databuild show`" + (
+            ", or set `allow_empty: true`" if rows.is_empty() else ""
+        )
+        raise StepError("export.trl", what, fix=fix)
     rows, skipped = _without_strays(rows, config)
     made = conversations(rows, config)
     clash = sorted(set(config.keep) & {name for name in made if name != "row_id"})

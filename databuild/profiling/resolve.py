@@ -45,6 +45,8 @@ def resolve(text: str, runs: Path, recipe: str | None) -> Named:
     Raises:
         StoreError: It is none of them.
     """
+    if Path(text).is_file():  # `clean/wenda.csv` is a file, even where a recipe is called `clean`
+        return Named(text, path=Path(text))
     place, _, step = text.rpartition("/")
     if place and step:
         for folder in (Path(place), runs / place):
@@ -53,7 +55,7 @@ def resolve(text: str, runs: Path, recipe: str | None) -> Named:
     path = Path(text)
     known = sorted(found.parent.name for found in runs.glob("*/latest.json"))
     is_step = not place and path.suffix not in FORMATS and (recipe or known)
-    if path.is_file() or (path.exists() and not is_step):
+    if path.exists() and not is_step:
         return Named(text, path=path)
     if is_step and recipe is None and len(known) > 1:
         what = f"several recipes were run in {runs}: {', '.join(known)}"

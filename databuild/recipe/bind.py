@@ -291,7 +291,8 @@ def _paths(step: Asked, config: StepConfig, document: Document) -> tuple[Path, .
             where = _at(document, step, option)
             beside = (folder / pattern).parent
             there = [p.name for p in beside.iterdir() if p.is_file()] if beside.is_dir() else []
-            what = f"no file matches {pattern!r} in {folder}; {nearest(Path(pattern).name, there)}"
+            inside = "" if Path(pattern).is_absolute() else f" in {folder}"
+            what = f"no file matches {pattern!r}{inside}; {nearest(Path(pattern).name, there)}"
             raise RecipeError(where, what, fix=f"correct `{option}` (it is relative to the recipe)")
         found += matches
     return tuple(found)

@@ -98,3 +98,15 @@ def test_many_equal_texts_are_collapsed_first():
 def test_a_threshold_below_a_half_is_refused():
     with pytest.raises(ValueError, match="greater than or equal to 0"):
         MinhashConfig(threshold=0.3)
+
+
+def test_several_columns_are_compared_as_one_text():
+    answers = ["The river rises in the hills and ends in the sea."] * 2 + ["It is ten past four."]
+    rows = pl.DataFrame({"row_id": list("abc"), "prompt": ["Go on."] * 3, "response": answers})
+    assert dropped(rows, column="prompt") == ["b", "c"]
+    assert dropped(rows, column=["prompt", "response"]) == ["b"]
+
+
+def dropped(rows: pl.DataFrame, **options) -> list[str]:
+    found = drop_near_duplicates(rows, MinhashConfig(**options))
+    return found.filter(part="dropped")["row_id"].to_list()

@@ -88,3 +88,11 @@ def test_what_cannot_be_written_at_all_is_an_error(tmp_path: Path) -> None:
     odd = rows.with_columns(row_kind=pl.lit("odd"))
     with pytest.raises(StepError, match="unknown kind: row_kind is 'odd'"):
         written(odd, tmp_path)
+
+
+def test_no_rows_are_an_error_unless_they_are_allowed(tmp_path):
+    rows = pl.DataFrame(schema={"row_id": pl.String, "prompt": pl.String, "response": pl.String})
+    with pytest.raises(StepError, match="allow_empty"):
+        write_jsonl(rows, JsonlConfig(kind="sft"), out=tmp_path)
+    assert write_jsonl(rows, JsonlConfig(kind="sft", allow_empty=True), out=tmp_path)["rows"] == 0
+    assert (tmp_path / "train.jsonl").read_bytes() == b""

@@ -159,3 +159,10 @@ def test_pairs_may_have_conversations(tmp_path: Path) -> None:
     assert [turn["role"] for turn in talk["chosen"]] == ["assistant", "tool", "assistant"]
     assert [turn["content"] for turn in talk["rejected"]] == ["b"]
     assert [turn["content"] for turn in plain["chosen"]] == ["a"]
+
+
+def test_no_rows_are_an_error_unless_they_are_allowed(tmp_path):
+    rows = pl.DataFrame(schema={"row_id": pl.String, "prompt": pl.String, "response": pl.String})
+    with pytest.raises(StepError, match="allow_empty"):
+        write_trl_folder(rows, TrlConfig(), out=tmp_path)
+    assert write_trl_folder(rows, TrlConfig(allow_empty=True), out=tmp_path)["rows"] == 0

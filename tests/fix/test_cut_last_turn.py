@@ -131,3 +131,40 @@ def test_a_second_time_changes_nothing_and_what_is_kept_is_a_beginning(rows):
     twice = cut_last_turn(again, config)
     assert twice.rows["response"].to_list() == once["response"].to_list()
     assert once.height + made.dropped.height == len(rows)
+
+
+def _talk(*turns: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"role": role, "content": content} for role, content in turns]
+
+
+def test_with_messages_the_answer_and_the_question_follow_the_conversation():
+    whole = _talk(("user", "Hi?"), ("assistant", "Hello."), ("user", "Why?"), ("assistant", "So."))
+    cut = [*whole[:3], {"role": "assistant", "content": "The sun warms the air, and then the"}]
+    long = _talk(("system", "Be kind."), ("user", "Egg?"), ("assistant", "Ten minutes. And the"))
+    rows = pl.DataFrame(
+        {
+            "row_id": ["whole", "cut", "long", "alone", "lost"],
+            "prompt": ["Why?", "Why?", "Egg?", "Tea?", "Milk?"],
+            "response": [
+                "So.",
+                "The sun warms the air, and then the",
+                "Ten minutes. And the",
+                "Warm. And a",
+                "The cow is brown, and then the",
+            ],
+            "messages": [whole, cut, long, None, None],
+        }
+    )
+    config = CutLastTurnConfig(messages="messages", prompt="prompt")
+    made = cut_last_turn(rows, config)
+    found = {row["parent_ids"][0]: row for row in made.rows.to_dicts()}
+    assert found["whole"]["messages"] == whole
+    assert (found["cut"]["prompt"], found["cut"]["response"]) == ("Hi?", "Hello.")
+    assert found["cut"]["messages"] is None  # a question and its answer is no conversation
+    assert found["long"]["response"] == found["long"]["messages"][-1]["content"] == "Ten minutes."
+    assert (found["alone"]["response"], found["alone"]["messages"]) == ("Warm.", None)
+    assert made.dropped["row_id"].to_list() == ["lost"]
+    assert {note["column"] for row in found.values() for note in row["fixes"]} == {
+        "response",
+        "messages",
+    }

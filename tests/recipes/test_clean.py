@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -14,7 +13,11 @@ from typer.testing import CliRunner
 
 import databuild
 from databuild.cli.main import app
+from databuild.errors import StepError
 from databuild.shipped import shipped
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILES = shipped("recipes/clean")
 
@@ -172,3 +175,24 @@ def test_own_files_without_pairs_take_their_place(folder, tmp_path):
     databuild.run(folder / "clean.yaml", [f"data={own}"], runs=tmp_path / "runs")
     latest = json.loads((tmp_path / "runs/clean/latest.json").read_text("utf-8"))
     assert latest["status"] == "complete"
+
+
+def test_without_rows_the_export_that_misses_them_is_named(folder, tmp_path):
+    with pytest.raises(StepError, match=r"step sft_set \(export.trl\): no rows to write"):
+        databuild.run(
+            folder / "clean.yaml", ["good.keep='prompt_words > 900'"], runs=tmp_path / "runs"
+        )
+
+
+def test_a_file_in_a_folder_with_the_name_of_a_recipe_is_a_file(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    shutil.copytree(folder / "runs/clean", folder / "beside/clean")
+    shutil.copyfile(FILES / "wenda.csv", folder / "beside/clean/wenda.csv")
+    assert typed(folder, "profile", "beside/clean/wenda.csv")["rows"] == 7
+
+
+def test_a_profile_names_columns_without_any_value_in_one_line(folder):
+    result = CliRunner().invoke(app, ["profile", "repaired", "--runs", str(folder / "runs")])
+    (line,) = (line for line in result.stdout.splitlines() if "null in every row" in line)
+    assert "critique" in line
+    assert not any(line.startswith("label ") for line in result.stdout.splitlines())
