@@ -160,6 +160,7 @@ def profile(
     columns: tuple[str, ...] | None = None,
     key: str | None = None,
     limit: int = 3,
+    show_personal: bool = False,
 ) -> Profile | Difference:
     """Describe a table, or what changed from one table to another.
 
@@ -172,12 +173,14 @@ def profile(
         columns: Look at these only.
         key: The column that names a row in both tables; see `profiling.compare.compare`.
         limit: Examples for each finding.
+        show_personal: Show examples of columns with spans (`<c>_pii`) as they are, not masked.
 
     Raises:
         SchemaError: There is no such step, part or column.
         StoreError: There is no such file, or it cannot be read.
     """
     from databuild.profiling.compare import compare
+    from databuild.profiling.personal import personal_columns, without_personal
     from databuild.profiling.profile import describe
     from databuild.profiling.resolve import open_table, resolve
 
@@ -187,9 +190,11 @@ def profile(
         for one in (table, other)
         if one is not None
     ]
+    named = {name for one in opened for name in one.all_columns}
+    masked = frozenset[str]() if show_personal else personal_columns(named)
     if len(opened) == 2:
-        return compare(opened[0], opened[1], key=key, limit=limit)
-    return describe(opened, limit)[0][0]
+        return without_personal(compare(opened[0], opened[1], key=key, limit=limit), masked)
+    return without_personal(describe(opened, limit)[0][0], masked)
 
 
 def status(recipe: str, *, runs: str | Path = RUNS) -> dict[str, Manifest]:

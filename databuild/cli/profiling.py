@@ -58,6 +58,14 @@ Key = Annotated[
         show_default=False,
     ),
 ]
+Personal = Annotated[
+    bool,
+    typer.Option(
+        "--show-personal",
+        help="Show examples of columns with spans of personal data (*_pii) as they are; without "
+        "it, what is found in them is masked.",
+    ),
+]
 
 
 @command(
@@ -78,6 +86,7 @@ def profile(  # noqa: PLR0913, PLR0917 -- one parameter per option
     limit: Examples = 3,
     columns: Columns = None,
     key: Key = None,
+    show_personal: Personal = False,
     recipe: asking.RecipeName = None,
     runs: asking.RunsFolder = asking.RUNS,
     as_json: asking.AsJson = False,
@@ -97,7 +106,10 @@ def profile(  # noqa: PLR0913, PLR0917 -- one parameter per option
     from databuild.cli.profile_view import view
 
     wanted = tuple(part.strip() for part in columns.split(",")) if columns else None
-    found = profile_of(table, other, recipe=recipe, runs=runs, columns=wanted, key=key, limit=limit)
+    found = profile_of(
+        table, other, recipe=recipe, runs=runs, columns=wanted, key=key, limit=limit,
+        show_personal=show_personal,
+    )  # fmt: skip
     page, trouble = _page(found, html, other or table, runs, recipe)
     if as_json:
         telling.write_json({**found.as_plain(), "page": str(page) if page else None})

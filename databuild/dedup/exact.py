@@ -7,6 +7,7 @@ from pydantic import Field
 
 from databuild.engine.step import DROPPED, step
 from databuild.recipe.options import Column, Columns, StepConfig
+from databuild.text.conversations import context
 from databuild.text.ranking import best_first
 from databuild.text.whitespace import collapsed
 
@@ -16,6 +17,10 @@ class ExactConfig(StepConfig):
 
     columns: Columns = Field(default=("prompt",), min_length=1)
     """The text columns that must all agree."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one; null (`~`) leaves it out. Of a
+    conversation `prompt` is only the last user turn: where it is compared, all turns before the
+    last answer must agree too."""
     prefer: Column | None = None
     """Keep the row with the highest value of this column; without it, the smallest row_id."""
     width: bool = True
@@ -29,7 +34,11 @@ class ExactConfig(StepConfig):
     """Leave out punctuation and symbols (Unicode P and S), unless nothing else is there."""
 
 
-@step("dedup.exact", kind="select", sees="table", version=1)
+def _also(config: ExactConfig) -> tuple[str, ...]:
+    return (config.messages,) if config.messages and "prompt" in config.columns else ()
+
+
+@step("dedup.exact", kind="select", sees="table", version=1, also=_also)
 def drop_exact_duplicates(rows: pl.DataFrame, config: ExactConfig) -> pl.DataFrame:
     """Keep the best row of every group of rows whose texts are equal in their normal form.
 
@@ -55,9 +64,13 @@ def drop_exact_duplicates(rows: pl.DataFrame, config: ExactConfig) -> pl.DataFra
         _normal_form(pl.col(column), config).alias(f"form:{column}") for column in config.columns
     ]
     names = [f"form:{column}" for column in config.columns]
-    ordered = best_first(rows, config.prefer).select("row_id", *forms)
+    before = context(rows, *_also(config)) if _also(config) else pl.lit(None, dtype=pl.String)
+    ordered = best_first(rows, config.prefer).select(
+        "row_id", *forms, before=_normal_form(before, config)
+    )
     has_text = ~pl.any_horizontal(pl.col(names).is_null())
-    first = pl.when(has_text).then(pl.col("row_id").first().over(names)).otherwise("row_id")
+    equal = pl.col("row_id").first().over(*names, "before")
+    first = pl.when(has_text).then(equal).otherwise("row_id")
     is_dropped = pl.col("kept") != pl.col("row_id")
     return ordered.select("row_id", kept=first).select(
         "row_id",

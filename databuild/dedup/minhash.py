@@ -11,6 +11,7 @@ from xxhash import xxh32_intdigest
 from databuild.engine.step import DROPPED, step
 from databuild.errors import StepError
 from databuild.recipe.options import Column, Columns, StepConfig
+from databuild.text.conversations import with_context
 from databuild.text.ranking import best_first
 from databuild.text.tokens import folded, tokens, trigrams
 from databuild.text.whitespace import collapsed
@@ -31,13 +32,21 @@ class MinhashConfig(StepConfig):
     column: Columns = ("prompt",)
     """The text column to compare. Several, such as prompt and response, are compared as one text,
     so that a short prompt does not make equals of different answers."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one; null (`~`) leaves it out. Of a
+    conversation `prompt` is only the last user turn: where it is compared, the contents of all
+    turns before the last answer are, as one text."""
     threshold: float = Field(default=0.7, ge=0.5, le=1.0)
     """Jaccard similarity of the 3-gram sets from which on two texts are duplicates."""
     prefer: Column | None = None
     """Keep the row with the highest value of this column; without it, the smallest row_id."""
 
 
-@step("dedup.minhash", kind="select", sees="table", version=2)
+def _also(config: MinhashConfig) -> tuple[str, ...]:
+    return (config.messages,) if config.messages and "prompt" in config.column else ()
+
+
+@step("dedup.minhash", kind="select", sees="table", version=2, also=_also)
 def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFrame:
     """Keep the best of every group of rows whose texts share most of their 3-grams.
 
@@ -73,7 +82,7 @@ def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFr
     """
     ordered = best_first(rows, config.prefer)
     texts = ordered.filter(pl.any_horizontal(pl.col(config.column).is_not_null())).select(
-        "row_id", form=folded(pl.concat_str(config.column, separator="\n\n", ignore_nulls=True))
+        "row_id", form=folded(_compared(rows, config))
     )
     texts = texts.with_columns(tokens=tokens(pl.col("form"))).with_columns(
         # The same tokens are the same text: collapsed first, since m equal ones make m * m pairs.
@@ -96,6 +105,15 @@ def drop_near_duplicates(rows: pl.DataFrame, config: MinhashConfig) -> pl.DataFr
         reason=pl.when(pl.col("evidence").is_not_null()).then(pl.lit("near duplicate")),
         evidence="evidence",
     )  # fmt: skip
+
+
+def _compared(rows: pl.DataFrame, config: MinhashConfig) -> pl.Expr:
+    """The columns as one text; the prompt of a conversation after the turns before it."""
+    talks = config.messages if _also(config) else None
+    compared = [
+        with_context(rows, c, talks if c == "prompt" else None).alias(c) for c in config.column
+    ]
+    return pl.concat_str(compared, separator="\n\n", ignore_nulls=True)
 
 
 def _near(texts: pl.DataFrame, threshold: float) -> list[tuple[str, str, float]]:

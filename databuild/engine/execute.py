@@ -11,7 +11,7 @@ import polars as pl
 from databuild.engine.batch import Batch, call, reasons, run_batch
 from databuild.engine.local import run_jobs
 from databuild.engine.resources import Ask, Progress, Services
-from databuild.engine.shards import Shard, commit, committed, run_shard
+from databuild.engine.shards import Shard, commit, committed, current, run_shard
 from databuild.engine.source import run_source
 from databuild.engine.store import (
     Counts,
@@ -138,7 +138,7 @@ def _check_new(task: Task, added: Iterable[str]) -> None:
     if clash:
         what = f"{task.step.name} would overwrite the column {clash[0]!r}"
         where = f"{task.node.where}, step {task.node.name}"
-        raise SchemaError(where, what, fix="remove the step, or give its columns another name")
+        raise SchemaError(where, what, fix="remove this step, or the one that made the column")
 
 
 def _parts(task: Task, manifest: Manifest) -> Iterator[Part]:
@@ -156,7 +156,7 @@ def _run_rows(task: Task) -> Iterator[Part]:
     resources = task.resources()
     done = {i: part for i in range(view.n_parts) if (part := committed(task.folder, i))}
     waiting = [
-        Shard(task.step, task.node.config, task.folder, i, view=view, resources=resources)
+        Shard(task.step, task.node.config, task.folder, i, view, resources, task.node.stale)
         for i in range(view.n_parts)
         if i not in done
     ]
@@ -179,6 +179,7 @@ def _run_table(task: Task, manifest: Manifest) -> Iterator[Part]:
     tables = [_table(task, slot) for slot in slots]
     others = slots[len(step.inputs) :]
     batch = run_batch(step, config, tables, task.resources(), others=others)
+    batch = current(batch, task.node.stale)
     manifest.metrics = dict(batch.facts)
     if step.kind == "produce":
         pieces = max(1, -(-batch.rows.height // task.settings.shard_rows))
@@ -189,7 +190,7 @@ def _run_table(task: Task, manifest: Manifest) -> Iterator[Part]:
 def _table(task: Task, slot: str) -> pl.DataFrame | None:
     """The rows of one input, with the columns that the step needs of it."""
     step, config = task.step, task.node.config
-    columns = None if step.carries else step.columns_read(config, slot)
+    columns = None if step.carries else step.columns_taken(config, slot)
     columns = columns if step.sees == "table" else (*(columns or ()), *step.grouped_by(config))
     return task.views[slot].read(columns) if slot in task.views else None
 
@@ -200,11 +201,12 @@ def _run_groups(task: Task) -> Iterator[Part]:
     view = task.views[step.inputs[0]]
     resources = task.resources()
     pieces = max(1, -(-view.rows // GROUP_ROWS))
-    columns = None if step.carries else (*step.columns_read(config), *step.grouped_by(config))
+    columns = None if step.carries else (*step.columns_taken(config), *step.grouped_by(config))
     task.progress.total(pieces, "partitions")
     for index in range(pieces):
         rows = _partition(view, columns, step.grouped_by(config), index, pieces)
-        yield commit(task.folder, index, step, run_batch(step, config, [rows], resources))
+        batch = current(run_batch(step, config, [rows], resources), task.node.stale)
+        yield commit(task.folder, index, step, batch)
         task.progress.tick()
 
 
@@ -258,7 +260,7 @@ def _cut(batch: Batch, pieces: int) -> Iterator[Batch]:
 def _deliver(task: Task, manifest: Manifest) -> None:
     """Run a train or deliver step: what it leaves in `out` becomes the step's folder."""
     config = task.node.config
-    columns = task.step.columns_read(config)
+    columns = task.step.columns_taken(config)
     tables = [task.views[slot].read(columns) for slot in task.step.inputs if slot in task.views]
     with staged(task.folder) as out:
         given = {"out": out} if "out" in task.step.needs else {}

@@ -77,8 +77,12 @@ def key_parts(
     files: tuple[str, ...],
     seed: int,
     limit: int | None,
+    also: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Everything that determines the output of a step, as plain JSON."""
+    """Everything that determines the output of a step, as plain JSON.
+
+    `also` are the optional columns of the step that its inputs have.
+    """
     options = node.config.model_dump(mode="json", exclude_defaults=True)
     for option in {o for mark in ("path", "model") for o, _ in marked(node.config, mark)}:
         options.pop(option, None)
@@ -89,6 +93,10 @@ def key_parts(
         "models": {option: target.identity for option, target in models.items()},
         "files": list(files),
     }
+    if also:
+        parts["also"] = sorted(also)
+    if node.stale:
+        parts["stale"] = list(node.stale)
     if step.plugin:
         parts["plugin"] = digest_text(step.plugin.read_text(encoding="utf-8"))
     if "seed" in step.needs:

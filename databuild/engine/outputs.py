@@ -68,14 +68,18 @@ class Outputs:
     def identity(self, node: Node) -> Identity:
         """The key of a node whose inputs are all finished."""
         seed = step_seed(self.seed, node)
+        step = self.steps[node.use]
+        views = {slot: self.view(ref) for slot, ref in node.inputs.items()}
+        there = {column for view in views.values() for column in view.columns}
         parts = key_parts(
             node,
-            self.steps[node.use],
-            inputs={slot: self.view(ref).digest for slot, ref in node.inputs.items()},
+            step,
+            inputs={slot: view.digest for slot, view in views.items()},
             models=self.targets(node),
             files=tuple(self.digests.of(path) for path in node.paths),
             seed=seed,
             limit=self.limit,
+            also=tuple(c for c in step.columns_optional(node.config) if c in there),
         )
         return Identity(key_of(parts), parts, seed)
 

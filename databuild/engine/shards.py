@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from databuild.engine.batch import Batch, run_batch
@@ -30,14 +30,21 @@ class Shard:
     index: int
     view: View
     resources: Mapping[str, Any] = field(default_factory=dict)
+    stale: tuple[str, ...] = ()
+    """Carried columns that are out of date; see `recipe.measured`."""
 
 
 def run_shard(shard: Shard) -> Part:
     """Read one part, run the step on it, commit the result."""
-    columns = None if shard.step.carries else shard.step.columns_read(shard.config)
+    columns = None if shard.step.carries else shard.step.columns_taken(shard.config)
     rows = shard.view.part(shard.index, columns)
-    batch = run_batch(shard.step, shard.config, [rows], shard.resources)
+    batch = current(run_batch(shard.step, shard.config, [rows], shard.resources), shard.stale)
     return commit(shard.folder, shard.index, shard.step, batch)
+
+
+def current(batch: Batch, stale: Iterable[str]) -> Batch:
+    """A batch without the carried columns that are out of date."""
+    return replace(batch, rows=batch.rows.drop(stale, strict=False))
 
 
 def commit(

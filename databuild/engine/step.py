@@ -129,6 +129,8 @@ class Step:
     is_open: bool = False
     """It takes further inputs under any name."""
     reads: Names = ()
+    also: Names = ()
+    """Columns that it reads where its input has them; a produce step makes them then, too."""
     adds: Names | None = None
     parts: Names = ("kept",)
     group: Names = ()
@@ -157,6 +159,15 @@ class Step:
         named = (text for _, text in marked(config, "column", of=of))
         return tuple(dict.fromkeys([*stated, *named]))
 
+    def columns_taken(self, config: StepConfig, slot: str | None = None) -> tuple[str, ...]:
+        """The columns to hand to the step: those that it needs, and the optional ones."""
+        also = self.columns_optional(config)
+        return tuple(dict.fromkeys([*self.columns_read(config, slot), *also]))
+
+    def columns_optional(self, config: StepConfig) -> tuple[str, ...]:
+        """The columns that it reads where its input has them."""
+        return _names(self.also, config)
+
     def slots(self, given: Iterable[str]) -> tuple[str, ...]:
         """The names of all inputs: the step's own in its order, then further ones by name."""
         further = sorted(set(given) - set(self.inputs)) if self.is_open else []
@@ -182,6 +193,7 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
     sees: Sees,
     version: int,
     reads: Names = (),
+    also: Names = (),
     adds: Names | None = (),
     parts: Names = ("kept",),
     group: Names = (),
@@ -198,11 +210,12 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         sees: What it must see at once.
         version: Raised whenever the same input gives another output.
         reads: Columns that it needs from every input, or a function of the config. `"*"` is all.
+        also: Columns that it reads where its input has them, or a function of the config. A produce
+            step makes them then, too. Which of them are there is part of the step's key.
         adds: Columns that it makes, or a function of the config; None when only the data can tell.
         parts: The kept parts of a select, or a function of the config.
         group: The columns whose equal values make a group, or a function of the config.
-        attributes: Columns of a produced row that say how it was made; not its
-            identity.
+        attributes: Columns of a produced row that say how it was made; not its identity.
         carries: The children of a one-parent produce keep the parent's other columns.
         splits: For a source: `(config, files, shard_bytes) -> list` of JSON-able splits to read.
         peeks: For a source: `(config, files) -> columns`, read from the heads of the files.
@@ -225,8 +238,8 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
             name=name, kind=kind, sees=sees, version=version, run=function, config=_config_of(name,
             function), inputs=tuple(p.name for p in tables),
             optional=frozenset(p.name for p in tables if _is_optional(p)),
-            needs=needs, is_open=is_open, reads=reads, adds=adds, parts=parts, group=group,
-            attributes=attributes, carries=carries, splits=splits, peeks=peeks,
+            needs=needs, is_open=is_open, reads=reads, also=also, adds=adds, parts=parts,
+            group=group, attributes=attributes, carries=carries, splits=splits, peeks=peeks,
             plugin=_plugin_of(function.__module__), module=function.__module__,
         )  # fmt: skip
 

@@ -54,7 +54,7 @@ def _adds(config: CutLastTurnConfig) -> tuple[str, ...]:
 def cut_last_turn(rows: pl.DataFrame, config: CutLastTurnConfig) -> Produced:
     """Cut what breaks off in the middle back to its last whole sentence or turn.
 
-    When a text breaks off, and what is left of it, is said by `text.endings`. Of a conversation the
+    When a text breaks off, and what is left of it, is said by `text.cutting`. Of a conversation the
     last turn of the assistant is judged; turns behind it (questions without an answer, results of
     tools that nobody read) go, and so does an answer of which nothing whole is left, with all that
     stands between it and the answer before. A turn that calls tools is whole. A null text or

@@ -11,6 +11,7 @@ from databuild.engine.step import Produced, step
 from databuild.models.protocol import Answer, Message, Request, Sampling
 from databuild.recipe.options import Column, ModelRef, Names, StepConfig
 from databuild.schema.identity import derive_seed
+from databuild.text.conversations import has_conversations, turns_to_last_user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,8 +52,12 @@ class RespondConfig(StepConfig):
     """The model that answers."""
     prompt: Column = "prompt"
     """What is asked: a text, or messages (a list of `{role, content}`)."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one; null (`~`) leaves it out. Where it is
+    not null it is asked instead of the prompt, up to its last user turn, and ends with the answer
+    afterwards."""
     system: str | None = None
-    """A system prompt that goes before every prompt."""
+    """A system prompt that goes before every prompt, and every conversation that has none."""
     k: int = Field(default=1, ge=1)
     """Answers per prompt."""
     temperature: float = Sampling.model_fields["temperature"].default
@@ -87,6 +92,7 @@ class RespondConfig(StepConfig):
     kind="produce",
     sees="row",
     version=1,
+    also=lambda config: () if config.messages is None else (config.messages,),
     adds=("response", *_ATTRIBUTES),
     attributes=tuple(_ATTRIBUTES),
     carries=True,
@@ -112,9 +118,9 @@ def sample_answers(
 
     Returns:
         n * k answers, fewer those in `failed` (with `k`, `error` and `retry`). An answer has one
-        parent, `response`, and attributes that say how it was drawn; `origin` is "sampled". An
-        answer that was cut at `max_tokens` is an answer, with finish reason "length". A prompt that
-        is null or blank fails once and is not tried again.
+        parent, `response`, in a table of conversations `messages`, and attributes that say how it
+        was drawn; `origin` is "sampled". An answer that was cut at `max_tokens` is an answer, with
+        finish reason "length". A prompt that is null or blank fails once and is not tried again.
 
     Example:
         >>> rows = pl.DataFrame({"row_id": ["a"], "prompt": ["Hi"]})
@@ -137,7 +143,7 @@ def sample_answers(
         else:
             made.append(_row(row_id, k, request, answer, models["model"]))
     return Produced(
-        rows=pl.DataFrame(made, schema=_ROWS, orient="row"),
+        rows=_with_turns(pl.DataFrame(made, schema=_ROWS, orient="row"), rows, config),
         failed=pl.DataFrame(failed, schema=_FAILED, orient="row"),
     )
 
@@ -149,9 +155,12 @@ def _requests(
     wanted: list[tuple[str, int, Request]] = []
     failed: list[tuple[list[str], int | None, str, bool]] = []
     sampling = config.sampling()
-    for row_id, prompt in rows.select("row_id", config.prompt).iter_rows():
+    turns = _turns(rows, config.messages)
+    for row_id, prompt, talk in rows.select("row_id", pl.col(config.prompt), turns).iter_rows():
         try:
-            messages = _messages(prompt, config.system)
+            has_own = bool(talk) and talk[0]["role"] == "system"
+            system = None if has_own else config.system
+            messages = _messages(prompt if talk is None else talk, system)
         except ValueError as error:
             failed.append(([row_id], None, str(error), False))
             continue
@@ -161,6 +170,33 @@ def _requests(
             request = Request(f"{row_id}-{k}", messages, sampling, draw)
             wanted.append((row_id, k, request))
     return wanted, failed
+
+
+def _turns(rows: pl.DataFrame, messages: str | None) -> pl.Expr:
+    """What is asked of each conversation, null where the row is none."""
+    if messages is None or not has_conversations(rows, messages):
+        return pl.lit(None).alias("turns")
+    return turns_to_last_user(messages).alias("turns")
+
+
+def _with_turns(made: pl.DataFrame, rows: pl.DataFrame, config: RespondConfig) -> pl.DataFrame:
+    """Let the conversations of the answers end with them."""
+    if config.messages is None or not has_conversations(rows, config.messages):
+        return made
+    asked = rows.select(pl.col("row_id").alias("asked"), _turns(rows, config.messages))
+    known: Any = rows.schema[config.messages]
+    said = {"role": pl.lit("assistant"), "content": pl.col("response")}
+    turn = pl.struct(
+        said.get(field.name, pl.lit(None)).cast(field.dtype).alias(field.name)
+        for field in known.inner.fields
+    )
+    talk = pl.when(pl.col("turns").is_not_null()).then(pl.concat_list("turns", turn))
+    return (
+        made.with_columns(asked=pl.col("parent_ids").list.first())
+        .join(asked, on="asked", how="left", maintain_order="left")
+        .with_columns(talk.alias(config.messages))
+        .drop("asked", "turns")
+    )
 
 
 def _fault(answer: Answer) -> tuple[str, bool]:
@@ -179,6 +215,9 @@ def _messages(prompt: str | list[dict[str, Any]] | None, system: str | None) -> 
     ]
     if unknown:
         msg = f"unknown role {unknown[0]!r} in the prompt"
+        raise ValueError(msg)
+    if any(turn.get("tool_calls") for turn in turns):
+        msg = "the prompt has calls of tools, which cannot be asked"
         raise ValueError(msg)
     return (*head, *(Message(cast("Any", turn["role"]), turn["content"] or "") for turn in turns))
 

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from databuild.engine.step import step
 from databuild.recipe.options import Column, Names, StepConfig
 from databuild.text import asking, endings
-from databuild.text.code import code_ratio
+from databuild.text.code import code_ratio, ends_in_code
 from databuild.text.faults import fault_list, known_faults
 from databuild.text.tokens import tokens
 from databuild.text.whitespace import collapsed
@@ -57,8 +57,8 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
     """Find answers that are none, that stop in mid-flight or that miss what was asked.
 
     With `<c>` for the response column: `<c>_is_refusal`, `<c>_is_ai_talk`, `<c>_is_cut`
-    (`text.endings`); `<c>_copy_ratio`, the share of its distinct tokens, lower-cased,
-    that the prompt (and input) has too, from 0 to 1; `<c>_faults` a list of
+    (`text.endings`); `<c>_copy_ratio`, the share of its distinct tokens, lower-cased, that
+    the prompt (and input) has too, from 0 to 1; `<c>_faults` a list of
 
     - `empty`: no visible character; `placeholder`: "N/A", "<nooutput>", "..."; `label`: begins
       with "Output:"; `refusal`; `ai_talk`; `boilerplate` of a web page; `claims_deed`: "I have
@@ -148,7 +148,7 @@ def _checks(config: AnswerConfig) -> dict[str, pl.Expr]:
         "boilerplate": endings.is_boilerplate(lower) & (pl.col("code_ratio") == 0),
         "claims_deed": endings.claims_deed(text),
         "cut": pl.col("is_cut") & (pl.col("code_ratio") < 0.5),
-        "open_fence": endings.has_open_fence(text),
+        "open_fence": ends_in_code(text),
         "open_bracket": endings.has_open_bracket(text),
         "open_quote": endings.has_open_quote(text),
     }

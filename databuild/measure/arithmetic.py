@@ -8,12 +8,12 @@ from pydantic import field_validator
 from databuild.engine.step import step
 from databuild.recipe.options import Column, Names, StepConfig
 from databuild.text import numbers
+from databuild.text.code import CODE
 from databuild.text.equations import equations
 from databuild.text.faults import fault_list, known_faults
 from databuild.text.results import wrong_alphabet, wrong_result
 
 FAULTS = ("wrong_equation", "wrong_result", "wrong_count", "reversed_years", "impossible_date")
-_CODE = r"(?s)```.*?(?:```|\z)|`[^`\n]+`"
 # A line that can hold an equation of numbers; all others never reach Python.
 _EQUATION_LINE = (
     r"(?m)^[^\n]*\d[ \t]*[)%]?[ \t]*[-+*/×÷xX·^−–][ \t]*[($€£]?[ "
@@ -126,7 +126,7 @@ def _with_equations(texts: pl.DataFrame) -> pl.DataFrame:
         texts.filter(may_hold)
         .filter(~_has_other_rules())
         .select(
-            "row", line=pl.col("text").str.replace_all(_CODE, " ").str.extract_all(_EQUATION_LINE)
+            "row", line=pl.col("text").str.replace_all(CODE, " ").str.extract_all(_EQUATION_LINE)
         )
         .explode("line")
         .drop_nulls()

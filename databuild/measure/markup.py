@@ -7,14 +7,13 @@ from pydantic import field_validator
 
 from databuild.engine.step import step
 from databuild.recipe.options import Column, Names, StepConfig
-from databuild.text.code import code_ratio
+from databuild.text.code import CODE, code_ratio
 from databuild.text.faults import fault_list, known_faults
 
 FAULTS = (
     "html_tags", "html_entities", "special_tokens", "role_labels", "markdown_debris",
     "broken_latex", "citations",
 )  # fmt: skip
-_CODE = r"(?s)```.*?(?:```|\z)|`[^`\n]+`"
 _TAG = (
     r"(?i)</?(?:p|br|div|span|b|i|em|strong|u|a|ul|ol|li|table|thead|tbody|tr|td|th|"
     r"h[1-6]|img|font|center|blockquote|sup|sub|hr|script|style|iframe|nav|section|"
@@ -105,7 +104,7 @@ def measure_markup(rows: pl.DataFrame, config: MarkupConfig) -> pl.DataFrame:
     texts = rows.select(text=pl.col(config.column).fill_null(""), prompt=prompt)
     texts = texts.with_row_index("row")
     marked = texts.filter(pl.col("text").str.contains_any(_HINTS))
-    plain = pl.col("text").str.replace_all(_CODE, " ")
+    plain = pl.col("text").str.replace_all(CODE, " ")
     marked = marked.with_columns(code_ratio=code_ratio(marked["text"]), plain=plain)
     patterns = (_TAG, _ENTITY, _SPECIAL, _LABEL)
     counted = marked.with_columns(

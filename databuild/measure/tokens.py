@@ -21,7 +21,8 @@ class TokensConfig(StepConfig):
     """Options of `measure.tokens`."""
 
     tokenizer: Annotated[str, Mark("path")] = Field(min_length=1)
-    """The tokenizer's file: the `tokenizer.json` of a model's folder, relative to the recipe."""
+    """The `tokenizer.json` of a model, or the folder in which it lies, relative to the recipe. All
+    files of a folder are part of the step's key, weights too."""
     column: Column = "response"
     """The text column to measure; the new column begins with its name."""
     special: bool = False
@@ -47,7 +48,7 @@ def measure_tokens(
     Args:
         rows: n rows with `row_id` and the text column.
         config: See `TokensConfig`.
-        files: The tokenizer's file.
+        files: The tokenizer's file, or those of its folder.
 
     Returns:
         n rows with `row_id` and the column, in order.
@@ -77,10 +78,11 @@ def measure_tokens(
     if not files:
         what = f"`tokenizer: {config.tokenizer}` is no file"
         raise StepError("measure.tokens", what, fix="name the model's tokenizer.json")
+    path = next((one for one in sorted(files) if one.name == "tokenizer.json"), files[0])
     try:
-        tokenizer = Tokenizer.from_file(str(files[0]))
+        tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
-        what = f"{files[0]} cannot be read as a tokenizer: {error}"
+        what = f"{path} cannot be read as a tokenizer: {error}"
         raise StepError("measure.tokens", what, fix="name the model's tokenizer.json") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()

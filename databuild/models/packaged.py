@@ -100,8 +100,8 @@ def packaged_folder(
     A folder that a package carries as it is is returned where it lies.
 
     The work is done in a child process and appears at `home` in one rename, so that a kill leaves
-    either the whole folder or nothing under that name. Rounding to bfloat16
-    moves a weight by less than 1 part in 256, well below the 4-bit steps that they come in.
+    either the whole folder or nothing under that name. Rounding to bfloat16 moves
+    a weight by less than 1 part in 256, well below the 4-bit steps that they come in.
 
     Args:
         name: As for `packaged_identity`.

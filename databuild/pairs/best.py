@@ -7,6 +7,7 @@ from pydantic import Field
 
 from databuild.engine.step import DROPPED, step
 from databuild.recipe.options import Column, Names, StepConfig
+from databuild.text.conversations import asked
 from databuild.text.ranking import known_score, origin_rank
 
 
@@ -25,6 +26,9 @@ class BestConfig(StepConfig):
     """Rows kept in all, the best scores first; without it, all."""
     prompt: Column = "prompt"
     """Answers with the same text here compete."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one; null (`~`) leaves it out. Answers
+    compete only where all turns before them are the same, too."""
     response: Column = "response"
     """The answer; the same one (but for white space at its ends) is kept once per prompt."""
     origin: Column | None = "origin"
@@ -33,7 +37,13 @@ class BestConfig(StepConfig):
     """Of equal scores, origins that come first here win; origins that are not named come last."""
 
 
-@step("pairs.best", kind="select", sees="table", version=1)
+@step(
+    "pairs.best",
+    kind="select",
+    sees="table",
+    version=1,
+    also=lambda config: () if config.messages is None else (config.messages,),
+)
 def select_best_answers(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
     """Keep the `top` answers of every prompt by score.
 
@@ -86,7 +96,7 @@ def _ranked(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
     )  # fmt: skip
     facts = rows.select(
         "row_id",
-        prompt=config.prompt,
+        prompt=asked(rows, config.prompt, config.messages),
         text=pl.col(config.response).str.strip_chars(),
         score=score,
         origin=origin_rank(config.origin, config.prefer),

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import polars as pl
 from pydantic import Field, model_validator
 
 from databuild.engine.step import Produced, step
 from databuild.recipe.options import Column, StepConfig
+from databuild.schema.rows import STRENGTHS
+from databuild.text.conversations import (
+    asked,
+    context,
+    has_conversations,
+    turns_before_answer,
+)
 from databuild.text.ranking import known_score
 
-# The four strengths of Llama 3 (arXiv:2407.21783, section 4.2.1), strongest first.
-STRENGTHS = ("significantly better", "better", "slightly better", "marginally better")
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
 _ADDS = (
     "prompt",
     "chosen",
@@ -46,6 +54,10 @@ class GradedConfig(StepConfig):
     """Of the possible pairs of a prompt, those with the largest margins are made."""
     prompt: Column = "prompt"
     """Answers with the same text here are compared."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one; null (`~`) leaves it out. Only
+    answers with the same turns before them are compared; these become the `messages` of a pair,
+    beside the `tools` of its chosen row."""
     response: Column = "response"
     """The answer."""
     origin: Column | None = "origin"
@@ -64,6 +76,7 @@ class GradedConfig(StepConfig):
     kind="produce",
     sees="group",
     version=1,
+    also=lambda config: () if config.messages is None else (config.messages, "tools"),
     adds=_ADDS,
     group=lambda config: (config.prompt,),
     attributes=("chosen_score", "rejected_score", "margin", "strength", "chosen_origin"),
@@ -74,9 +87,8 @@ def make_graded_pairs(rows: pl.DataFrame, config: GradedConfig) -> Produced:
     The answers that were not edited, each text once, are ranked by score (equal scores by row_id);
     the i-th best is chosen over the i-th worst. The best edited answer that passes, E, ranks above
     the best of them, C, and the worst, R: E over C, E over R (Llama 3's edited > chosen >
-    rejected). A pair needs a margin above 0 and of at
-    least `min_margin`, and what `chosen_passes` and `max_length_ratio` ask. Of equal margins C
-    over R comes first.
+    rejected). A pair needs a margin above 0 and of at least `min_margin`, and what `chosen_passes`
+    and `max_length_ratio` ask. Of equal margins C over R comes first.
 
     Args:
         rows: The answers of one or more prompts, with `row_id` and the columns that `config` names.
@@ -84,7 +96,8 @@ def make_graded_pairs(rows: pl.DataFrame, config: GradedConfig) -> Produced:
 
     Returns:
         Pairs with `parent_ids` (chosen row, rejected row), `prompt`, `chosen`, `rejected`, their
-        scores, `margin`, `strength`, `chosen_origin`. Rows that are in no pair are in `dropped`:
+        scores, `margin`, `strength`, `chosen_origin`; where the answers have them, `tools` and the
+        turns before the answer (`messages`). Rows that are in no pair are in `dropped`:
         "no score", "no prompt", "edited, but does not pass", "same text as a better one", "only one
         answer", "all scores equal", "no margin of <min_margin>", or "in none of the <n> allowed
         pairs of largest margin".
@@ -100,15 +113,30 @@ def make_graded_pairs(rows: pl.DataFrame, config: GradedConfig) -> Produced:
         >>> made.dropped.rows()
         [('c', 'in none of the 1 allowed pairs of largest margin')]
     """
-    answers = _answers(rows, config)
+    talks = _talks(rows, config)
+    answers = _answers(rows, config, talks)
     able = answers.filter(pl.col("reason").is_null())
-    pairs = _pairs(able, config)
-    made = pairs.select(pl.concat_list("chosen_id", "rejected_id").alias("parent_ids"), *_ADDS)
+    pairs = _pairs(able, config, talks)
+    parents = pl.concat_list("chosen_id", "rejected_id").alias("parent_ids")
+    made = pairs.select(parents, *_ADDS, *talks)
     used = pl.concat([pairs["chosen_id"], pairs["rejected_id"]])
     return Produced(rows=made, dropped=_dropped(answers, used, config))
 
 
-def _answers(rows: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
+def _talks(rows: pl.DataFrame, config: GradedConfig) -> dict[str, pl.Expr]:
+    """What a pair of conversations needs besides its texts: what was said before, and the tools."""
+    if config.messages is None:
+        return {}
+    tools = {"tools": pl.col("tools")} if "tools" in rows.columns else {}
+    if not has_conversations(rows, config.messages):
+        return tools
+    before = pl.when(context(rows, config.messages).is_not_null())
+    return {config.messages: before.then(turns_before_answer(config.messages)), **tools}
+
+
+def _answers(
+    rows: pl.DataFrame, config: GradedConfig, talks: Mapping[str, pl.Expr]
+) -> pl.DataFrame:
     """Every row, the best of its prompt first, with the reason why it cannot be in a pair."""
     is_edited = (
         pl.lit(value=False) if config.origin is None else pl.col(config.origin).eq_missing("edited")
@@ -121,6 +149,7 @@ def _answers(rows: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
     score = known_score(config.score)
     answers = rows.select(
         "row_id",
+        asked=asked(rows, config.prompt, config.messages),
         prompt=config.prompt,
         response=config.response,
         score=score,
@@ -133,8 +162,9 @@ def _answers(rows: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
         .then(pl.lit("no prompt"))
         .when(is_edited & ~passes)
         .then(pl.lit("edited, but does not pass")),
+        **talks,
     ).sort(
-        "prompt",
+        "asked",
         "score",
         "is_edited",
         "row_id",
@@ -143,26 +173,26 @@ def _answers(rows: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
     )
     is_open = pl.col("reason").is_null()
     text = pl.col("response").str.strip_chars()
-    is_again = is_open & (pl.int_range(pl.len()).over("prompt", text, is_open) > 0)
+    is_again = is_open & (pl.int_range(pl.len()).over("asked", text, is_open) > 0)
     again = pl.when(is_again).then(pl.lit("same text as a better one"))
     return answers.with_columns(reason=pl.coalesce("reason", again))
 
 
-def _pairs(able: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
+def _pairs(able: pl.DataFrame, config: GradedConfig, talks: Collection[str]) -> pl.DataFrame:
     """All pairs that are allowed, cut to the largest margins of every prompt."""
-    place, n = pl.int_range(pl.len()).over("prompt"), pl.len().over("prompt")
+    place, n = pl.int_range(pl.len()).over("asked"), pl.len().over("asked")
     sampled = able.filter(~pl.col("is_edited")).with_columns(best=place, worst=n - 1 - place)
-    edited = able.filter("is_edited").unique("prompt", keep="first", maintain_order=True)
+    edited = able.filter("is_edited").unique("asked", keep="first", maintain_order=True)
     top = sampled.filter(pl.col("best") == 0)
     bottom = sampled.filter((pl.col("worst") == 0) & (pl.col("best") > 0))
     folded = sampled.join(
-        sampled, left_on=["prompt", "best"], right_on=["prompt", "worst"], suffix="_r"
+        sampled, left_on=["asked", "best"], right_on=["asked", "worst"], suffix="_r"
     ).filter(pl.col("best") < pl.col("best_r"))
     pairs = pl.concat(
         [
-            _paired(folded, 0),
-            _paired(edited.join(bottom, on="prompt", suffix="_r"), 1),
-            _paired(edited.join(top, on="prompt", suffix="_r"), 2),
+            _paired(folded, 0, talks),
+            _paired(edited.join(bottom, on="asked", suffix="_r"), 1, talks),
+            _paired(edited.join(top, on="asked", suffix="_r"), 2, talks),
         ]
     )
     margin = pl.col("margin")
@@ -175,15 +205,17 @@ def _pairs(able: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
         longer, shorter = pl.max_horizontal(lengths), pl.min_horizontal(lengths)
         pairs = pairs.filter(longer <= config.max_length_ratio * shorter)
     return (
-        pairs.sort("prompt", "margin", "order", "chosen_id", descending=[False, True, False, False])
-        .filter(pl.int_range(pl.len()).over("prompt") < config.max_pairs_per_prompt)
+        pairs.sort("asked", "margin", "order", "chosen_id", descending=[False, True, False, False])
+        .filter(pl.int_range(pl.len()).over("asked") < config.max_pairs_per_prompt)
         .with_columns(strength=_strength(config))
     )
 
 
-def _paired(joined: pl.DataFrame, order: int) -> pl.DataFrame:
+def _paired(joined: pl.DataFrame, order: int, talks: Collection[str]) -> pl.DataFrame:
     return joined.select(
+        "asked",
         "prompt",
+        *talks,
         chosen="response",
         rejected="response_r",
         chosen_score="score",
@@ -206,9 +238,9 @@ def _strength(config: GradedConfig) -> pl.Expr:
 
 def _dropped(answers: pl.DataFrame, used: pl.Series, config: GradedConfig) -> pl.DataFrame:
     is_open = pl.col("reason").is_null()
-    n_open = is_open.sum().over("prompt")
+    n_open = is_open.sum().over("asked")
     scores = pl.col("score").filter(is_open)
-    spread = (scores.max() - scores.min()).over("prompt")
+    spread = (scores.max() - scores.min()).over("asked")
     reason = pl.coalesce(
         "reason",
         pl.when(n_open == 1).then(pl.lit("only one answer")),

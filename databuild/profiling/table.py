@@ -58,6 +58,14 @@ class Table:
     spool: _Spool | None = field(default=None, repr=False)
     """The temporary folder in which the parts lie."""
 
+    left_out: tuple[str, ...] = ()
+    """Columns that it has and that are not looked at."""
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """The names of all its columns, looked at or not."""
+        return (*self.types, *self.left_out)
+
     @property
     def types(self) -> Mapping[str, pl.DataType]:
         """The types of all columns that can be read."""
@@ -86,6 +94,7 @@ class Table:
             self,
             schema={name: self.schema[name] for name in columns},
             names={name: self.schema[name] for name in named},
+            left_out=tuple(name for name in self.schema if name not in columns),
         )
 
 

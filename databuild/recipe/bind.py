@@ -8,75 +8,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from databuild.errors import RecipeError, SchemaError, nearest
-from databuild.recipe.options import StepConfig, marked
+from databuild.recipe.measured import measured_columns, out_of_date
+from databuild.recipe.options import marked
 from databuild.recipe.validate import likeliest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Mapping
 
     from databuild.recipe.load import Document
     from databuild.recipe.model import ModelSpec
+    from databuild.recipe.options import StepConfig
     from databuild.recipe.rounds import Asked
+    from databuild.recipe.step_type import StepType
 
 CARRIED = ("row_id", "content_id", "parent_ids")
 DROPPED_COLUMNS = ("reason", "evidence")
-
-
-class StepType(Protocol):
-    """What must be known of a step to check a recipe; `engine.step.Step` is one."""
-
-    @property
-    def kind(self) -> str:
-        """What it does to rows."""
-
-    @property
-    def sees(self) -> str:
-        """What it must see at once."""
-
-    @property
-    def config(self) -> type[StepConfig]:
-        """The model of its options."""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The names of its inputs, the primary one first."""
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The resources that it needs."""
-
-    @property
-    def optional(self) -> frozenset[str]:
-        """The inputs that it can do without."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it takes further inputs under any name."""
-
-    @property
-    def carries(self) -> bool:
-        """Whether children keep their parent's columns."""
-
-    @property
-    def peeks(self) -> Callable[..., tuple[str, ...] | None] | None:
-        """How a source tells its columns from its files."""
-
-    def columns_read(self, config: StepConfig, slot: str | None = None) -> tuple[str, ...]:
-        """The columns that it needs, of one input or of the primary one."""
-
-    def slots(self, given: Iterable[str]) -> tuple[str, ...]:
-        """The names of all inputs, given further ones, in their order."""
-
-    def columns_added(self, config: StepConfig) -> tuple[str, ...] | None:
-        """The columns that it makes, None where only the data can tell."""
-
-    def parts_kept(self, config: StepConfig) -> tuple[str, ...]:
-        """The kept parts of a select."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +53,11 @@ class Node:
     models: Mapping[str, str]
     paths: tuple[Path, ...]
     columns: tuple[str, ...] | None
+    measured: Mapping[str, frozenset[str]]
+    """The measured columns of its table, with the columns that each was measured from."""
+    stale: tuple[str, ...]
+    """Measured columns that are not carried, because the step changes what they were measured
+    from."""
     max_failure_ratio: float
     round: int | None
     where: str
@@ -220,6 +176,8 @@ def _bind_one(
     inputs = _inputs(step, kind, done, steps, document)
     _check_inputs_named(step, config, inputs, document)
     paths = _paths(step, config, document)
+    before = [done[ref.step].measured for ref in inputs.values()]
+    stale = out_of_date(kind, config, before)
     columns = _columns(step, kind, config, inputs, paths, done, document)
     return Node(
         name=step.name,
@@ -229,7 +187,9 @@ def _bind_one(
         inputs=inputs,
         models=dict(marked(config, "model")),
         paths=paths,
-        columns=columns,
+        columns=None if columns is None else tuple(c for c in columns if c not in stale),
+        measured=measured_columns(kind, config, before, stale),
+        stale=stale,
         max_failure_ratio=step.max_failure_ratio,
         round=step.round,
         where=step.where,
@@ -372,10 +332,12 @@ def _columns(
                 what = f"step {step.origin!r} ({step.use}) needs the column {column!r}, which its "
                 what = f"{what}input {slot!r} ({inputs[slot]}) lacks; {nearest(column, have)}"
                 named = [option for option, text in marked(config, "column") if text == column]
+                by = next((one.origin for one in done.values() if column in one.stale), None)
+                again = f"measure it after {by!r}, which changed what it was measured from"
                 raise SchemaError(
                     _at(document, step, *named[:1]),
                     what,
-                    fix="correct the name, or add the column before",
+                    fix=again if by else "correct the name, or add the column before",
                 )
     first, added = next(iter(tables.values())), kind.columns_added(config)
     if added is None or first is None or None in tables.values():
@@ -383,11 +345,13 @@ def _columns(
     clash = sorted(set(added) & set(first)) if kind.kind == "measure" else []
     if clash:
         what = f"step {step.origin!r} ({step.use}) would overwrite the column {clash[0]!r}"
-        raise SchemaError(step.where, what, fix="remove the step, or give its columns another name")
+        raise SchemaError(step.where, what, fix="remove this step, or the one that made the column")
+    made = kind.kind == "produce"
     keeps = first if kind.kind in {"measure", "select"} else CARRIED
     if kind.carries:
         keeps = tuple(column for have in tables.values() for column in have or ())
-    return tuple(dict.fromkeys([*CARRIED, *keeps, *added]))
+    also = [column for column in kind.columns_optional(config) if column in first]
+    return tuple(dict.fromkeys([*CARRIED, *keeps, *added, *(also if made else ())]))
 
 
 def _columns_of(ref: Ref, node: Node) -> tuple[str, ...] | None:

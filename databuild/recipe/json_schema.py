@@ -9,7 +9,7 @@ from databuild.recipe.model import Recipe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from databuild.recipe.bind import StepType
+    from databuild.recipe.step_type import StepType
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_.]*\}"}
 

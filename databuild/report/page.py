@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from databuild.errors import StoreError
-from databuild.pairs.graded import STRENGTHS
 from databuild.report import numbers, svg
 from databuild.report.findings import Findings, find
 from databuild.report.pages import load, write_page
 from databuild.schema.identity import digest_text
+from databuild.schema.rows import STRENGTHS
 
 if TYPE_CHECKING:
     from databuild.report.findings import Finished

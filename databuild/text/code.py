@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 FENCE = "```"
 FENCED = r"(?s)```.*?(?:```|\z)"
+CODE = rf"{FENCED}|`[^`\n]+`"
+"""Fenced blocks, and spans of backticks within a line."""
 # What every line of code below holds at least one of: most texts are passed over by these alone.
 _HINTS = [
     "{",

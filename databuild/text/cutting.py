@@ -1,4 +1,8 @@
-"""Whether a text breaks off in the middle, and where its last whole sentence ends."""
+"""Whether a text breaks off in the middle, and where its last whole sentence ends.
+
+For fixes, one text after the other; the measure's own quick look is `text.endings.is_cut`. The two
+differ: a fix needs an end to go back to, and so leaves texts alone of which a measure only warns.
+"""
 
 from __future__ import annotations
 

@@ -1,17 +1,19 @@
 """Whether a text stops in mid-flight, and the phrases by which an answer gives itself away.
 
-All are Polars expressions; English and Chinese.
+All are Polars expressions; English and Chinese. For measures: quick, over millions of texts. A fix
+looks closer, since it also says where the last whole sentence ends: `text.cutting`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from databuild.text.code import CODE
+
 if TYPE_CHECKING:
     import polars as pl
 
 _B = r"(?-u:\b)"
-_CODE = r"(?s)```.*?(?:```|\z)|`[^`\n]+`"
 # Words after which no English sentence ends.
 _OPEN_WORDS = (
     "the|a|an|of|and|or|to|in|with|for|from|by|at|as|that|which|is|are|was|were|be|"
@@ -115,17 +117,6 @@ def is_cut(text: pl.Expr) -> pl.Expr:
     return (stops | bare) & ~tail.str.contains(r"`$|#[\w&]+$")
 
 
-def has_open_fence(text: pl.Expr) -> pl.Expr:
-    """A code block of three backticks is opened and not closed.
-
-    Example:
-        >>> import polars as pl
-        >>> pl.select(has_open_fence(pl.lit("```py x = 1"))).item()
-        True
-    """
-    return text.str.count_matches("```", literal=True) % 2 == 1
-
-
 def has_open_bracket(text: pl.Expr) -> pl.Expr:
     """The last bracket of a kind opens, within the last 300 characters, outside code.
 
@@ -135,7 +126,7 @@ def has_open_bracket(text: pl.Expr) -> pl.Expr:
         >>> texts.to_frame("t").select(has_open_bracket(pl.col("t"))).to_series().to_list()
         [True, False]
     """
-    tail = text.str.replace_all(_CODE, "").str.tail(300)
+    tail = text.str.replace_all(CODE, "").str.tail(300)
     return tail.str.contains(r"(?:^|[^:;=8\-])\([^()]*[^()\s][^()]*$|（[^（）)]*$|【[^【】]*$")
 
 
@@ -147,7 +138,7 @@ def has_open_quote(text: pl.Expr) -> pl.Expr:
         >>> pl.select(has_open_quote(pl.lit('She said: "Rain is'))).item()
         True
     """
-    plain = text.str.replace_all(_CODE, "")
+    plain = text.str.replace_all(CODE, "")
     straight = (plain.str.count_matches('"', literal=True) % 2 == 1) & plain.str.contains(
         r'(?:^|[\s(（:：])"[^"\s][^"]*$'
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from databuild.errors import SchemaError, nearest
+from databuild.text.conversations import has_conversations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -63,12 +64,8 @@ def check_messages(rows: pl.DataFrame, column: str, where: str) -> None:
         >>> rows = pl.DataFrame({"messages": [[{"role": "user", "content": "Hi"}]]})
         >>> check_messages(rows, "messages", "measure.turns")
     """
-    held = rows.schema[column]
-    inner = held.inner if isinstance(held, pl.List) else None
-    fields = (
-        {field.name: field.dtype for field in inner.fields} if isinstance(inner, pl.Struct) else {}
-    )
-    if not all(fields.get(name) == pl.String for name in ("role", "content")):
+    if not has_conversations(rows, column):
+        held = rows.schema[column]
         what = (
             f"the column {column!r} is {held}, no list of structs with texts `role` and `content`"
         )

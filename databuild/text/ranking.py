@@ -8,8 +8,8 @@ import polars as pl
 def best_first(rows: pl.DataFrame, prefer: str | None) -> pl.DataFrame:
     """Sort by `prefer`, highest first, then by `row_id`.
 
-    The order of the input cannot change this one. A null or NaN never wins: it comes
-    after every number. True comes before False.
+    The order of the input cannot change this one. A null or NaN never wins: it comes after
+    every number. True comes before False.
 
     Example:
         >>> rows = pl.DataFrame({"row_id": ["d", "c", "b"], "q": [1.0, 2.0, float("nan")]})

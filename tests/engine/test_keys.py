@@ -72,6 +72,12 @@ def key(folder: Path, name: str, *overrides: str, **given: Any) -> str:
     return key_of(parts(folder, name, *overrides, **given))
 
 
+def test_optional_columns_count_where_they_are_there(folder: Path) -> None:
+    """So a step that learns to read `messages` reruns for tables that have it, and no others."""
+    assert key(folder, "answers", also=()) == key(folder, "answers")
+    assert key(folder, "answers", also=("messages",)) != key(folder, "answers")
+
+
 def test_equal_questions_have_equal_keys(folder: Path) -> None:
     for name in ("raw", "answers", "mixed", "sft", "loud"):
         assert key(folder, name) == key(folder, name)

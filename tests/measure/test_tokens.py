@@ -54,3 +54,11 @@ def test_no_file_is_refused():
     rows = pl.DataFrame({"row_id": ["a"], "response": ["rain"]})
     with pytest.raises(StepError, match="is no file"):
         measure_tokens(rows, TokensConfig(tokenizer="gone/*.json"), files=())
+
+
+def test_a_models_folder_is_named_as_well_as_its_file(tokenizer):
+    others = [tokenizer.with_name(name) for name in ("config.json", "vocab.txt")]
+    rows = pl.DataFrame({"row_id": ["a"], "response": ["rain and sun"]})
+    config = TokensConfig(tokenizer=str(tokenizer.parent))
+    found = measure_tokens(rows, config, files=(others[0], tokenizer, others[1]))
+    assert found["response_tokens"].to_list() == [3]
