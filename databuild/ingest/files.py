@@ -171,7 +171,7 @@ def read_files(split: Mapping[str, Any], config: FilesConfig) -> Iterator[Produc
     than its column, or a column that no head has. Half a surrogate pair becomes U+FFFD. Blank lines
     of JSON lines and CSV are no records. A file that breaks off, or cannot be read at all, is one
     failed record more, which says how many rows were read before. The manifest's `rows.notes` count
-    repaired surrogates, NaN in Parquet (read as missing), files in legacy encodings, and hidden or
+    repaired surrogates, NaN (read as missing), files in legacy encodings, and hidden or
     marker files (`_SUCCESS`, `.crc`, `README.md`) that were passed over.
 
     With `rows` a record is read by its own shape instead, whatever types its keys have, and the

@@ -77,13 +77,15 @@ def read_whole(stream: Stream) -> Iterator[Record]:
         if len(data) > MOST_BYTES:
             msg = "too large: columns in JSON are read whole, up to 1 GiB; convert them to Parquet"
             raise ValueError(msg)  # noqa: TRY301 -- one place makes the failed record
-        value, repaired = repair(load(data.decode("utf-8-sig")))
+        value, n_nan = load(data.decode("utf-8-sig"))
+        value, repaired = repair(value)
         rows = list(rows_of(value))
     except (ValueError, RecursionError) as error:
         yield bad_record(0, 1, f"{error}; no row of the file was read", data)
         return
     for number, row in enumerate(rows):
-        yield Record(number, None, row, None, "", repaired if number == 0 else 0)
+        done = (repaired, n_nan) if number == 0 else (0, 0)
+        yield Record(number, None, row, None, "", *done)
 
 
 def rows_of(value: Any) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,6 @@ import polars as pl
 
 from databuild.ingest.arrow_tables import empty_frame
 from databuild.ingest.lines import read_lines
-from databuild.ingest.pieces import REPAIRED
 from databuild.ingest.shapes import MisfitError, Shape, fit, fit_text, polars_type
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class OwnColumns:
             if record.value is not None:
                 try:
                     rows.append((*_values(record.value, shapes, read), record.place))
-                    piece.notes.update({REPAIRED: record.repaired} if record.repaired else {})
+                    piece.notes.update(record.notes)
                 except (MisfitError, RecursionError) as misfit:
                     error = str(misfit) or "nested too deeply"
             if error:

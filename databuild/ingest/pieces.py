@@ -16,6 +16,7 @@ from databuild.ingest.encodings import UTF8
 from databuild.ingest.json_stream import read_json
 from databuild.ingest.layouts import read_whole
 from databuild.ingest.lines import CHUNK_BYTES, read_range, read_stream
+from databuild.ingest.records import MISSING, REPAIRED
 from databuild.ingest.streams import Stream, TornError
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from databuild.ingest.lines import Lines
     from databuild.ingest.records import Record
 
-REPAIRED = "lone surrogates repaired"
-MISSING = "NaN read as missing"
 FAILED: dict[str, Any] = {
     "parent_ids": pl.List(pl.String),
     "error": pl.String,

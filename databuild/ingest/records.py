@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 BOM = b"\xef\xbb\xbf"
+REPAIRED = "lone surrogates repaired"
+MISSING = "NaN read as missing"
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,20 @@ class Record:
     """The beginning of its text, up to 200 characters; only of a record with an error."""
     repaired: int = 0
     """How many lone surrogates became U+FFFD."""
+    n_nan: int = 0
+    """How many values were NaN, which Python's own writer leaves, and are missing (null)."""
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """What was done to the record's values, and how often."""
+        counts = {REPAIRED: self.repaired, MISSING: self.n_nan}
+        return {note: n for note, n in counts.items() if n}
 
 
 def read_line(line: bytes, place: int, number: int | None) -> Record:
     """Read the text of one record of JSON."""
     try:
-        value = load(line.decode())
+        value, n_nan = load(line.decode())
     except UnicodeDecodeError as error:
         return bad_record(place, number, f"invalid UTF-8: byte {error.start} of the record", line)
     except ValueError as error:
@@ -46,22 +56,35 @@ def read_line(line: bytes, place: int, number: int | None) -> Record:
         value, repaired = repair(value) if _ESCAPED.search(line) else (value, 0)
     except RecursionError:
         return bad_record(place, number, "broken JSON: nested too deeply", line)
-    return Record(place, number, value, None, "", repaired)
+    return Record(place, number, value, None, "", repaired, n_nan)
 
 
-def load(text: str) -> Any:
-    """Read JSON strictly: no duplicate keys, no NaN or Infinity.
+def load(text: str) -> tuple[Any, int]:
+    """Read JSON strictly: no duplicate keys, no Infinity; NaN is null, and counted.
 
     Raises:
         ValueError: "broken JSON: ...", or "duplicate key: ...".
 
     Example:
+        >>> load('{"score": NaN}')
+        ({'score': None}, 1)
         >>> load('{"a": 1, "a": 2}')
         Traceback (most recent call last):
         ValueError: duplicate key: 'a' stands twice in one object
     """
+    n_nan = 0
+
+    def constant(name: str) -> None:
+        nonlocal n_nan
+        if name != "NaN":
+            _no_constant(name)
+        n_nan += 1
+
+    decoder = _DECODER
+    if "NaN" in text:
+        decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=constant)
     try:
-        return _DECODER.decode(text)
+        return decoder.decode(text), n_nan
     except json.JSONDecodeError as error:
         msg = f"broken JSON: {error.msg} at character {error.pos + 1}"
         raise ValueError(msg) from None

@@ -154,6 +154,7 @@ class TypedRows:
                 continue
             reading = self.plan.read(record.value)
             reading.repaired += record.repaired
+            piece.notes.update(record.notes)
             for told in reading.faults:
                 _fail(piece, split, record, told, _beginning(record.value))
             made.add(len(places), reading)

@@ -55,11 +55,12 @@ def test_broken_records_fail_each_with_its_reason_line_and_text(tmp_path):
         tmp_path,
         "a.jsonl",
         b'{"prompt":"a","n":1}\n\n{broken\n[1]\n{"prompt":"\xff"}\n{"prompt":7}\n{"n":1,"n":2}\n'
-        b'{"n":1.5}\n{"n":99999999999999999999}\n{"prompt":"\\ud800"}\n{"n":NaN}\n5\n{"prompt":"z","n":null}',
+        b'{"n":1.5}\n{"n":99999999999999999999}\n{"prompt":"\\ud800"}\n{"n":-Infinity}\n5\n{"prompt":"z","n":NaN}',
     )
     rows, failed = read(path, types={"n": "int"})
     assert rows["prompt"].to_list() == ["a", "\ufffd", "z"]
-    assert NOTES == {"lone surrogates repaired": 1}
+    assert rows["n"].to_list() == [1, None, None]
+    assert NOTES == {"lone surrogates repaired": 1, "NaN read as missing": 1}
     assert errors(failed) == [
         "broken JSON",
         "not an object",
