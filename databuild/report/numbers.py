@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from databuild.engine.store import part_path
-from databuild.pairs.graded import STRENGTHS
+from databuild.schema.rows import STRENGTHS
 
 if TYPE_CHECKING:
     from databuild.report.findings import Findings, Finished

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from databuild.errors import DatabuildError, RecipeError
-from databuild.ingest import arrow_tables, lines, pieces
+from databuild.ingest import arrow_tables, lines, pieces, records
 from databuild.ingest.files import FilesConfig, plan_splits, read_files
 from databuild.ingest.json_stream import frame
 
@@ -310,11 +310,11 @@ def test_lone_surrogates_are_repaired_and_counted(tmp_path: Path) -> None:
     made = made_of(tmp_path, "a.jsonl", content)
     assert made.own.rows() == [("a\ufffdb", "😀"), ("😀", None)]
     assert made.own.columns == ["p", "\ufffd"]
-    assert made.notes == {pieces.REPAIRED: 2}
+    assert made.notes == {records.REPAIRED: 2}
     wide = '{"p": "a\ud800b"}\n'.encode("utf-16-le", "surrogatepass") * 9
     made = made_of(tmp_path, "b.jsonl", wide)
     assert made.rows["p"].to_list() == ["a\ufffdb"] * 9
-    assert made.notes == {pieces.REPAIRED: 9, "files read as utf-16-le": 1}
+    assert made.notes == {records.REPAIRED: 9, "files read as utf-16-le": 1}
 
 
 # ------------------------------------------------------------------------------------------- CSV
@@ -395,7 +395,7 @@ def test_tables_of_any_column_types_become_rows(tmp_path: Path, name: str) -> No
     assert str(row["price"]) == "1.10"
     assert list(row["pair"]) == [1, 2]
     assert made.own.row(1, named=True)["score"] == 1.5
-    assert made.notes == {pieces.MISSING: 1}
+    assert made.notes == {records.MISSING: 1}
     from databuild.schema.identity import content_ids
 
     assert content_ids(made.own, made.own.columns).n_unique() == 2

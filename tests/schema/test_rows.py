@@ -9,7 +9,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from databuild.errors import SchemaError
-from databuild.pairs import graded
 from databuild.schema.published import kind_schema
 from databuild.schema.rows import COLUMNS, KINDS, MESSAGES, STRENGTHS, check_rows, schema_of
 from databuild.text.formats.registry import read_record
@@ -26,10 +25,6 @@ def faults(kind: str, *rows: dict[str, Any]) -> list[str | None]:
 def test_every_column_belongs_to_a_kind_and_every_kind_is_made_of_columns() -> None:
     assert {name for kind in KINDS.values() for name in kind.columns} == set(COLUMNS)
     assert schema_of("auto").keys() == COLUMNS.keys()
-
-
-def test_the_four_strengths_are_those_of_graded_pairs() -> None:
-    assert graded.STRENGTHS == STRENGTHS
 
 
 @pytest.mark.parametrize(
