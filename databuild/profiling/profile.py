@@ -176,8 +176,9 @@ def _talks(drafts: list[Draft | None], name: str, shifts: list[Shift]) -> Task:
     def finish() -> Iterable[Task]:
         turns = _spreads([r.turns if r else None for r in read], name, "turns", shifts)
         for number, (draft, one) in enumerate(zip(drafts, read, strict=True)):
-            if draft and one:
-                draft.note("conversations", one.fact(turns[number]))
+            fact = one.fact(turns[number]) if one else None
+            if draft and fact and fact.n:
+                draft.note("conversations", fact)
         return ()
 
     return Task(tuple(read), finish)
