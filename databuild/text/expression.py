@@ -61,6 +61,11 @@ class Clause:
         """
         return as_expression(self.tree, Scope(schema))
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads, in order of appearance."""
+        return tuple(dict.fromkeys(_read(self.tree)))
+
 
 class _RefusedError(Exception):
     """What is not of the language, and where."""
@@ -126,7 +131,7 @@ def columns(text: str) -> tuple[str, ...]:
         >>> columns("a + b.c > 1 and any(x > 2 for x in d) and col('max length') is not null")
         ('a', 'b', 'd', 'max length')
     """
-    return tuple(dict.fromkeys(name for clause in clauses(text) for name in _read(clause.tree)))
+    return tuple(dict.fromkeys(name for clause in clauses(text) for name in clause.columns))
 
 
 def _read(tree: ast.expr) -> Iterator[str]:
