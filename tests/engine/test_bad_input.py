@@ -259,7 +259,7 @@ def test_training_on_an_empty_part_is_a_clear_error(tmp_path: Path, use: str) ->
         )
     (tmp_path / "r.yaml").write_text(recipe)
     with pytest.raises(
-        StepError, match=rf"train\.{use}: there are no rows to train on\. Fix: look"
+        StepError, match=rf"train\.{use}\): there are no rows to train on\. Fix: look"
     ) as caught:
         run(tmp_path / "r.yaml")
     assert caught.value.exit_code == 4
@@ -269,7 +269,7 @@ def test_an_empty_gate_is_a_clear_error(tmp_path: Path) -> None:
     recipe = write(tmp_path)
     lines = [line for line in prompts() if '"pool": "dev"' not in line]
     (tmp_path / "prompts.jsonl").write_text("\n".join(lines))
-    with pytest.raises(StepError, match=r"flywheel\.promote: candidate and best share no prompt"):
+    with pytest.raises(StepError, match=r"flywheel\.promote\): candidate and best share no prompt"):
         run(recipe)
 
 
@@ -277,7 +277,7 @@ def test_an_empty_held_out_part_is_a_clear_error(tmp_path: Path) -> None:
     recipe = write(tmp_path)
     lines = [line for line in prompts() if '"pool": "held"' not in line]
     (tmp_path / "prompts.jsonl").write_text("\n".join(lines))
-    with pytest.raises(StepError, match=r"evaluate\.compare: the two exams share no prompt"):
+    with pytest.raises(StepError, match=r"evaluate\.compare\): the two exams share no prompt"):
         run(recipe)
 
 

@@ -31,7 +31,12 @@ def test_equal_rows_get_different_ids(toy: Toy) -> None:
     assert rows["content_id"].n_unique() < rows.height
 
 
-@pytest.mark.parametrize("shard_rows", [1, 3, 7, 1000])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "shard_rows", [pytest.param(1, marks=SLOW), pytest.param(3, marks=SLOW), 7, 1000]
+)
 def test_ids_do_not_depend_on_shards(tmp_path: Path, shard_rows: int) -> None:
     straight = ids(Toy(tmp_path, "one").run(shard_bytes=10_000))
     cut = ids(Toy(tmp_path, "two").run(shard_bytes=shard_rows, shard_rows=shard_rows))
@@ -90,7 +95,14 @@ def test_a_threshold_that_keeps_the_same_rows_reruns_nothing_below(toy: Toy) -> 
     assert [step.name for step in result.steps if not step.cached] == ["long"]
 
 
-@pytest.mark.parametrize("step", ["raw", "length", "long", "halves", "twice", "joined"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "raw",
+        *(pytest.param(s, marks=SLOW) for s in ("length", "long", "halves", "twice")),
+        "joined",
+    ],
+)
 def test_a_deleted_step_folder_is_restored_and_nothing_else(toy: Toy, step: str) -> None:
     first = toy.run(shard_bytes=7)
     before = ids(first)

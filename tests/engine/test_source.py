@@ -15,6 +15,8 @@ from databuild.engine import source
 from databuild.engine.shards import committed
 from tests.engine.harness import LINES, RECIPE, Toy, ids
 
+pytestmark = pytest.mark.slow
+
 CHUNKS = RECIPE.replace("toy.lines, path: in.txt", "toy.chunks, path: in.txt, lines: 3")
 
 

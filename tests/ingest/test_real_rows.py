@@ -16,6 +16,8 @@ from databuild.text.formats.values import FaultError
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 # File, options, records, rows by kind, faults by name. The faults were looked at one by one.
 FILES: list[tuple[str, dict[str, Any], int, dict[str, int], dict[str, int]]] = [
     ("alpaca_en.parquet", {}, 11188, {"sft": 11181}, {"empty": 7}),

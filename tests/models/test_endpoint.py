@@ -234,6 +234,7 @@ def test_seeds_are_sent_for_samples_only_and_can_be_left_out(server):
     assert ["seed" in payload for payload in server.payloads] == [True, False, False]
 
 
+@pytest.mark.slow
 def test_leaving_while_requests_are_being_sent_is_clean(server):
     for n_read in range(40):
         answers = endpoint(server, max_concurrency=8).stream(asks(1000))

@@ -19,6 +19,8 @@ from databuild.shipped import shipped
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 FILES = shipped("recipes/clean")
 
 # Of every prompt in the files that does not come through `good`, the clause that it breaks.

@@ -12,6 +12,8 @@ from tests.train.conftest import make_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny: Path) -> Any:

@@ -24,6 +24,8 @@ from databuild.train.options import DpoOptions, LoraOptions, SftOptions
 from databuild.train.saving import last_checkpoint
 from tests.train.conftest import make_rows
 
+pytestmark = pytest.mark.slow
+
 QUICK: dict[str, Any] = {
     "max_length": 200, "learning_rate": 1e-2, "dtype": "float32", "per_device_train_batch_size": 4,
 }  # fmt: skip
