@@ -97,6 +97,9 @@ def key_parts(
         parts["also"] = sorted(also)
     if node.stale:
         parts["stale"] = list(node.stale)
+    if step.brings:
+        texts = {path.name: path.read_text("utf-8") for path in step.brings(node.config)}
+        parts["brings"] = {name: digest_text(text) for name, text in sorted(texts.items())}
     if step.plugin:
         parts["plugin"] = digest_text(step.plugin.read_text(encoding="utf-8"))
     if "seed" in step.needs:

@@ -138,6 +138,10 @@ class Step:
     carries: bool = False
     splits: Callable[..., list[dict[str, Any]]] | None = None
     peeks: Callable[..., tuple[str, ...] | None] | None = None
+    brings: Callable[..., Iterable[Path]] | None = None
+    """Files of databuild's own that it reads, such as prompts: part of its key by content."""
+    checks: Callable[..., None] | None = None
+    """What can be found wrong with the files that its options name before anything runs."""
     plugin: Path | None = None
     module: str = field(default="", repr=False)
 
@@ -201,6 +205,8 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
     carries: bool = False,
     splits: Callable[..., list[dict[str, Any]]] | None = None,
     peeks: Callable[..., tuple[str, ...] | None] | None = None,
+    brings: Callable[..., Iterable[Path]] | None = None,
+    checks: Callable[..., None] | None = None,
 ) -> Callable[[Callable[..., Any]], Step]:
     """Declare the function below as a step.
 
@@ -219,6 +225,8 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         carries: The children of a one-parent produce keep the parent's other columns.
         splits: For a source: `(config, files, shard_bytes) -> list` of JSON-able splits to read.
         peeks: For a source: `(config, files) -> columns`, read from the heads of the files.
+        brings: `(config) -> files` that ship with databuild and are part of the key by content.
+        checks: `(config, files)`, raises what is wrong with the files that the options name.
     """
 
     def declare(function: Callable[..., Any]) -> Step:
@@ -240,6 +248,7 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
             optional=frozenset(p.name for p in tables if _is_optional(p)),
             needs=needs, is_open=is_open, reads=reads, also=also, adds=adds, parts=parts,
             group=group, attributes=attributes, carries=carries, splits=splits, peeks=peeks,
+            brings=brings, checks=checks,
             plugin=_plugin_of(function.__module__), module=function.__module__,
         )  # fmt: skip
 

@@ -176,6 +176,8 @@ def _bind_one(
     inputs = _inputs(step, kind, done, steps, document)
     _check_inputs_named(step, config, inputs, document)
     paths = _paths(step, config, document)
+    if kind.checks:
+        kind.checks(config, paths)
     before = [done[ref.step].measured for ref in inputs.values()]
     stale = out_of_date(kind, config, before)
     columns = _columns(step, kind, config, inputs, paths, done, document)

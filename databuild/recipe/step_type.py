@@ -49,6 +49,10 @@ class StepType(Protocol):
     def peeks(self) -> Callable[..., tuple[str, ...] | None] | None:
         """How a source tells its columns from its files."""
 
+    @property
+    def checks(self) -> Callable[..., None] | None:
+        """What can be found wrong with the files that its options name."""
+
     def columns_read(self, config: StepConfig, slot: str | None = None) -> tuple[str, ...]:
         """The columns that it needs, of one input or of the primary one."""
 

@@ -11,7 +11,7 @@ import pytest
 from databuild import api
 from databuild.engine.keys import FileDigests, differences, key_of, key_parts, step_seed
 from databuild.engine.store import ModelTarget
-from databuild.errors import StoreError
+from databuild.errors import RecipeError, StoreError
 from tests.engine.harness import Toy
 
 if TYPE_CHECKING:
@@ -234,3 +234,47 @@ def test_a_file_that_cannot_be_read_is_a_store_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "gone"):
         with pytest.raises(StoreError, match=r"cannot be read: .*Fix: make the file readable"):
             FileDigests(tmp_path / "digests.json").of(path)
+
+
+BRINGING = """\
+from pathlib import Path
+
+import polars as pl
+from databuild import StepConfig, step
+from databuild.errors import RecipeError
+
+HERE = Path(__file__).parent
+
+class CallConfig(StepConfig):
+    loud: bool = False
+
+def brings(config):
+    return [HERE / ("loud.md" if config.loud else "soft.md")]
+
+def checks(config, files):
+    if config.loud and not (HERE / "loud.md").is_file():
+        raise RecipeError(str(HERE / "loud.md"), "there is no such prompt", fix="write it")
+
+@step("mine.call", kind="measure", sees="row", version=1, adds=("call",), brings=brings, checks=checks)
+def measure_call(rows: pl.DataFrame, config: CallConfig) -> pl.DataFrame:
+    return rows.select("row_id", call=pl.lit(brings(config)[0].read_text()))
+"""
+
+
+def test_a_file_that_a_step_brings_counts_by_its_content_where_it_is_read(folder: Path) -> None:
+    (folder / "mine.py").write_text(BRINGING)
+    (folder / "r.yaml").write_text(RECIPE.replace("mine.loud", "mine.call"))
+    (folder / "soft.md").write_text("psst")
+    (folder / "loud.md").write_text("HEY")
+    soft, loud = key(folder, "loud"), key(folder, "loud", "loud.loud=true")
+    assert soft != loud
+    (folder / "soft.md").write_text("pssst")
+    assert key(folder, "loud") != soft
+    assert key(folder, "loud", "loud.loud=true") == loud
+
+
+def test_a_step_checks_the_files_of_its_options_before_anything_runs(folder: Path) -> None:
+    (folder / "mine.py").write_text(BRINGING)
+    (folder / "r.yaml").write_text(RECIPE.replace("mine.loud", "mine.call"))
+    with pytest.raises(RecipeError, match=r"loud\.md: there is no such prompt. Fix: write it"):
+        api.check(folder / "r.yaml", ["loud.loud=true"])

@@ -1,0 +1,202 @@
+"""What all steps that ask a model share: their options, their requests, and the rows they make.
+
+A step makes a list of `Wanted`, asks for all of them at once (`answers_to`), and turns the texts
+into rows. Every answer's row says how it was drawn (`ATTRIBUTES`); a request without a usable
+answer becomes a row of `failed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import polars as pl
+
+from databuild.models.protocol import Answer, Message, Request, Sampling
+from databuild.recipe.options import ModelRef, Names, Paths, StepConfig
+from databuild.schema.identity import derive_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+ATTRIBUTES: Mapping[str, Any] = {
+    "k": pl.Int64,
+    "sample_seed": pl.Int64,
+    "model": pl.String,
+    "temperature": pl.Float64,
+    "top_p": pl.Float64,
+    "max_tokens": pl.Int64,
+    "finish_reason": pl.String,
+    "prompt_tokens": pl.Int64,
+    "completion_tokens": pl.Int64,
+    "origin": pl.String,
+}
+"""How an answer was drawn: its place among the k of its row, its seed, the model's identity, the
+sampling, how it ended, its tokens, and where the text comes from."""
+_FAILED: dict[str, Any] = {
+    "parent_ids": pl.List(pl.String),
+    "k": pl.Int64,
+    "error": pl.String,
+    "retry": pl.Boolean,
+}
+
+
+class Ask(Protocol):
+    """Answers requests, by id; answers that the journal holds are not asked for again."""
+
+    def __call__(self, requests: Sequence[Request]) -> Mapping[str, Answer]:
+        """Give one answer per request, by the request's id."""
+        ...
+
+
+class SamplingConfig(StepConfig):
+    """The options of a step that asks a model."""
+
+    model: ModelRef
+    """The model that answers."""
+    temperature: float = Sampling.model_fields["temperature"].default
+    """0 takes the likeliest token every time (greedy)."""
+    top_p: float = Sampling.model_fields["top_p"].default
+    """Nucleus mass. Anything below 1 costs about half of vLLM's speed on a CPU."""
+    max_tokens: int = Sampling.model_fields["max_tokens"].default
+    """Longest answer, in tokens."""
+    stop: Names = ()
+    """Texts that end an answer and are not part of it."""
+
+    def model_post_init(self, _context: object) -> None:
+        """Check the sampling against its ranges."""
+        self.sampling()
+
+    def sampling(self) -> Sampling:
+        """The sampling parameters."""
+        return Sampling(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens,
+            stop=self.stop,
+        )
+
+
+class PromptedConfig(SamplingConfig):
+    """The options of a step that asks with prompts of its own."""
+
+    prompts: Paths = ()
+    """Files of your own prompts, or a folder of them, relative to the recipe. Each is named after
+    the one that it replaces: `<prompt>.en.md`, `<prompt>.zh.md`, or `<prompt>.md` for both
+    languages. Their content is part of the step's key, as that of the shipped ones is."""
+    language: Literal["auto", "en", "zh"] = "auto"
+    """The language to ask in. `auto` asks in Chinese where at least three in ten letters of the row
+    are Han characters and none is Kana, else in English."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One answer that is wanted for a row."""
+
+    row_id: str
+    k: int
+    request: Request
+    about: Any = None
+    """Whatever the step must know again when the answer comes."""
+
+
+@dataclass
+class Failures:
+    """What could not be made, as the `failed` of a produce step."""
+
+    rows: list[tuple[list[str], int | None, str, bool]] = field(default_factory=list)
+
+    def add(self, parents: str | list[str], k: int | None, error: str, *, retry: bool) -> None:
+        """Note one failure; `retry` where another try may end better."""
+        self.rows.append(([parents] if isinstance(parents, str) else parents, k, error, retry))
+
+    def frame(self) -> pl.DataFrame:
+        """One row per failure: `parent_ids`, `k`, `error`, `retry`."""
+        return pl.DataFrame(self.rows, schema=_FAILED, orient="row")
+
+
+def want(
+    row_id: str,
+    k: int,
+    messages: tuple[Message, ...],
+    sampling: Sampling,
+    seed: int,
+    *,
+    stage: str = "",
+    about: Any = None,
+) -> Wanted:
+    """A request for the k-th answer to a row.
+
+    Its seed is derived from (seed, row, stage, k), so it depends neither on the batch nor on
+    another row; a greedy one has seed 0, so that whoever asks the same again finds the answer.
+
+    Args:
+        row_id: The row that the answer is for.
+        k: Which of its answers.
+        messages: What is asked.
+        sampling: How it is drawn.
+        seed: The step's seed.
+        stage: Which question, where a step asks several of one row.
+        about: Given back with the answer.
+    """
+    parts = (row_id, stage, k) if stage else (row_id, k)
+    draw = derive_seed(seed, *parts) if sampling.temperature else 0
+    name = "-".join(map(str, parts))
+    return Wanted(row_id, k, Request(name, messages, sampling, draw), about)
+
+
+def answers_to(
+    wanted: Sequence[Wanted], generator: Ask, failures: Failures
+) -> list[tuple[Wanted, Answer]]:
+    """Ask for all that is wanted; what has no text is added to `failures`.
+
+    Returns:
+        The wanted ones that were answered, in their order, with the answer, whose text is not None.
+    """
+    answers = generator([one.request for one in wanted])
+    found = []
+    for one in wanted:
+        answer = answers.get(one.request.id)
+        if answer is None:
+            failures.add(one.row_id, one.k, "the model gave no answer", retry=True)
+        elif answer.text is None:
+            # A refusal would come back the same; another error may pass.
+            error = answer.error or answer.finish_reason
+            failures.add(one.row_id, one.k, error, retry=answer.finish_reason == "error")
+        else:
+            found.append((one, answer))
+    return found
+
+
+def drawn(wanted: Wanted, answer: Answer, model: str, origin: str) -> dict[str, Any]:
+    """The attributes of an answer's row: see `ATTRIBUTES`."""
+    request = wanted.request
+    return {
+        "k": wanted.k,
+        "sample_seed": request.seed,
+        "model": model,
+        "temperature": request.sampling.temperature,
+        "top_p": request.sampling.top_p,
+        "max_tokens": request.sampling.max_tokens,
+        "finish_reason": answer.finish_reason,
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": answer.completion_tokens,
+        "origin": origin,
+    }
+
+
+def asked_in(language: str, columns: Iterable[str]) -> pl.Expr:
+    """The language to ask a row in, `en` or `zh`: see `PromptedConfig.language`.
+
+    Example:
+        >>> rows = pl.DataFrame({"t": ["Why?", "为什么?", "なぜ空は青い", None]})
+        >>> rows.select(asked_in("auto", ["t"]))["language"].to_list()
+        ['en', 'zh', 'en', 'en']
+    """
+    if language != "auto":
+        return pl.lit(language).alias("language")
+    text = pl.concat_str([pl.col(c) for c in columns], separator="\n", ignore_nulls=True)
+    han, letters = text.str.count_matches(r"\p{Han}"), text.str.count_matches(r"\p{L}")
+    is_kana = text.str.contains(r"[\p{Hiragana}\p{Katakana}]")
+    is_chinese = (han > 0) & (han >= 0.3 * letters) & ~is_kana
+    return pl.when(is_chinese).then(pl.lit("zh")).otherwise(pl.lit("en")).alias("language")
