@@ -38,7 +38,9 @@ _MADE = (
     "histogram|animation|video|3d model|collage|gif|map|floor plan|mock-?up|icon|album cover|"
     "birthday card|greeting card|card|slide ?show|visuali[sz]ation|cartoon|comic strip|portrait|"
     "landscape|storyboard|audio|melody|spreadsheet|powerpoint|wireframe|(?:user )?interface|"
-    "meme|comic|ui|layout|web ?site design|visual representation|visual aid|bookmark|t-shirt"
+    "meme|comic|ui|layout|web ?site design|visual representation|visual aid|bookmark|t-shirt|"
+    "cover page|(?:book|magazine) cover|business card|sculpture|mural|costume|packaging|badge|"
+    "sticker|sign|timeline chart|venn diagram|mind map|word cloud"
 )
 _MAKE = (
     "draw|sketch|paint|render|illustrate|animate|design|create|make|generate|"
@@ -79,7 +81,9 @@ _NUMBER_TASKS = (
     "evaluate|solve|simplify|differentiate|integrate|factori[sz]e|subtract|"
     "multiply|divide|add up|round|normali[sz]e|normali[sz]ation|convert|arithmetic|equation|"
     "expression|ascending|descending|sequence of numbers|list of numbers|set of numbers|"
-    "sequence|numbers?|binary|hexadecimal|decimal|points|coordinates|percent|how many|how much"
+    "sequence|numbers?|binary|hexadecimal|decimal|points|coordinates|percent|how many|how much|"
+    "probability|likelihood|odds|triangle|prime|interest|discount|profit|tax|how (?:old|long|far|"
+    "fast|tall)|cost|inequality|logarithm|estimate"
 )
 
 
@@ -295,6 +299,26 @@ def refers_to_material(task: pl.Expr) -> pl.Expr:
     ) & ~task.str.contains(rf"{_B}(?:algorithm|program|function|model|script|system|query){_B}")
 
 
+def names_material(task: pl.Expr) -> pl.Expr:
+    """It is to change or judge "the sentence", "the list" ..., and says no more of which one.
+
+    Example:
+        >>> texts = pl.Series(["translate the sentence into greek.", "edit the story of ruth."])
+        >>> texts.to_frame("t").select(names_material(pl.col("t"))).to_series().to_list()
+        [True, False]
+    """
+    return task.str.contains(
+        r"^\s*(?:please )?(?:edit|correct|proofread|translate|classify|categori[sz]e|summari[sz]e|"
+        r"rewrite|rephrase|paraphrase|reword|sort|fix|complete|analy[sz]e|shorten|simplify|label|"
+        rf"rearrange|reverse|convert|improve|punctuate|decode) (?:the|this|these) (?:\w+ )?"
+        rf"(?:{MATERIAL})\s*(?:[.!?:]?\s*$|(?:into|so that|using|below|based on|according to|by "
+        r"\w+ing|to (?:make|be|include|remove|correct|use)|from \w+ (?:in)?to)(?-u:\b)[^\"“:]*$)"
+        r"|(?-u:\b)which of the following[^:?]*\?\s*$"
+        "|^请?(?:翻译|总结|概括|改写|修改|润色|纠正|缩写|分析)(?:一下)?(?:这|该|本)(?:篇|段|个|句|首)?"
+        "(?:文章|段落|句子|句话|文字|话|文本|诗|故事)[。.]?$"
+    )
+
+
 def promises_document(task: pl.Expr) -> pl.Expr:
     """It speaks of an article, report, book or the like that should follow it.
 
@@ -343,7 +367,8 @@ def asks_to_make(task: pl.Expr) -> pl.Expr:
     ) & ~task.str.contains(
         _any_word(
             "rule|rules|idea|ideas|policy|advice|essay|paragraph|sentence|argument|"
-            "guideline|guidelines|strategy|plan|description|requirements"
+            "guidelines?|strategy|plan|description|requirements|features|process|hypothesis|concept|"
+            "method|approach|solution|route"
         )
     )
 

@@ -225,9 +225,9 @@ def describes(lower: pl.Expr) -> pl.Expr:
         True
     """
     return lower.str.contains(
-        r"^\s*(?:(?:the|this|my|an?|our) (?:[\w'-]+ ){1,8}|it )(?:should|would|could|"
+        r"^\s*(?:(?:the|this|my|an?|our) (?:[\w'-]+ ){1,14}|it |i )(?:should|would|could|"
         r"can|will) (?:also )?(?:be|include|have|feature|contain|consist|use|display|"
-        r"allow|provide|take)(?-u:\b)"
+        r"allow|provide|take|create|design|suggest|start)(?-u:\b)"
     )
 
 
