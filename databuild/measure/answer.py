@@ -199,7 +199,9 @@ def _with_demands(texts: pl.DataFrame) -> pl.DataFrame:
     """Compare prompt and response where the prompt demands something that can be checked."""
     task, material, text = pl.col("task"), pl.col("material"), pl.col("text")
     is_said = text.str.contains(r"[^\s\p{C}]") & (pl.col("code_ratio") < _MOSTLY_CODE)
-    demanding = texts.with_row_index("row").filter((task != "") & demands.may_demand(task, text) & is_said)
+    demanding = texts.with_row_index("row").filter(
+        (task != "") & demands.may_demand(task, text) & is_said
+    )
     found = demanding.select(
         "row",
         wrong_length=demands.has_wrong_length(task, text),
@@ -212,7 +214,9 @@ def _with_demands(texts: pl.DataFrame) -> pl.DataFrame:
     columns = (listed["task"], listed["material"], listed["text"])
     missed = [bool(demands.missing_words(*one)) for one in zip(*columns, strict=True)]
     flags = {name: _placed(texts.height, found["row"], found[name]) for name in _DEMANDS}
-    flags["misses_words"] = _placed(texts.height, listed["row"], pl.Series(missed, dtype=pl.Boolean))
+    flags["misses_words"] = _placed(
+        texts.height, listed["row"], pl.Series(missed, dtype=pl.Boolean)
+    )
     return texts.with_columns(**flags)
 
 

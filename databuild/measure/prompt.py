@@ -160,7 +160,7 @@ def _checks(config: PromptConfig) -> dict[str, pl.Expr]:
         "blank": ~whole.str.contains(r"[^\s\p{C}]"),
         "placeholder_input": material.str.contains(_NO_INPUT),
         "missing_input": is_empty
-        & ((asking.refers_to_material(lower) & ~brings) | asking.names_material(lower)),
+        & ((asking.refers_to_material(lower) & ~brings) | outside.names_material(lower)),
         "stub_input": ~is_empty
         & (
             (asking.promises_document(lower) & (words < config.min_document_words))

@@ -83,7 +83,9 @@ _NUMBER_TASKS = (
     "expression|ascending|descending|sequence of numbers|list of numbers|set of numbers|"
     "sequence|numbers?|binary|hexadecimal|decimal|points|coordinates|percent|how many|how much|"
     "probability|likelihood|odds|triangle|prime|interest|discount|profit|tax|how (?:old|long|far|"
-    "fast|tall)|cost|inequality|logarithm|estimate"
+    "fast|tall)|cost|inequality|logarithm|estimate|roman numerals?|even|odd|larger|smaller|greater|"
+    "largest|smallest|biggest|divisible|multiples?|days?|hours|minutes|angles?|degrees|celsius|"
+    "fahrenheit|kilomet(?:er|re)s?|miles|pounds|grams|ounces|lit(?:er|re)s?|currency|dollars|euros"
 )
 
 
@@ -125,6 +127,11 @@ _DEEDS = "|".join(
         r"(?:schedule|set up) an? (?:meeting|appointment|call) (?:with|for|on|at)",
         r"(?:upload|download|attach|print|scan) (?:an?|the|this|my) (?:file|image|photo|"
             r"document|picture|page)",
+        r"(?:train|fine-?tune|precision-tune|tune|deploy|run|conduct|carry out) (?:an?|the|this|your) "
+        + _GAP + "(?:model|classifier|network|regression|simulation|survey|experiment|interview|poll)",
+        r"create an? (?:google |outlook |new )?calendar (?:event|entry|invite|appointment)",
+        r"(?:post|publish|submit|share) (?:this|it|the following|an? [a-z]+) (?:on|to) (?:my|the|your)",
+        r"(?:log ?in|sign (?:me )?(?:up|in)|subscribe) (?:to|for|into|at)|pay (?:my|the|this) ",
     )
 )  # fmt: skip
 
@@ -154,6 +161,14 @@ def needs_media(task: pl.Expr, material: pl.Expr) -> pl.Expr:
         rf"[<\[(](?:an? |the )?(?:attached )?(?:{_SHOWN}|{_HEARD}){_B}[^<>\])]*[>\])]"
     )
     refers = r"(?:the|this|these|that|given|following|attached|provided|uploaded|below|above)"
+    stand_in |= material.str.contains(
+        r"^\s*[\w -]{1,60}\.(?:jpe?g|png|gif|bmp|tiff?|webp|mp[34]|wav|avi|mov|pdf|docx?|xlsx?|pptx?)\s*$"
+    )
+    stand_in |= task.str.contains(
+        rf"^\s*(?:please )?(?:given|analy[sz]e|describe|identify|label|classify|caption|listen to|"
+        rf"watch|look at|using|based on|from) (?:an?|some|the|this) (?:\w+ )?(?:{_SHOWN}|{_HEARD}|"
+        rf"maps?|attached (?:files?|documents?|pdf|graph|chart))(?:,| of| and| below|\s*[.?]?$)"
+    ) & ~task.str.contains(r"caption (?:for|to)|algorithm|model|function|program|code")
     return stand_in | task.str.contains(
         rf"{_B}{refers} (?:\w+ )?(?:{_SHOWN}|{_HEARD}|figures){_B}|{_B}transcribe (?:the |this "
         rf")?(?:\w+ )?(?:{_HEARD}|{_SHOWN}|interview|speech|call|meeting){_B}"
@@ -212,7 +227,7 @@ def needs_action(task: pl.Expr) -> pl.Expr:
     return task.str.contains(
         rf"{_B}(?:{_DEEDS}){_B}|^\s*(?:please )?(?:{_BODILY})(?: [\w'’-]+){{1,4}}\s*[.!]?\s*$"
         r"|(?:帮我)?(?:预订|预定|订).{0,6}(?:机票|酒店|餐厅|车票|外卖)|设(?:置|定)?.{0,4}(?:闹钟|提醒)|播放.{0,6}(?:音乐|歌)"
-    )
+    ) & ~task.str.contains(r"^\s*(?:describe|explain|how|what|why|list|name)(?-u:\b)|how would you")
 
 
 def asks_for_code(task: pl.Expr) -> pl.Expr:
@@ -263,6 +278,7 @@ def asks_for_calculation(task: pl.Expr, material: pl.Expr) -> pl.Expr:
         rf"{_B}(?:convert|calculate|compute|square root|percent(?:age)?|factorial|round|"
         rf"area|volume|how (?:many|much)|product|sum){_B}"
     ) & whole.str.contains(r"\d")
+    single |= task.str.contains(r"\d ?% of ")
     single |= task.str.contains(r"^\s*(?:please )?(?:calculate|compute|work out|count) ")
     single |= task.str.contains(r"(?:what is|what's|how much is) [^a-z]*\d\s*[-+*/×÷^]\s*\d")
     given = whole.str.count_matches(_B + r"[a-z]\s*=\s*-?\d") >= 2
@@ -297,26 +313,6 @@ def refers_to_material(task: pl.Expr) -> pl.Expr:
         rf"|{_B}(?:{MATERIAL}) (?:given |provided |shown |listed )?(?:below|above){_B}"
         "|(?:以下|下面|下列|给定|上述|所给).{0,6}(?:文章|文本|段落|句子|内容|材料|代码|数据|单词|列表)"
     ) & ~task.str.contains(rf"{_B}(?:algorithm|program|function|model|script|system|query){_B}")
-
-
-def names_material(task: pl.Expr) -> pl.Expr:
-    """It is to change or judge "the sentence", "the list" ..., and says no more of which one.
-
-    Example:
-        >>> texts = pl.Series(["translate the sentence into greek.", "edit the story of ruth."])
-        >>> texts.to_frame("t").select(names_material(pl.col("t"))).to_series().to_list()
-        [True, False]
-    """
-    return task.str.contains(
-        r"^\s*(?:please )?(?:edit|correct|proofread|translate|classify|categori[sz]e|summari[sz]e|"
-        r"rewrite|rephrase|paraphrase|reword|sort|fix|complete|analy[sz]e|shorten|simplify|label|"
-        rf"rearrange|reverse|convert|improve|punctuate|decode) (?:the|this|these) (?:\w+ )?"
-        rf"(?:{MATERIAL})\s*(?:[.!?:]?\s*$|(?:into|so that|using|below|based on|according to|by "
-        r"\w+ing|to (?:make|be|include|remove|correct|use)|from \w+ (?:in)?to)(?-u:\b)[^\"“:]*$)"
-        r"|(?-u:\b)which of the following[^:?]*\?\s*$"
-        "|^请?(?:翻译|总结|概括|改写|修改|润色|纠正|缩写|分析)(?:一下)?(?:这|该|本)(?:篇|段|个|句|首)?"
-        "(?:文章|段落|句子|句话|文字|话|文本|诗|故事)[。.]?$"
-    )
 
 
 def promises_document(task: pl.Expr) -> pl.Expr:

@@ -52,7 +52,9 @@ LENGTH_ASKED = rf"{_B}(?:words?|characters?|sentences?){_B}|\d个?字"
 """What every task that says how long its answer should be matches."""
 _SENTENCE_END = r"[.!?…][\"'”’)\]]*(?:\s|$)|[。！？]"
 
-_SUMMARY = rf"{_B}(?:summari[sz]e|summary|shorten|condense|abridge|tl;?dr){_B}|总结|概括|摘要|缩写|精简"
+_SUMMARY = (
+    rf"{_B}(?:summari[sz]e|summary|shorten|condense|abridge|tl;?dr){_B}|总结|概括|摘要|缩写|精简"
+)
 _NOT_OF_IT = (
     rf"{_B}(?:expand|elaborate|topic|similarit\w+|differences?|about|with examples?|and (?:explain|write|create|discuss|"
     rf"provide|list|suggest|analy[sz]e)|resume|cv|table|bullet){_B}|并"
@@ -62,7 +64,9 @@ _CHANGE = (
     rf"change|transform|modify|revise|alter|simplify|restate|proofread|rearrange|reorder){_B}"
     r"|改写|翻译|修改|润色|纠正|改为|改成|转换|重写|译成"
 )
-_MAY_STAY = rf"{_B}(?:if (?:needed|necessary|required|there|any|it|so|not)|palindrome|or not){_B}|如果|若"
+_MAY_STAY = (
+    rf"{_B}(?:if (?:needed|necessary|required|there|any|it|so|not)|palindrome|or not){_B}|如果|若"
+)
 
 _SCRIPTS = {
     "chinese|mandarin|cantonese": r"\p{Han}",
@@ -78,7 +82,11 @@ _SCRIPTS = {
     "tamil": r"\p{Tamil}",
 }
 _SCRIPTS_ZH = {"日语|日文": r"[\p{Hiragana}\p{Katakana}\p{Han}]", "韩语|韩文": r"\p{Hangul}"}
-_SCRIPTS_ZH |= {"俄语|俄文": r"\p{Cyrillic}", "中文|汉语|普通话": r"\p{Han}", "英语|英文": r"[A-Za-z]"}
+_SCRIPTS_ZH |= {
+    "俄语|俄文": r"\p{Cyrillic}",
+    "中文|汉语|普通话": r"\p{Han}",
+    "英语|英文": r"[A-Za-z]",
+}
 _OTHER_LANGUAGE = (
     rf"{_B}(?:english|translat\w+|code|python|java\w*|sql|html|css|program|function|script|url|"
     rf"email|title){_B}|英|翻译|译|代码|程序|函数|编程|公式|拼音|外语|法语|德语|语言|单词|缩写|网址|[a-z]{{3,}}"
@@ -100,9 +108,7 @@ _BRIEFLY = (
     rf"{_B}(?:words?|one|brief|briefly|phrase|short|adjectives?|sentence|term|acronym|stands for|"
     rf"symbol|equation|true|false|classify|type|emotion){_B}|一句|简短|词"
 )
-_DEMANDS = (
-    rf"(?i){LENGTH_ASKED}|{_SUMMARY}|{_CHANGE}|{_ASKS_FIGURE}|{_B}(?:use|using|with|contain|include)"
-)
+_DEMANDS = rf"(?i){LENGTH_ASKED}|{_SUMMARY}|{_CHANGE}|{_ASKS_FIGURE}|{_B}(?:use|using|with|contain|include)"
 
 
 def may_demand(task: pl.Expr, text: pl.Expr) -> pl.Expr:
@@ -158,7 +164,9 @@ def has_wrong_length(task: pl.Expr, text: pl.Expr) -> pl.Expr:
         )  # fmt: skip
     # A plain number may be part of "at most ...", which is judged for itself.
     least, most, about = broken[4:8], broken[:4], broken[8:]
-    bounded = pl.any_horizontal(task.str.contains(p) for p in (*_MOST, *_LEAST, *_MOST_ZH, *_LEAST_ZH))
+    bounded = pl.any_horizontal(
+        task.str.contains(p) for p in (*_MOST, *_LEAST, *_MOST_ZH, *_LEAST_ZH)
+    )
     wrong = pl.any_horizontal(*least, *most) | (~bounded & pl.any_horizontal(*about))
     n_numbers = task.str.count_matches(rf"{_B}{_N}[ -](?:\w+ )?{_UNIT}|\d个?字")
     return wrong & (n_numbers == 1) & ~task.str.contains(_NOT_ITS_LENGTH)
@@ -232,13 +240,16 @@ def is_in_wrong_language(task: pl.Expr, material: pl.Expr, text: pl.Expr) -> pl.
         for names, script in _SCRIPTS.items()
     ]
     wrong += [
-        task.str.contains(rf"(?:译成|译为|翻译成|翻译为|翻译到)(?:{names})") & ~text.str.contains(script)
+        task.str.contains(rf"(?:译成|译为|翻译成|翻译为|翻译到)(?:{names})")
+        & ~text.str.contains(script)
         for names, script in _SCRIPTS_ZH.items()
     ]
     whole = pl.concat_str(task, material, separator=" ")
     n_han, n_latin = (text.str.count_matches(one) for one in (r"\p{Han}", "[A-Za-z]"))
     asked_han = whole.str.count_matches(r"\p{Han}")
-    wrong.append((asked_han >= 8) & (n_han == 0) & (n_latin >= 20) & ~whole.str.contains(_OTHER_LANGUAGE))
+    wrong.append(
+        (asked_han >= 8) & (n_han == 0) & (n_latin >= 20) & ~whole.str.contains(_OTHER_LANGUAGE)
+    )
     names = "chinese|mandarin|cantonese|japanese|kanji|han|translat\\w+|language"
     asks = whole.str.contains(rf"{_B}(?:{names}){_B}")
     wrong.append((asked_han == 0) & whole.str.contains(r"[a-z]{3}") & (n_han > n_latin) & ~asks)

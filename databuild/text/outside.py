@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from databuild.text.asking import MATERIAL
+
 _B = r"(?-u:\b)"
 _PLACES = (
     "restaurants?|hotels?|caf[eé]s?|bars?|pubs?|stores?|shops?|dentists?|doctors?|gyms?|"
@@ -144,7 +146,9 @@ def needs_forecast(task: pl.Expr) -> pl.Expr:
     """
     return (
         task.str.contains(rf"{_B}{_FORECAST}{_B}")
-        | task.str.contains("预测.{0,12}(?:股价|股市|天气|气温|比赛|选举|结果|走势|价格|房价|彩票|销量)")
+        | task.str.contains(
+            "预测.{0,12}(?:股价|股市|天气|气温|比赛|选举|结果|走势|价格|房价|彩票|销量)"
+        )
     ) & ~task.str.contains(_any_word(_EXPLAINS))
 
 
@@ -161,7 +165,9 @@ def asks_of_self(task: pl.Expr) -> pl.Expr:
     return (
         task.str.contains(rf"{_B}(?:{_MINE}){_B}") & ~task.str.contains(_any_word(_OTHER_SPEAKER))
     ) | (
-        task.str.contains("你(?:自己)?(?:最喜欢|的(?:家乡|爱好|童年|家人|周末|假期|生日))|你(?:昨天|今天|上周)(?:吃|做|去|看)")
+        task.str.contains(
+            "你(?:自己)?(?:最喜欢|的(?:家乡|爱好|童年|家人|周末|假期|生日))|你(?:昨天|今天|上周)(?:吃|做|去|看)"
+        )
         & ~task.str.contains("假设|假如|想象|扮演|如果|对话|提问|问题")
     )
 
@@ -189,6 +195,34 @@ def lacks_data(task: pl.Expr, material: pl.Expr) -> pl.Expr:
     n_items = material.str.count_matches(r"[,，、;；\n|]")
     is_bare = (material.str.count_matches(r"\d+(?:[.,]\d+)*") < 2) & (n_items < 3)
     numbers = pl.concat_str(task, material, separator=" ").str.contains(_NUMBER_WORD)
-    is_formula = task.str.contains(_any_word("formula|equation|steps|between|of (?:a|an)|length|words?|letters|text|loop"))
-    refers &= (material != "") & ~task.str.contains(_any_word("structure|types?|insert|techniques|categorical|database|numerical|design"))
+    is_formula = task.str.contains(
+        _any_word("formula|equation|steps|between|of (?:a|an)|length|words?|letters|text|loop")
+    )
+    refers &= (material != "") & ~task.str.contains(
+        _any_word("structure|types?|insert|techniques|categorical|database|numerical|design")
+    )
     return (refers & is_bare) | (task.str.contains(_WORKS_OUT) & ~numbers & ~is_formula)
+
+
+def names_material(task: pl.Expr) -> pl.Expr:
+    """It is to change or judge "the sentence", "the list" ..., and says no more of which one.
+
+    Example:
+        >>> texts = pl.Series(["translate the sentence into greek.", "edit the story of ruth."])
+        >>> texts.to_frame("t").select(names_material(pl.col("t"))).to_series().to_list()
+        [True, False]
+    """
+    return task.str.contains(
+        r"^\s*(?:please )?(?:edit|correct|proofread|translate|classify|categori[sz]e|summari[sz]e|"
+        r"rewrite|rephrase|paraphrase|reword|sort|fix|complete|analy[sz]e|shorten|simplify|label|"
+        rf"rearrange|reverse|convert|improve|punctuate|decode) (?:the|this|these) (?:\w+ )?"
+        rf"(?:{MATERIAL})\s*(?:[.!?:]?\s*$|(?:into|so that|using|below|based on|according to|by "
+        r"\w+ing|to (?:make|be|include|remove|correct|use)|from \w+ (?:in)?to)(?-u:\b)[^\"“:]*$)"
+        r"|(?-u:\b)which of the following[^:?]*\?\s*$"
+        r"|^\s*(?:describe|identify|summari[sz]e|analy[sz]e|explain|determine|what is|what's|state) the "
+        r"(?:main (?:character|idea|theme|point|conflict|topic)|protagonist|plot|setting|theme|tone|"
+        r"mood|narrator|speaker|moral|genre)(?: (?:of|in) (?:the|this) (?:story|poem|book|text|passage|"
+        r"novel|play|song|movie|article|paragraph))?(?: in an? \w+ (?:way|sentence))?\s*[.?]?\s*$"
+        "|^请?(?:翻译|总结|概括|改写|修改|润色|纠正|缩写|分析)(?:一下)?(?:这|该|本)(?:篇|段|个|句|首)?"
+        "(?:文章|段落|句子|句话|文字|话|文本|诗|故事)[。.]?$"
+    )
