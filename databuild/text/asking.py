@@ -127,10 +127,12 @@ _DEEDS = "|".join(
         r"(?:schedule|set up) an? (?:meeting|appointment|call) (?:with|for|on|at)",
         r"(?:upload|download|attach|print|scan) (?:an?|the|this|my) (?:file|image|photo|"
             r"document|picture|page)",
-        r"(?:train|fine-?tune|precision-tune|tune|deploy|run|conduct|carry out) (?:an?|the|this|your) "
-        + _GAP + "(?:model|classifier|network|regression|simulation|survey|experiment|interview|poll)",
+        r"(?:train|(?:fine-?|precision-)?tune|deploy|run|conduct|carry out) (?:an?|the|this|your) "
+        + _GAP + "(?:model|classifier|network|regression|simulation|survey|experiment|poll|"
+        "interview)",
         r"create an? (?:google |outlook |new )?calendar (?:event|entry|invite|appointment)",
-        r"(?:post|publish|submit|share) (?:this|it|the following|an? [a-z]+) (?:on|to) (?:my|the|your)",
+        r"(?:post|publish|submit|share) (?:this|it|the following|an? [a-z]+) (?:on|to) (?:my|the|"
+        r"your)",
         r"(?:log ?in|sign (?:me )?(?:up|in)|subscribe) (?:to|for|into|at)|pay (?:my|the|this) ",
     )
 )  # fmt: skip
@@ -162,7 +164,8 @@ def needs_media(task: pl.Expr, material: pl.Expr) -> pl.Expr:
     )
     refers = r"(?:the|this|these|that|given|following|attached|provided|uploaded|below|above)"
     stand_in |= material.str.contains(
-        r"^\s*[\w -]{1,60}\.(?:jpe?g|png|gif|bmp|tiff?|webp|mp[34]|wav|avi|mov|pdf|docx?|xlsx?|pptx?)\s*$"
+        r"^\s*[\w -]{1,60}\.(?:jpe?g|png|gif|bmp|tiff?|webp|mp[34]|wav|avi|mov|pdf|docx?|xlsx?|"
+        r"pptx?)\s*$"
     )
     stand_in |= task.str.contains(
         rf"^\s*(?:please )?(?:given|analy[sz]e|describe|identify|label|classify|caption|listen to|"

@@ -43,8 +43,8 @@ _LOOKUPS = "|".join(
         r"who (?:is currently|is the current|won the (?:last|latest))",
         r"how many (?:followers|subscribers|likes|views|retweets|comments)",
         # What only a record has.
-        r"(?:in|out of) stock(?-u:\b)|still available|(?:check|confirm) (?:the |if |whether )?[^.?]{0,40}"
-        r"availab(?:le|ility)",
+        r"(?:in|out of) stock(?-u:\b)|still available|"
+        r"(?:check|confirm) (?:the |if |whether )?[^.?]{0,40}availab(?:le|ility)",
         r"(?:status|balance|tracking number|number|details) of (?:my|your|the|this) "
         r"(?:order|account|package|delivery|flight|shipment|reservation|booking)",
         r"(?:my|your|order|account|flight|delivery) (?:status|balance)",
@@ -217,12 +217,15 @@ def names_material(task: pl.Expr) -> pl.Expr:
         r"rewrite|rephrase|paraphrase|reword|sort|fix|complete|analy[sz]e|shorten|simplify|label|"
         rf"rearrange|reverse|convert|improve|punctuate|decode) (?:the|this|these) (?:\w+ )?"
         rf"(?:{MATERIAL})\s*(?:[.!?:]?\s*$|(?:into|so that|using|below|based on|according to|by "
-        r"\w+ing|to (?:make|be|include|remove|correct|use)|from \w+ (?:in)?to)(?-u:\b)[^\"“:]*$)"
+        r"\w+ing|to (?:make|be|include|remove|correct|use)|from \w+ (?:in)?to)(?-u:\b)[^\"“:]*"
+        r"$)"
         r"|(?-u:\b)which of the following[^:?]*\?\s*$"
-        r"|^\s*(?:describe|identify|summari[sz]e|analy[sz]e|explain|determine|what is|what's|state) the "
-        r"(?:main (?:character|idea|theme|point|conflict|topic)|protagonist|plot|setting|theme|tone|"
-        r"mood|narrator|speaker|moral|genre)(?: (?:of|in) (?:the|this) (?:story|poem|book|text|passage|"
-        r"novel|play|song|movie|article|paragraph))?(?: in an? \w+ (?:way|sentence))?\s*[.?]?\s*$"
+        r"|^\s*(?:describe|identify|summari[sz]e|analy[sz]e|explain|determine|what is|what's|"
+        r"state) "
+        r"the (?:main (?:character|idea|theme|point|conflict|topic)|protagonist|plot|setting|theme|"
+        r"tone|mood|narrator|speaker|moral|genre)(?: (?:of|in) (?:the|this) (?:story|poem|book|text|"
+        r"passage|novel|play|song|movie|article|paragraph))?(?: in an? \w+ (?:way|sentence))?\s*[.?]?"
+        r"\s*$"
         "|^请?(?:翻译|总结|概括|改写|修改|润色|纠正|缩写|分析)(?:一下)?(?:这|该|本)(?:篇|段|个|句|首)?"
         "(?:文章|段落|句子|句话|文字|话|文本|诗|故事)[。.]?$"
     )

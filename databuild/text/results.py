@@ -154,7 +154,7 @@ _REVERSES = re.compile(
     r"spell (?:it|\S+|the (?:\w+ )?word) backwards)\b"
 )
 _CODE_ASKED = re.compile(
-    r"(?i)\b(?:function|program|code|script|algorithm|method|unique|distinct|different|sentence)\b"
+    r"(?i)\b(?:function|program|code|script|algorithm|method|unique|distinct|different)\b"
 )
 _KINDS = {"vowels": "aeiou", "consonants": "bcdfghjklmnpqrstvwxyz"}
 _WORD_NUMBERS = (
@@ -173,7 +173,7 @@ _WORD_NUMBERS = (
 
 
 def wrong_letters(task: str, material: str, answer: str) -> str | None:
-    """Say what a count of letters or words, or a word spelt backwards, comes to, if not so answered.
+    """Say what a count of letters or words, or a word spelt backwards, comes to, if it is not so.
 
     Known are "how many words (letters, characters, vowels, consonants)" of the material, or of the
     one text that the task quotes, and "reverse the word". Letters are a to z; characters may be
