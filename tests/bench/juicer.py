@@ -9,8 +9,8 @@ Ours are called in the form that is nearest: an expression or text function for 
 whole step where a step is what a user can call. The answers of tests/bench/measures.py are the texts,
 with mark-up, addresses and odd spaces added to one in four for the mappers.
 
-Needs, beside py-data-juicer and its requirements, only aiohttp: the first import of an operator asks
-for ray, and tries to install it, in vain without a network; the second import then works.
+Needs, beside py-data-juicer and its requirements, only aiohttp: the first operator that is made asks
+for ray and tries to install it; where it may not, that one fails and the next is made.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def side(rows: list[str]) -> dict[str, dict]:
     from importlib import import_module
 
     with contextlib.suppress(ImportError):
-        import_module("data_juicer.ops.filter.average_line_length_filter")
+        import_module("data_juicer.ops.filter.text_length_filter").TextLengthFilter()
     told: dict[str, dict] = {}
     batches = [rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH)]
     for module, name in (*FILTERS, *MAPPERS):
