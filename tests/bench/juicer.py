@@ -45,6 +45,16 @@ MAPPERS = (
     ("clean_links_mapper", "CleanLinksMapper"),
 )
 _BATCH = 1000
+DIFFERENCES = {
+    "WordsNumFilter": "splits at spaces: a Chinese text is one word or a few; ours counts its characters",
+    "WordRepetitionFilter": "runs of 10 words that occur more than once; ours runs of 3 that came before",
+    "SpecialCharactersFilter": "has its own list; compared with 1 - the share of letters and marks",
+    "FixUnicodeMapper": "ftfy with all its rules (quotes, ligatures); fix.mojibake only the mojibake",
+    "WhitespaceNormalizationMapper": "kinds of spaces; fix.normalize also NFC, invisible characters, runs",
+    "CleanEmailMapper": "fix.mask leaves addresses of reserved domains (.example), which are nobody's",
+    "CleanIpMapper": "fix.mask leaves private addresses (10.0.0.0/8)",
+    "CharacterRepetitionFilter, CleanLinksMapper": "nothing of ours does the same",
+}
 
 
 def texts(n: int) -> list[str]:
@@ -225,6 +235,7 @@ def main(python: str, out: Path, n: int) -> None:
             if all(name in per_10k for name in operators)
         },
         "same_work": {step: operators for step, (_, operators) in STEPS.items()},
+        "definitions_differ": DIFFERENCES,
         "not_run": {name: one["not_run"] for name, one in theirs.items() if "not_run" in one},
         "agreement": agreement(theirs, mine, rows),
     }
