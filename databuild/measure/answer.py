@@ -25,7 +25,6 @@ _COPIED_CHARS = 20
 _COMPARED_CHARS = 300
 _EXPLAINED_WORDS = 8
 _MOSTLY_CODE = 0.5
-_DEMANDS = ("wrong_length", "same_as_input", "longer_summary", "wrong_language", "invented_figure")
 
 
 class AnswerConfig(StepConfig):
@@ -174,7 +173,7 @@ def _checks(config: AnswerConfig) -> dict[str, pl.Expr]:
         is_short = asking.asks_for_long_text(task) & (n_words < config.long_words)
         is_short |= demands.asks_to_explain(task) & (n_words < _EXPLAINED_WORDS)
         checks["too_short"] = is_short & ~is_empty
-        checks |= {name: pl.col(name) for name in (*_DEMANDS, "misses_words")}
+        checks |= {name: pl.col(name) for name in FAULTS[FAULTS.index("wrong_length") :]}
     return checks
 
 
@@ -198,25 +197,29 @@ def _with_copies(texts: pl.DataFrame) -> pl.DataFrame:
 def _with_demands(texts: pl.DataFrame) -> pl.DataFrame:
     """Compare prompt and response where the prompt demands something that can be checked."""
     task, material, text = pl.col("task"), pl.col("material"), pl.col("text")
+    checks = {
+        "wrong_length": demands.has_wrong_length(task, text),
+        "same_as_input": demands.is_unchanged(pl.col("asked"), pl.col("given"), text),
+        "longer_summary": demands.is_longer_summary(task, material, text),
+        "wrong_language": demands.is_in_wrong_language(task, material, text),
+        "invented_figure": demands.is_invented_figure(task, material, text),
+    }
     is_said = text.str.contains(r"[^\s\p{C}]") & (pl.col("code_ratio") < _MOSTLY_CODE)
-    demanding = texts.with_row_index("row").filter(
-        (task != "") & demands.may_demand(task, text) & is_said
-    )
-    found = demanding.select(
-        "row",
-        wrong_length=demands.has_wrong_length(task, text),
-        same_as_input=demands.is_unchanged(pl.col("asked"), pl.col("given"), text),
-        longer_summary=demands.is_longer_summary(task, material, text),
-        wrong_language=demands.is_in_wrong_language(task, material, text),
-        invented_figure=demands.is_invented_figure(task, material, text),
-    )
-    listed = demanding.filter(task.str.contains(demands.WORDS_ASKED))
-    columns = (listed["task"], listed["material"], listed["text"])
-    missed = [bool(demands.missing_words(*one)) for one in zip(*columns, strict=True)]
-    flags = {name: _placed(texts.height, found["row"], found[name]) for name in _DEMANDS}
-    flags["misses_words"] = _placed(
-        texts.height, listed["row"], pl.Series(missed, dtype=pl.Boolean)
-    )
+    gates = texts.select(
+        (gate & is_said & (task != "")).alias(name)
+        for name, gate in demands.demanding(task, text).items()
+    ).with_row_index("row")
+    flags = {}
+    for name in gates.columns[1:]:
+        rows = gates.filter(pl.col(name))["row"]
+        part = texts[rows]
+        if name in checks:
+            found = part.select(checks[name].alias("found")).to_series()
+        else:
+            columns = (part["task"], part["material"], part["text"])
+            missed = [bool(demands.missing_words(*one)) for one in zip(*columns, strict=True)]
+            found = pl.Series(missed, dtype=pl.Boolean)
+        flags[name] = _placed(texts.height, rows, found)
     return texts.with_columns(**flags)
 
 

@@ -48,8 +48,7 @@ _NOT_ITS_LENGTH = (
     rf"function|program|regular expression|array|string|select|divide|split|break|separate){_B}"
     r"|\d ?(?:-|–|to) ?\d|每|使用|各"
 )
-LENGTH_ASKED = rf"{_B}(?:words?|characters?|sentences?){_B}|\d个?字"
-"""What every task that says how long its answer should be matches."""
+_LENGTH_ASKED = rf"{_B}{_N}[ -](?:\w+ )?{_UNIT}{_B}|\d个?字"
 _SENTENCE_END = r"[.!?…][\"'”’)\]]*(?:\s|$)|[。！？]"
 
 _SUMMARY = (
@@ -109,21 +108,25 @@ _BRIEFLY = (
     rf"{_B}(?:words?|one|brief|briefly|phrase|short|adjectives?|sentence|term|acronym|stands for|"
     rf"symbol|equation|true|false|classify|type|emotion){_B}|一句|简短|词"
 )
-_DEMANDS = (
-    rf"(?i){LENGTH_ASKED}|{_SUMMARY}|{_CHANGE}|{_ASKS_FIGURE}|"
-    rf"{_B}(?:use|using|with|contain|include)"
-)
 
 
-def may_demand(task: pl.Expr, text: pl.Expr) -> pl.Expr:
-    """Whether any check here can find something; quick.
+def demanding(task: pl.Expr, text: pl.Expr) -> dict[str, pl.Expr]:
+    """By the name of a check, which rows it can find something in; quick, and never null.
 
     Example:
-        >>> pl.select(may_demand(pl.lit("why does it rain?"), pl.lit("It rains."))).item()
+        >>> gates = demanding(pl.lit("why does it rain?"), pl.lit("It rains."))
+        >>> pl.select(pl.any_horizontal(gates.values())).item()
         False
     """
     has_han = [one.str.contains(r"\p{Han}") for one in (task, text)]
-    return task.str.contains(_DEMANDS) | (has_han[0] != has_han[1])
+    return {
+        "wrong_length": task.str.contains(_LENGTH_ASKED),
+        "misses_words": task.str.contains(_WORDS_ASKED),
+        "same_as_input": task.str.contains(_CHANGE),
+        "longer_summary": task.str.contains(_SUMMARY),
+        "wrong_language": task.str.contains(r"translat|译") | (has_han[0] != has_han[1]),
+        "invented_figure": task.str.contains(_ASKS_FIGURE),
+    }
 
 
 def _number(text: pl.Expr, pattern: str) -> pl.Expr:
@@ -216,7 +219,7 @@ def is_longer_summary(task: pl.Expr, material: pl.Expr, text: pl.Expr) -> pl.Exp
 
     Example:
         >>> task = pl.lit("summarize it.")
-        >>> material = pl.lit("dogs do bark; cats, in their way, purr")
+        >>> material = pl.lit("dogs do bark; cats, in their own way, purr.")
         >>> answer = pl.lit("Dogs, which are mammals that many love, bark, but cats purr.")
         >>> pl.select(is_longer_summary(task, material, answer)).item()
         True
@@ -291,12 +294,11 @@ def asks_to_explain(task: pl.Expr) -> pl.Expr:
     return task.str.contains(_EXPLAIN) & ~task.str.contains(_BRIEFLY)
 
 
-WORDS_ASKED = (
+_WORDS_ASKED = (
     rf"{_B}(?:use|uses|using|with|contain|contains|containing|include|includes|including|from) "
     rf"(?:all |both |each )?(?:of )?(?:the |these )?(?:following |given |provided |\w+ )?"
     rf"(?:words?|keywords?|terms?|phrases?){_B}"
 )
-"""What every task that says which words its answer should hold matches."""
 _LISTED = re.compile(
     r"\b(?:use|uses|using|with|contain|contains|containing|include|includes|including)"
     r" (?:all |both |each )?(?:of )?(?:the |these )?(?:following |given |provided |two |three |"

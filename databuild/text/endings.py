@@ -6,12 +6,9 @@ looks closer, since it also says where the last whole sentence ends: `text.cutti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import polars as pl
 
 from databuild.text.code import CODE
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _B = r"(?-u:\b)"
 # Words after which no English sentence ends.
@@ -32,6 +29,8 @@ OPEN_WORDS_ZH = (
 Where other words end in one (现在, 温和, 普及, 行为), the character before it rules them out.
 """
 _NO_END = rf"(?i)(?:[,，、；：（《“「『]|{_B}(?:{_OPEN_WORDS})|(?:{OPEN_WORDS_ZH}))\s*$"
+# Enough for the longest word that is looked for, a hashtag or a signature.
+_END_CHARS = 32
 _BARE_END = r"[\p{L}\p{Han}]\s*$"
 # A long last line without end mark, after a sentence that has one.
 _LONG_LAST_LINE = r"[.!?。！？][\"'”’)\]]?\s[^\n]{60,}$"
@@ -145,14 +144,19 @@ def is_cut(text: pl.Expr) -> pl.Expr:
         [True, False, False]
     """
     tail = text.str.strip_chars().str.tail(400)
+    end = tail.str.tail(_END_CHARS)
     words = tail.str.contains(r"\s\S+\s\S+\s|[\p{Han}]{6}")
-    stops = words & tail.str.contains(_NO_END)
+    stops = words & end.str.contains(_NO_END)
     bare = tail.str.contains(_LONG_LAST_LINE) & ~tail.str.contains(_LIST_LINE)
-    bare_zh = tail.str.contains(_BARE_ZH)
-    bare_zh |= tail.str.contains(_WHOLE_ZH[0]) & tail.str.contains(_WHOLE_ZH[1])
-    bare_zh &= ~tail.str.contains(SIGNATURE_ZH)
-    bare &= tail.str.contains(_BARE_END)
-    return (stops | bare | bare_zh) & ~tail.str.contains(rf"`$|[#＃][\w&]+$|{MENU_ZH}")
+    bare &= end.str.contains(_BARE_END)
+    # Null for all other texts, which then cost nothing.
+    zh = pl.when(end.str.tail(1).str.contains(r"\p{Han}")).then(tail)
+    bare_zh = zh.str.contains(_BARE_ZH)
+    bare_zh |= zh.str.contains(_WHOLE_ZH[0]) & zh.str.contains(_WHOLE_ZH[1])
+    bare_zh = bare_zh.fill_null(value=False) & ~end.str.contains(SIGNATURE_ZH)
+    menu = pl.when(end.str.ends_with("：")).then(tail).str.contains(MENU_ZH)
+    left_alone = end.str.contains(r"`$|[#＃][\w&]+$") | menu.fill_null(value=False)
+    return (stops | bare | bare_zh) & ~left_alone
 
 
 def has_open_bracket(text: pl.Expr) -> pl.Expr:
