@@ -91,7 +91,7 @@ def _cosines(
         ]
         for side in ("asked", "said")
     ]
-    finite_N: NDArray[np.bool_] = np.isfinite(vectors_ND).all(axis=1)
+    finite_N: NDArray[np.bool_] = np.asarray(np.isfinite(vectors_ND).all(axis=1))
     clean_ND = np.where(finite_N[:, None], vectors_ND, 0.0)
     lengths_N = np.linalg.norm(clean_ND, axis=1)
     units_ND = clean_ND / np.where(lengths_N > 0, lengths_N, 1.0)[:, None]
