@@ -114,19 +114,7 @@ def measure_prompt(rows: pl.DataFrame, config: PromptConfig) -> pl.DataFrame:
         >>> measure_prompt(rows, PromptConfig())["prompt_faults"].to_list()
         [['missing_input'], []]
     """
-    prompt = pl.col(config.prompt).fill_null("")
-    parts = prompt.str.strip_chars().str.splitn("\n", 2)
-    given = [parts.struct.field("field_1")]
-    if config.input is not None:
-        given.append(pl.col(config.input))
-    material = pl.concat_str(*given, separator="\n", ignore_nulls=True).str.strip_chars()
-    texts = rows.select("row_id", task=parts.struct.field("field_0"), material=material)
-    texts = texts.with_columns(
-        lower=asking.lowered(pl.col("task")), lower_material=asking.lowered(pl.col("material"))
-    ).with_columns(
-        whole=pl.concat_str("lower", "lower_material", separator=" "),
-        words=tokens(pl.col("material").str.slice(0, 2000)).list.len(),
-    )
+    texts = _texts(rows, config)
     n_tasks = _tasks(pl.col("task"), pl.col("material"))
     facts = (
         n_tasks.cast(pl.Int64).alias(f"{config.prompt}_n_tasks"),
@@ -137,6 +125,22 @@ def measure_prompt(rows: pl.DataFrame, config: PromptConfig) -> pl.DataFrame:
         fault_list(_checks(config), config.ignore).alias(f"{config.prompt}_faults"),
     )
     return texts.select("row_id", *facts)
+
+
+def _texts(rows: pl.DataFrame, config: PromptConfig) -> pl.DataFrame:
+    prompt = pl.col(config.prompt).fill_null("")
+    parts = prompt.str.strip_chars().str.splitn("\n", 2)
+    given = [parts.struct.field("field_1")]
+    if config.input is not None:
+        given.append(pl.col(config.input))
+    material = pl.concat_str(*given, separator="\n", ignore_nulls=True).str.strip_chars()
+    texts = rows.select("row_id", task=parts.struct.field("field_0"), material=material)
+    return texts.with_columns(
+        lower=asking.lowered(pl.col("task")), lower_material=asking.lowered(pl.col("material"))
+    ).with_columns(
+        whole=pl.concat_str("lower", "lower_material", separator=" "),
+        words=tokens(pl.col("material").str.slice(0, 2000)).list.len(),
+    )
 
 
 def _tasks(task: pl.Expr, material: pl.Expr) -> pl.Expr:
