@@ -93,7 +93,9 @@ def side(rows: list[str]) -> dict[str, dict]:
             ]
             told[name] = {"seconds": time.process_time() - started, "values": values}
         except Exception as error:  # noqa: BLE001 -- any trouble of a peer is a result
-            told[name] = {"not_run": f"{type(error).__name__}: {str(error)[:160]}"}
+            told[name] = {
+                "not_run": f"{type(error).__name__}: {str(error)[:160].replace(str(Path.home()), '~')}"
+            }
     return told
 
 
