@@ -40,6 +40,7 @@ from databuild.measure.pair import measure_pair
 from databuild.measure.pii import measure_pii
 from databuild.measure.prompt import measure_prompt
 from databuild.measure.reasoning import measure_reasoning
+from databuild.measure.relevance import measure_relevance
 from databuild.measure.rules import measure_rules
 from databuild.measure.tokens import measure_tokens
 from databuild.measure.turns import measure_turns
@@ -80,6 +81,7 @@ STEPS: tuple[Step, ...] = (
     measure_frequency,
     measure_leaks,
     measure_embedding,
+    measure_relevance,
     measure_difficulty,
     normalize_text,
     edit_answers,

@@ -46,7 +46,7 @@ def _adds(config: CutLastTurnConfig) -> tuple[str, ...]:
     "fix.cut_last_turn",
     kind="produce",
     sees="row",
-    version=2,
+    version=3,
     adds=_adds,
     attributes=("fixes", "finish_reason"),
     carries=True,

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from databuild.engine.step import step
 from databuild.recipe.options import Column, Names, StepConfig
-from databuild.text import asking, endings
+from databuild.text import asking, demands, endings
 from databuild.text.code import code_ratio, ends_in_code
 from databuild.text.faults import fault_list, known_faults
 from databuild.text.tokens import tokens
@@ -16,12 +16,15 @@ from databuild.text.whitespace import collapsed
 FAULTS = (
     "empty", "placeholder", "label", "refusal", "ai_talk", "boilerplate", "claims_deed", "cut",
     "open_fence", "open_bracket", "open_quote", "copies_prompt", "no_code", "unworked",
-    "describes_only", "too_short",
+    "describes_only", "too_short", "wrong_length", "misses_words", "same_as_input",
+    "longer_summary", "wrong_language", "invented_figure",
 )  # fmt: skip
 # Shorter prompts are answered by repeating them ("Define rain": "Rain ...").
 _COPIED_CHARS = 20
 # Of longer ones the beginning is compared.
 _COMPARED_CHARS = 300
+_EXPLAINED_WORDS = 8
+_MOSTLY_CODE = 0.5
 
 
 class AnswerConfig(StepConfig):
@@ -52,7 +55,7 @@ def _names(config: AnswerConfig) -> tuple[str, ...]:
     return tuple(f"{config.response}_{fact}" for fact in facts)
 
 
-@step("measure.answer", kind="measure", sees="row", version=1, adds=_names)
+@step("measure.answer", kind="measure", sees="row", version=2, adds=_names)
 def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
     """Find answers that are none, that stop in mid-flight or that miss what was asked.
 
@@ -74,7 +77,15 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
     - `describes_only`: the prompt asks to make something, and the answer says what it should be
       like ("The page should have a header ...");
     - `too_short`: the prompt asks for an essay, story, report ..., and the answer has fewer than
-      `long_words` words.
+      `long_words` words; or it begins by asking to explain, describe, discuss ..., and the answer
+      has fewer than 8;
+    - `wrong_length`, `misses_words`: the prompt says how long the answer should be, or which words
+      it should hold, and it is not, or does not;
+    - `same_as_input`: what was to be rewritten, corrected or translated comes back as it was;
+    - `longer_summary`: a summary that is longer than its text by a fifth;
+    - `wrong_language`: another script than was asked for or asked in;
+    - `invented_figure`: a score, price or probability for material without a number, and without a
+      scale to give it on (the last six: `text.demands`).
 
     The phrases are English and Chinese. Quotation and role-play can hold them rightly: measure,
     look, then select.
@@ -96,7 +107,7 @@ def measure_answer(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
     texts = texts.with_columns(
         code_ratio=code_ratio(texts["text"]), copy_ratio=_copy_ratio(pl.col("own"))
     )
-    texts = _with_copies(texts)
+    texts = _with_demands(_with_copies(texts))
     faults = fault_list(_checks(config), config.ignore)
     facts = ("is_refusal", "is_ai_talk", "is_cut", "copy_ratio", faults.alias("faults"))
     found = texts.select("row_id", *facts)
@@ -114,6 +125,7 @@ def _texts(rows: pl.DataFrame, config: AnswerConfig) -> pl.DataFrame:
     return rows.select(
         "row_id", text=text, lower=text.str.to_lowercase(), prompt=prompt,
         task=asking.lowered(parts.struct.field("field_0")), material=asking.lowered(material),
+        asked=parts.struct.field("field_0").fill_null(""), given=material.fill_null(""),
     ).with_columns(
         is_refusal=endings.is_refusal(pl.col("lower")),
         is_ai_talk=endings.is_ai_talk(pl.col("lower")),
@@ -147,7 +159,7 @@ def _checks(config: AnswerConfig) -> dict[str, pl.Expr]:
         "ai_talk": pl.col("is_ai_talk"),
         "boilerplate": endings.is_boilerplate(lower) & (pl.col("code_ratio") == 0),
         "claims_deed": endings.claims_deed(text),
-        "cut": pl.col("is_cut") & (pl.col("code_ratio") < 0.5),
+        "cut": pl.col("is_cut") & (pl.col("code_ratio") < _MOSTLY_CODE),
         "open_fence": ends_in_code(text),
         "open_bracket": endings.has_open_bracket(text),
         "open_quote": endings.has_open_quote(text),
@@ -157,11 +169,11 @@ def _checks(config: AnswerConfig) -> dict[str, pl.Expr]:
         checks["no_code"] = asking.asks_for_code(task) & ~has_code & ~is_empty
         checks["unworked"] = wants_number & is_bare
         checks["describes_only"] = asking.asks_to_make(task) & endings.describes(lower)
-        checks["too_short"] = (
-            asking.asks_for_long_text(task)
-            & ~is_empty
-            & (pl.col("own").list.len() < config.long_words)
-        )
+        n_words = pl.col("own").list.len()
+        is_short = asking.asks_for_long_text(task) & (n_words < config.long_words)
+        is_short |= demands.asks_to_explain(task) & (n_words < _EXPLAINED_WORDS)
+        checks["too_short"] = is_short & ~is_empty
+        checks |= {name: pl.col(name) for name in FAULTS[FAULTS.index("wrong_length") :]}
     return checks
 
 
@@ -179,5 +191,38 @@ def _with_copies(texts: pl.DataFrame) -> pl.DataFrame:
             for asked in (collapsed(prompt.str.to_lowercase()), pl.col("task").str.strip_chars())
         ),
     )
-    copies = pl.zeros(texts.height, dtype=pl.Boolean, eager=True)
-    return texts.with_columns(copies=copies.scatter(found["row"], found["copies"]))
+    return texts.with_columns(copies=_placed(texts.height, found["row"], found["copies"]))
+
+
+def _with_demands(texts: pl.DataFrame) -> pl.DataFrame:
+    """Compare prompt and response where the prompt demands something that can be checked."""
+    task, material, text = pl.col("task"), pl.col("material"), pl.col("text")
+    checks = {
+        "wrong_length": demands.has_wrong_length(task, text),
+        "same_as_input": demands.is_unchanged(pl.col("asked"), pl.col("given"), text),
+        "longer_summary": demands.is_longer_summary(task, material, text),
+        "wrong_language": demands.is_in_wrong_language(task, material, text),
+        "invented_figure": demands.is_invented_figure(task, material, text),
+    }
+    is_said = text.str.contains(r"[^\s\p{C}]") & (pl.col("code_ratio") < _MOSTLY_CODE)
+    gates = texts.select(
+        (gate & is_said & (task != "")).alias(name)
+        for name, gate in demands.demanding(task, text).items()
+    ).with_row_index("row")
+    flags = {}
+    for name in gates.columns[1:]:
+        rows = gates.filter(pl.col(name))["row"]
+        part = texts[rows]
+        if name in checks:
+            found = part.select(checks[name].alias("found")).to_series()
+        else:
+            columns = (part["task"], part["material"], part["text"])
+            missed = [bool(demands.missing_words(*one)) for one in zip(*columns, strict=True)]
+            found = pl.Series(missed, dtype=pl.Boolean)
+        flags[name] = _placed(texts.height, rows, found)
+    return texts.with_columns(**flags)
+
+
+def _placed(height: int, rows: pl.Series, flags: pl.Series) -> pl.Series:
+    """Flags of some rows as a column of all: false elsewhere."""
+    return pl.zeros(height, dtype=pl.Boolean, eager=True).scatter(rows, flags)

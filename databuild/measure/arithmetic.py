@@ -11,7 +11,7 @@ from databuild.text import numbers
 from databuild.text.code import CODE
 from databuild.text.equations import equations
 from databuild.text.faults import fault_list, known_faults
-from databuild.text.results import wrong_alphabet, wrong_result
+from databuild.text.results import wrong_alphabet, wrong_letters, wrong_result
 
 FAULTS = ("wrong_equation", "wrong_result", "wrong_count", "reversed_years", "impossible_date")
 # A line that can hold an equation of numbers; all others never reach Python.
@@ -31,6 +31,10 @@ _RESULT_ASKED = (
     r"descending|increasing|decreasing)(?-u:\b)|平均|和|中位数|乘积|最大|最小"
 )
 _ALPHABET_ASKED = r"(?i)alphabetical|in a dictionary"
+_LETTERS_ASKED = (
+    r"(?i)(?:how many|number of|count|total) .{0,12}(?:words|letters|characters|vowels|consonants)|"
+    r"reverse .{0,20}(?:string|word|letters)|backwards"
+)
 _NUMBER_LIST = r"\d[ \t]*(?:[,;]|and|&|[ \t])[ \t]*-?\d"
 _EXPRESSION = r"^[-+*/^().\d\s×÷−]*\d\s*[-+*/^×÷−]\s*[\d(][-+*/^().\d\s×÷−]*(?:=[ ?]*)?$"
 _LISTED = ["\n-", "\n*", "\n•", "\n–", "\n2", "\n(2"]
@@ -60,15 +64,15 @@ def _names(config: ArithmeticConfig) -> tuple[str, ...]:
     return tuple(f"{config.response}_{fact}" for fact in (*facts, "arithmetic_faults"))
 
 
-@step("measure.arithmetic", kind="measure", sees="row", version=1, adds=_names)
+@step("measure.arithmetic", kind="measure", sees="row", version=2, adds=_names)
 def measure_arithmetic(rows: pl.DataFrame, config: ArithmeticConfig) -> pl.DataFrame:
     """Find equations, results, counts and dates in an answer that contradict themselves.
 
     With `<c>` for the response column: `<c>_n_equations` equations between numbers that could be
     worked out, outside code (`text.equations`), `<c>_n_wrong_equations` those that do not hold,
     rounding allowed, `<c>_wrong_equation` the first of them or null; `<c>_right_result` what a
-    plain sum or an order (by size, by alphabet) in the prompt comes to, if the answer does not
-    have it, else null (`text.results`);
+    plain sum, an order (by size, by alphabet), a count of letters or words, or a word spelt
+    backwards in the prompt comes to, if the answer does not have it, else null (`text.results`);
     `<c>_arithmetic_faults` a list of
 
     - `wrong_equation`, `wrong_result`: as above;
@@ -160,10 +164,14 @@ def _with_results(texts: pl.DataFrame) -> pl.DataFrame:
     lists = task.str.contains(_NUMBER_LIST) | material.str.contains(_NUMBER_LIST)
     asks = (task.str.contains(_RESULT_ASKED) & lists) | material.str.contains(_EXPRESSION)
     asks |= task.str.contains(_ALPHABET_ASKED) & (material != "")
+    asks |= task.str.contains(_LETTERS_ASKED)
     asked = texts.filter(asks & (material.str.len_chars() <= 300)).filter(~_has_other_rules())
     columns = (asked["task"], asked["material"], asked["text"])
     asked_for = zip(*columns, strict=True)
-    results = [wrong_result(*texts) or wrong_alphabet(*texts) for texts in asked_for]
+    results = [
+        wrong_result(*texts) or wrong_alphabet(*texts) or wrong_letters(*texts)
+        for texts in asked_for
+    ]
     right = pl.repeat(None, texts.height, dtype=pl.String, eager=True)
     return texts.with_columns(
         right_result=right.scatter(asked["row"], pl.Series(results, dtype=pl.String))

@@ -7,13 +7,14 @@ from pydantic import Field, field_validator
 
 from databuild.engine.step import step
 from databuild.recipe.options import Column, Names, StepConfig
-from databuild.text import asking
+from databuild.text import asking, outside
 from databuild.text.faults import fault_list, known_faults
 from databuild.text.tokens import tokens
 
 FAULTS = (
     "blank", "placeholder_input", "missing_input", "stub_input", "needs_media", "makes_media",
-    "needs_web", "needs_action", "merged_tasks", "answer_inside",
+    "needs_web", "needs_action", "needs_lookup", "needs_forecast", "asks_of_self", "lacks_data",
+    "merged_tasks", "answer_inside",
 )  # fmt: skip
 _NO_INPUT = (
     r"(?i)^\s*[<\[({（]?\s*(?:no\s*-?_?\s*input(?:\s+(?:is\s+)?(?:required|needed|"
@@ -73,7 +74,7 @@ def _names(config: PromptConfig) -> tuple[str, ...]:
     return tuple(f"{config.prompt}_{fact}" for fact in facts)
 
 
-@step("measure.prompt", kind="measure", sees="row", version=1, adds=_names)
+@step("measure.prompt", kind="measure", sees="row", version=2, adds=_names)
 def measure_prompt(rows: pl.DataFrame, config: PromptConfig) -> pl.DataFrame:
     """Find prompts that a text model cannot answer, or that are not one task.
 
@@ -90,6 +91,12 @@ def measure_prompt(rows: pl.DataFrame, config: PromptConfig) -> pl.DataFrame:
     - `needs_media`, `makes_media`, `needs_web`, `needs_action`: it needs a picture or sound, asks
       for one, for a look into the web, or for a deed (the last two not where a program is asked
       for);
+    - `needs_lookup`: it asks for a price, what is near or open, the latest news, the weather, an
+      order, an account, a page: what changes or stands in one record; `needs_forecast`: for what
+      prices, weather, elections or games will be (neither where a program is asked for);
+    - `asks_of_self`: for the answerer's own favourites, home, meals, travels;
+    - `lacks_data`: it speaks of given data or begins with "calculate the average" and the like, and
+      brings no numbers (these four: `text.outside`);
     - `merged_tasks`: two numbered tasks or more, or four sentences that begin with imperatives;
     - `answer_inside`: a line "Output: ..." or "Answer: ..." with text behind it, and no empty one
       at the end, which would be worked examples.
@@ -107,19 +114,7 @@ def measure_prompt(rows: pl.DataFrame, config: PromptConfig) -> pl.DataFrame:
         >>> measure_prompt(rows, PromptConfig())["prompt_faults"].to_list()
         [['missing_input'], []]
     """
-    prompt = pl.col(config.prompt).fill_null("")
-    parts = prompt.str.strip_chars().str.splitn("\n", 2)
-    given = [parts.struct.field("field_1")]
-    if config.input is not None:
-        given.append(pl.col(config.input))
-    material = pl.concat_str(*given, separator="\n", ignore_nulls=True).str.strip_chars()
-    texts = rows.select("row_id", task=parts.struct.field("field_0"), material=material)
-    texts = texts.with_columns(
-        lower=asking.lowered(pl.col("task")), lower_material=asking.lowered(pl.col("material"))
-    ).with_columns(
-        whole=pl.concat_str("lower", "lower_material", separator=" "),
-        words=tokens(pl.col("material").str.slice(0, 2000)).list.len(),
-    )
+    texts = _texts(rows, config)
     n_tasks = _tasks(pl.col("task"), pl.col("material"))
     facts = (
         n_tasks.cast(pl.Int64).alias(f"{config.prompt}_n_tasks"),
@@ -130,6 +125,22 @@ def measure_prompt(rows: pl.DataFrame, config: PromptConfig) -> pl.DataFrame:
         fault_list(_checks(config), config.ignore).alias(f"{config.prompt}_faults"),
     )
     return texts.select("row_id", *facts)
+
+
+def _texts(rows: pl.DataFrame, config: PromptConfig) -> pl.DataFrame:
+    prompt = pl.col(config.prompt).fill_null("")
+    parts = prompt.str.strip_chars().str.splitn("\n", 2)
+    given = [parts.struct.field("field_1")]
+    if config.input is not None:
+        given.append(pl.col(config.input))
+    material = pl.concat_str(*given, separator="\n", ignore_nulls=True).str.strip_chars()
+    texts = rows.select("row_id", task=parts.struct.field("field_0"), material=material)
+    return texts.with_columns(
+        lower=asking.lowered(pl.col("task")), lower_material=asking.lowered(pl.col("material"))
+    ).with_columns(
+        whole=pl.concat_str("lower", "lower_material", separator=" "),
+        words=tokens(pl.col("material").str.slice(0, 2000)).list.len(),
+    )
 
 
 def _tasks(task: pl.Expr, material: pl.Expr) -> pl.Expr:
@@ -152,7 +163,8 @@ def _checks(config: PromptConfig) -> dict[str, pl.Expr]:
     return {
         "blank": ~whole.str.contains(r"[^\s\p{C}]"),
         "placeholder_input": material.str.contains(_NO_INPUT),
-        "missing_input": is_empty & asking.refers_to_material(lower) & ~brings,
+        "missing_input": is_empty
+        & ((asking.refers_to_material(lower) & ~brings) | outside.names_material(lower)),
         "stub_input": ~is_empty
         & (
             (asking.promises_document(lower) & (words < config.min_document_words))
@@ -162,6 +174,10 @@ def _checks(config: PromptConfig) -> dict[str, pl.Expr]:
         "makes_media": asking.makes_media(lower),
         "needs_web": asking.needs_web(lower, whole) & ~is_program,
         "needs_action": asking.needs_action(lower) & ~is_program,
+        "needs_lookup": outside.needs_lookup(lower, whole) & ~is_program,
+        "needs_forecast": outside.needs_forecast(lower) & ~is_program,
+        "asks_of_self": outside.asks_of_self(lower) & is_empty,
+        "lacks_data": outside.lacks_data(lower, pl.col("lower_material")) & ~is_program,
         "merged_tasks": (both.str.count_matches(_NUMBERED_TASK) >= 2)
         | (task.str.count_matches(_JOINED_TASK) >= 3),
         "answer_inside": both.str.contains(_LABEL + r"[ \t]*[^\s]") & ~label_last,

@@ -38,7 +38,9 @@ _MADE = (
     "histogram|animation|video|3d model|collage|gif|map|floor plan|mock-?up|icon|album cover|"
     "birthday card|greeting card|card|slide ?show|visuali[sz]ation|cartoon|comic strip|portrait|"
     "landscape|storyboard|audio|melody|spreadsheet|powerpoint|wireframe|(?:user )?interface|"
-    "meme|comic|ui|layout|web ?site design|visual representation|visual aid|bookmark|t-shirt"
+    "meme|comic|ui|layout|web ?site design|visual representation|visual aid|bookmark|t-shirt|"
+    "cover page|(?:book|magazine) cover|business card|sculpture|mural|costume|packaging|badge|"
+    "sticker|sign|timeline chart|venn diagram|mind map|word cloud"
 )
 _MAKE = (
     "draw|sketch|paint|render|illustrate|animate|design|create|make|generate|"
@@ -79,7 +81,11 @@ _NUMBER_TASKS = (
     "evaluate|solve|simplify|differentiate|integrate|factori[sz]e|subtract|"
     "multiply|divide|add up|round|normali[sz]e|normali[sz]ation|convert|arithmetic|equation|"
     "expression|ascending|descending|sequence of numbers|list of numbers|set of numbers|"
-    "sequence|numbers?|binary|hexadecimal|decimal|points|coordinates|percent|how many|how much"
+    "sequence|numbers?|binary|hexadecimal|decimal|points|coordinates|percent|how many|how much|"
+    "probability|likelihood|odds|triangle|prime|interest|discount|profit|tax|how (?:old|long|far|"
+    "fast|tall)|cost|inequality|logarithm|estimate|roman numerals?|even|odd|larger|smaller|greater|"
+    "largest|smallest|biggest|divisible|multiples?|days?|hours|minutes|angles?|degrees|celsius|"
+    "fahrenheit|kilomet(?:er|re)s?|miles|pounds|grams|ounces|lit(?:er|re)s?|currency|dollars|euros"
 )
 
 
@@ -121,6 +127,13 @@ _DEEDS = "|".join(
         r"(?:schedule|set up) an? (?:meeting|appointment|call) (?:with|for|on|at)",
         r"(?:upload|download|attach|print|scan) (?:an?|the|this|my) (?:file|image|photo|"
             r"document|picture|page)",
+        r"(?:train|(?:fine-?|precision-)?tune|deploy|run|conduct|carry out) (?:an?|the|this|your) "
+        + _GAP + "(?:model|classifier|network|regression|simulation|survey|experiment|poll|"
+        "interview)",
+        r"create an? (?:google |outlook |new )?calendar (?:event|entry|invite|appointment)",
+        r"(?:post|publish|submit|share) (?:this|it|the following|an? [a-z]+) (?:on|to) (?:my|the|"
+        r"your)",
+        r"(?:log ?in|sign (?:me )?(?:up|in)|subscribe) (?:to|for|into|at)|pay (?:my|the|this) ",
     )
 )  # fmt: skip
 
@@ -150,6 +163,15 @@ def needs_media(task: pl.Expr, material: pl.Expr) -> pl.Expr:
         rf"[<\[(](?:an? |the )?(?:attached )?(?:{_SHOWN}|{_HEARD}){_B}[^<>\])]*[>\])]"
     )
     refers = r"(?:the|this|these|that|given|following|attached|provided|uploaded|below|above)"
+    stand_in |= material.str.contains(
+        r"^\s*[\w -]{1,60}\.(?:jpe?g|png|gif|bmp|tiff?|webp|mp[34]|wav|avi|mov|pdf|docx?|xlsx?|"
+        r"pptx?)\s*$"
+    )
+    stand_in |= task.str.contains(
+        rf"^\s*(?:please )?(?:given|analy[sz]e|describe|identify|label|classify|caption|listen to|"
+        rf"watch|look at|using|based on|from) (?:an?|some|the|this) (?:\w+ )?(?:{_SHOWN}|{_HEARD}|"
+        rf"maps?|attached (?:files?|documents?|pdf|graph|chart))(?:,| of| and| below|\s*[.?]?$)"
+    ) & ~task.str.contains(r"caption (?:for|to)|algorithm|model|function|program|code")
     return stand_in | task.str.contains(
         rf"{_B}{refers} (?:\w+ )?(?:{_SHOWN}|{_HEARD}|figures){_B}|{_B}transcribe (?:the |this "
         rf")?(?:\w+ )?(?:{_HEARD}|{_SHOWN}|interview|speech|call|meeting){_B}"
@@ -208,7 +230,7 @@ def needs_action(task: pl.Expr) -> pl.Expr:
     return task.str.contains(
         rf"{_B}(?:{_DEEDS}){_B}|^\s*(?:please )?(?:{_BODILY})(?: [\w'’-]+){{1,4}}\s*[.!]?\s*$"
         r"|(?:帮我)?(?:预订|预定|订).{0,6}(?:机票|酒店|餐厅|车票|外卖)|设(?:置|定)?.{0,4}(?:闹钟|提醒)|播放.{0,6}(?:音乐|歌)"
-    )
+    ) & ~task.str.contains(r"^\s*(?:describe|explain|how|what|why|list|name)(?-u:\b)|how would you")
 
 
 def asks_for_code(task: pl.Expr) -> pl.Expr:
@@ -259,6 +281,7 @@ def asks_for_calculation(task: pl.Expr, material: pl.Expr) -> pl.Expr:
         rf"{_B}(?:convert|calculate|compute|square root|percent(?:age)?|factorial|round|"
         rf"area|volume|how (?:many|much)|product|sum){_B}"
     ) & whole.str.contains(r"\d")
+    single |= task.str.contains(r"\d ?% of ")
     single |= task.str.contains(r"^\s*(?:please )?(?:calculate|compute|work out|count) ")
     single |= task.str.contains(r"(?:what is|what's|how much is) [^a-z]*\d\s*[-+*/×÷^]\s*\d")
     given = whole.str.count_matches(_B + r"[a-z]\s*=\s*-?\d") >= 2
@@ -343,7 +366,8 @@ def asks_to_make(task: pl.Expr) -> pl.Expr:
     ) & ~task.str.contains(
         _any_word(
             "rule|rules|idea|ideas|policy|advice|essay|paragraph|sentence|argument|"
-            "guideline|guidelines|strategy|plan|description|requirements"
+            "guidelines?|strategy|plan|description|requirements|features|process|hypothesis|concept|"
+            "method|approach|solution|route"
         )
     )
 

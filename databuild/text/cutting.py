@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from databuild.text.code import FENCE
+from databuild.text.endings import BARE_ENDS_ZH, MENU_ZH, OPEN_WORDS_ZH, SIGNATURE_ZH
 
 _CLOSERS = "\"'”’»）)\\]】》」』*_`"
 _END = re.compile(
@@ -23,12 +24,17 @@ _LINE = re.compile(r"^\s*(?:[-*•–+]|\(?(?:[0-9]{1,3}|[a-zA-Z])[.)]\s|#{1,6}|
 _OPEN = re.compile(r"[,:(\[{，、；：（「“—–-]$")
 _HANGING = re.compile(
     r"(?:^|\s)(?:and|or|but|the|an?|of|to|in|for|with|that|which|is|are|was|were|because|such as"
-    r"|into|by|from|as|at|on|your|their|its)$|(?:和|或|的|以及|因为)$"
+    r"|into|by|from|as|at|on|your|their|its)$"
+    rf"|(?<=[\u3400-\u9fff]{{3}})(?:{OPEN_WORDS_ZH})$"
 )
 _NEAR = 16  # characters before an end that are looked at
 _ITEM = re.compile(r"^\s*(?:[-*•–+]|\(?[0-9]{1,3}[.)])\s+\S")
 _MARK = re.compile(r"\s*(?:[-*•–+]|\(?[0-9]{1,3}[.)])\s*")
 _HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_BARE_ZH = re.compile("|".join(BARE_ENDS_ZH).replace("HAN", r"[\u3400-\u9fff]"))
+_MARKLESS_ZH = re.compile(rf"(?:{SIGNATURE_ZH}|[#＃][\w&]+$)")
+_MENU_ZH = re.compile(MENU_ZH)
+_LOOKED_AT = 400
 
 
 def breaks_off(text: str, *, was_cut: bool | None = None) -> bool:
@@ -36,10 +42,11 @@ def breaks_off(text: str, *, was_cut: bool | None = None) -> bool:
 
     It does where a code fence never closes; where its last character is a comma, a colon, an
     opening bracket or a dash, or (not in a list) its last word one that nothing ends with ("and",
-    "the", "的" ...), in a line of more than four words or of Han;
-    where a list's mark has no item; and where the last line holds a whole sentence and then two
-    words or more that end in a letter or digit without a full stop. Short answers, list items,
-    headings, addresses of the web, sums, tags and signatures do not break off.
+    "the", "的" ...), in a line of more than four words or of Han; where a list's mark has no item;
+    in Chinese, where a paragraph, an item or the rest of a line has no mark and what stands before
+    it has (`text.endings.BARE_ENDS_ZH`); and where the last line holds a whole sentence and then
+    two words or more that end in a letter or digit without a full stop. Short answers, list items,
+    headings, menus, addresses of the web, sums, tags and signatures do not break off.
 
     Args:
         text: The text.
@@ -57,7 +64,10 @@ def breaks_off(text: str, *, was_cut: bool | None = None) -> bool:
         return True
     if _ends_well(bare):
         return False
-    return bool(was_cut) or _hangs(_last_line(bare)) or _has_begun_another(_last_line(bare))
+    line, tail = _last_line(bare), bare[-_LOOKED_AT:]
+    if was_cut or _hangs(line) or _has_begun_another(line):
+        return True
+    return _BARE_ZH.search(tail) is not None and not _MARKLESS_ZH.search(tail)
 
 
 def cut_back(text: str) -> str:
@@ -105,7 +115,7 @@ def _hangs(line: str) -> bool:
         return False
     near = max(0, len(line) - _NEAR)
     hangs = not _LINE.match(line) and _HANGING.search(line, near)
-    return bool(hangs or _OPEN.search(line, near))
+    return bool(hangs or (_OPEN.search(line, near) and not _MENU_ZH.search(line)))
 
 
 def _has_begun_another(line: str) -> bool:

@@ -6,12 +6,9 @@ looks closer, since it also says where the last whole sentence ends: `text.cutti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import polars as pl
 
 from databuild.text.code import CODE
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _B = r"(?-u:\b)"
 # Words after which no English sentence ends.
@@ -20,10 +17,43 @@ _OPEN_WORDS = (
     "your|their|its|his|my|our|such|than|into|because|but|if|when|while|can|will|"
     "would|should|has|have"
 )
-_NO_END = rf"(?i)(?:[,，、；]|{_B}(?:{_OPEN_WORDS})|[，、的和与及是在把被])\s*$"
+OPEN_WORDS_ZH = (
+    "因为|由于|但是|而且|并且|以及|或者|如果|虽然|所以|因此|然而|例如|比如|譬如|包括|通过|为了|以便|从而|"
+    "不仅|不但|即使|尽管|无论|不管|只要|除非|根据|按照|随着|除了|非常|更加|尤其|以上的|这个|那个|这些|那些|各种|"
+    "一些|[^终]于|[^存现所内外潜实好不]在|[^总温柔平饱缓附祥调随]和|[^参]与|[^普涉埃提波顾触遍危]及|"
+    "[^行作人]为|[^合吞兼]并|[^反]而|[^暂而]且|[^棉]被|[^尤]其|"
+    "[的是从把使让给向以或且但若这那该每很更最]"
+)
+"""Ends, in Chinese, of no sentence: conjunctions, prepositions, particles; for Rust and Python.
+
+Where other words end in one (现在, 温和, 普及, 行为), the character before it rules them out.
+"""
+_NO_END = rf"(?i)(?:[,，、；：（《“「『]|{_B}(?:{_OPEN_WORDS})|(?:{OPEN_WORDS_ZH}))\s*$"
+# Enough for the longest word that is looked for, a hashtag or a signature.
+_END_CHARS = 32
 _BARE_END = r"[\p{L}\p{Han}]\s*$"
 # A long last line without end mark, after a sentence that has one.
-_LONG_LAST_LINE = r"[.!?。！？][\"'”’)\]]?\s[^\n]{60,}$|[。！？][^\n。！？]{25,}$"
+_LONG_LAST_LINE = r"[.!?。！？][\"'”’)\]]?\s[^\n]{60,}$"
+_MARK_ZH = r"[。！？][”’）」』]?"
+_ITEM_ZH = r"[ \t]*(?:[-*•–]|\(?\d{1,3}[.):、）])[^\n]*"
+BARE_ENDS_ZH = (
+    # The last line goes on for six characters behind a sentence: nobody leaves that mark out.
+    rf"(?:^|\n)(?:[^\n]*。[”’）」』]?|[^-*•–|>#\d\n][^\n]*{_MARK_ZH})[^\n。！？：]{{5,}}HAN\s*$",
+    # A paragraph with a comma, or long, behind one with a mark, which a poem's lines have not.
+    rf"{_MARK_ZH}\s*\n\s*[^-*•–|>#\d\s][^\n。！？]{{3,}}[，、][^\n。！？]{{3,}}HAN\s*$",
+    rf"{_MARK_ZH}\s*\n[^-*•–|>#\d\s][^\n。！？]{{20,}}HAN\s*$",
+    # A list's item, behind one with a full stop.
+    rf"(?:^|\n){_ITEM_ZH}。\s*\n\s*(?:[-*•–]|\(?\d{{1,3}}[.):、）])[^\n。！？]{{4,}}HAN\s*$",
+)
+"""Ends of Chinese texts without a mark where one is missing; HAN stands for a class of Han."""
+# One long sentence and nothing else: forty characters, no mark, and a clause between two commas
+# that is no word of a list.
+_WHOLE_ZH = (r"^[^\n。！？.!?]{39,}\p{Han}\s*$", r"，[^，、]{6,}，")
+_BARE_ZH = "|".join(BARE_ENDS_ZH).replace("HAN", r"\p{Han}")
+SIGNATURE_ZH = r"(?:此致|敬礼|敬上|祝好|谢谢|署名|落款|来源|作者)[^\n]{0,20}$"
+"""Last lines that have no mark, and need none."""
+MENU_ZH = r"(?:^|\n)[^\n]*(?:请[^\n]{0,40}|选择)：$"
+"""A last line that waits for what the reader chooses."""
 _LIST_LINE = r"(?:^|\n)[ \t]*(?:[-*•–|>#]|\(?\d{1,3}[.):、])[^\n]*$"
 
 _CANNOT = (
@@ -97,8 +127,15 @@ def is_cut(text: pl.Expr) -> pl.Expr:
     r"""Its end is no end: a comma, a word like "the" or "of", or a long line without end mark.
 
     A line without end mark counts when it ends in a letter, is no list item, heading or table row,
-    and goes on for 60 characters (25 in Chinese) after a sentence that has its mark. A text that
-    ends in code or in a hashtag is left alone.
+    and goes on for 60 characters after a sentence that has its mark.
+
+    A Chinese text that ends in Han is cut, too, where it ends in one of `OPEN_WORDS_ZH`; where its
+    last line goes on for 6 characters after a sentence that has its mark; where a paragraph has
+    none, but a comma (or 20 characters), and the one before has its mark; where a list's item has
+    none and the item before has a full stop; where it is one sentence of 40 characters or more,
+    with a clause between commas. Also
+    where it ends in a colon, an opening bracket or quotation mark of full width. Left alone are
+    titles, poems, lists without full stops, signatures, and texts that end in code or a hashtag.
 
     Example:
         >>> import polars as pl
@@ -107,14 +144,19 @@ def is_cut(text: pl.Expr) -> pl.Expr:
         [True, False, False]
     """
     tail = text.str.strip_chars().str.tail(400)
+    end = tail.str.tail(_END_CHARS)
     words = tail.str.contains(r"\s\S+\s\S+\s|[\p{Han}]{6}")
-    stops = words & tail.str.contains(_NO_END)
-    bare = (
-        tail.str.contains(_BARE_END)
-        & tail.str.contains(_LONG_LAST_LINE)
-        & ~tail.str.contains(_LIST_LINE)
-    )
-    return (stops | bare) & ~tail.str.contains(r"`$|#[\w&]+$")
+    stops = words & end.str.contains(_NO_END)
+    bare = tail.str.contains(_LONG_LAST_LINE) & ~tail.str.contains(_LIST_LINE)
+    bare &= end.str.contains(_BARE_END)
+    # Null for all other texts, which then cost nothing.
+    zh = pl.when(end.str.tail(1).str.contains(r"\p{Han}")).then(tail)
+    bare_zh = zh.str.contains(_BARE_ZH)
+    bare_zh |= zh.str.contains(_WHOLE_ZH[0]) & zh.str.contains(_WHOLE_ZH[1])
+    bare_zh = bare_zh.fill_null(value=False) & ~end.str.contains(SIGNATURE_ZH)
+    menu = pl.when(end.str.ends_with("：")).then(tail).str.contains(MENU_ZH)
+    left_alone = end.str.contains(r"`$|[#＃][\w&]+$") | menu.fill_null(value=False)
+    return (stops | bare | bare_zh) & ~left_alone
 
 
 def has_open_bracket(text: pl.Expr) -> pl.Expr:
@@ -225,9 +267,9 @@ def describes(lower: pl.Expr) -> pl.Expr:
         True
     """
     return lower.str.contains(
-        r"^\s*(?:(?:the|this|my|an?|our) (?:[\w'-]+ ){1,8}|it )(?:should|would|could|"
+        r"^\s*(?:(?:the|this|my|an?|our) (?:[\w'-]+ ){1,14}|it |i )(?:should|would|could|"
         r"can|will) (?:also )?(?:be|include|have|feature|contain|consist|use|display|"
-        r"allow|provide|take)(?-u:\b)"
+        r"allow|provide|take|create|design|suggest|start)(?-u:\b)"
     )
 
 

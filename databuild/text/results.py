@@ -144,5 +144,78 @@ def wrong_alphabet(task: str, material: str, answer: str) -> str | None:
     return ", ".join(wanted) if sorted(got) == wanted and got != wanted else None
 
 
+_QUOTED = re.compile(r"[\"'“‘](.+?)[\"'”’](?!\w)")
+_COUNTED = re.compile(
+    r"(?i)\b(?:how many|number of|count(?: up)?(?: all)?(?: of)?(?: the)?|total) "
+    r"(words|letters|characters|vowels|consonants)\b(?! (?:start|begin|end|with|that|which|per))"
+)
+_REVERSES = re.compile(
+    r"(?i)\b(?:reverse (?:the |this |a )?(?:(?:given|following) )?(?:string|word|letters)|"
+    r"spell (?:it|\S+|the (?:\w+ )?word) backwards)\b"
+)
+_CODE_ASKED = re.compile(
+    r"(?i)\b(?:function|program|code|script|algorithm|method|unique|distinct|different)\b"
+)
+_KINDS = {"vowels": "aeiou", "consonants": "bcdfghjklmnpqrstvwxyz"}
+_WORD_NUMBERS = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+)
+
+
+def wrong_letters(task: str, material: str, answer: str) -> str | None:
+    """Say what a count of letters or words, or a word spelt backwards, comes to, if it is not so.
+
+    Known are "how many words (letters, characters, vowels, consonants)" of the material, or of the
+    one text that the task quotes, and "reverse the word". Letters are a to z; characters may be
+    counted with or without white space; of an answer that shows no number nothing is said. None
+    where the task has a second condition, or asks for code.
+
+    Example:
+        >>> wrong_letters("How many vowels are in the word?", "banana", "There are 4 vowels.")
+        '3'
+        >>> wrong_letters("Reverse the word.", "leek", "keel") is None
+        True
+    """
+    quoted = _QUOTED.findall(task)
+    text = material.strip() or (quoted[0] if len(quoted) == 1 else "")
+    if not text or len(text) > 300 or not text.isascii() or _CODE_ASKED.search(task):
+        return None
+    if _REVERSES.search(task) and text.strip("\"'").isalpha():
+        wanted = text.strip("\"'")[::-1]
+        return wanted if wanted.lower() not in answer.lower() else None
+    counted = _COUNTED.search(task)
+    shown = {int(n) for n in re.findall(r"\d{1,4}", answer)}
+    shown |= {n for n, word in enumerate(_WORD_NUMBERS) if re.search(rf"(?i)\b{word}\b", answer)}
+    if counted is None or not shown:
+        return None
+    right = _counts(counted[1].lower(), text.strip("\"'"))
+    return str(min(right)) if not right & shown else None
+
+
+def _counts(kind: str, text: str) -> set[int]:
+    lower = text.lower()
+    if kind == "words":
+        return {
+            len(text.split()),
+            len(re.findall(r"[\w'’-]+", text)),
+            len(re.findall(r"\w+", text)),
+        }
+    if kind == "characters":
+        return {len(text), len("".join(text.split())), sum(map(str.isalnum, text))}
+    letters = _KINDS.get(kind, "abcdefghijklmnopqrstuvwxyz")
+    vowels_too = {sum(char in "aeiouy" for char in lower)} if kind == "vowels" else set()
+    return {sum(char in letters for char in lower)} | vowels_too
+
+
 def _plain(value: Fraction) -> str:
     return str(value.numerator) if value.denominator == 1 else f"{float(value):.6g}"

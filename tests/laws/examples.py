@@ -340,6 +340,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         {"columns": ["prompt", "topic"], "in_columns": "prompt"},
     ),
     "measure.embedding": _example(texts, {"model": "start"}, embedder=HashedNgrams().embed),
+    "measure.relevance": _example(answers, {"model": "start"}, embedder=HashedNgrams().embed),
     "measure.difficulty": _example(unscored, {"model": "start"}, reader=_read),
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),

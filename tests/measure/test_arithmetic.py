@@ -149,3 +149,10 @@ def test_correct_solutions_are_hardly_ever_accused(shared_data):
     found = measure_arithmetic(rows, config)
     assert found["answer_n_equations"].sum() > 3000
     assert found["answer_n_wrong_equations"].sum() <= 0.003 * found["answer_n_equations"].sum()
+
+
+def test_letters_have_a_right_count():
+    found = measure("There are 4 vowels.", "How many vowels are in the word?\ngarden")
+    assert found["right_result"] == ["2"]
+    assert found["arithmetic_faults"] == [["wrong_result"]]
+    assert faults("There are 2 vowels.", "How many vowels are in the word?\ngarden") == []

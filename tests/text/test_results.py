@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from databuild.text.results import wrong_alphabet, wrong_result
+from databuild.text.results import wrong_alphabet, wrong_letters, wrong_result
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,27 @@ def test_what_is_not_plain_is_not_judged(task, material, answer):
 )
 def test_alphabetical_order(task, material, answer, right):
     assert wrong_alphabet(task, material, answer) == right
+
+
+@pytest.mark.parametrize(
+    ("task", "material", "answer", "right"),
+    [
+        ("How many words are in the sentence?", "The roses are red.", "It has 5 words.", "4"),
+        ("How many words are in the sentence?", "The roses are red.", "It has four words.", None),
+        ("Count the letters in the word.", "garden", "7", "6"),
+        ("How many characters has this text?", "a rose", "6", None),
+        ("How many characters has this text?", "a rose", "5", None),
+        ("How many characters has this text?", "a rose", "9", "5"),
+        ("Find the number of vowels in 'garden'.", "", "There are 3 vowels.", "2"),
+        ("Find the number of consonants.", "rose", "2", None),
+        ("How many vowels are there?", "tulip", "Some.", None),
+        ("How many words begin with r?", "The roses are red.", "7", None),
+        ("Reverse the word.", "garden", "nedrag", None),
+        ("Reverse the given string.", "garden", "nerdag", "nedrag"),
+        ("Write a function to reverse the string.", "garden", "def f(): ...", None),
+        ("How many words are in it?", "玫瑰很红", "5", None),
+        ("Reverse the word order.", "the roses", "the roses", None),
+    ],
+)
+def test_letters_and_words_are_counted(task, material, answer, right):
+    assert wrong_letters(task, material, answer) == right
