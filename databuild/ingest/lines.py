@@ -16,6 +16,7 @@ import polars as pl
 
 from databuild.ingest.records import BOM, Record, read_line
 from databuild.ingest.shapes import Shape, arrow_type, holds, polars_type
+from databuild.ingest.templates import read_alike
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -170,7 +171,6 @@ def read_lines(
 def _read_fast(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None:
     """Read all records at once, or None when that cannot be done faithfully."""
     import pyarrow as pa
-    from pyarrow import json as arrow_json
 
     first, last = int(lines.starts_L[0]), int(lines.ends_L[-1])
     bytes_B = np.frombuffer(lines.data, dtype=np.uint8)
@@ -181,30 +181,42 @@ def _read_fast(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None
     if any(holds(shape, "json") for shape in shapes.values()):
         return None
     block = memoryview(lines.data)[first:last]
-    schema = pa.schema([(name, arrow_type(shape)) for name, shape in shapes.items()])
-    # Blocks that stay in the processor's cache are read a quarter faster; none may lie in a line.
-    longest = int((lines.ends_L - lines.starts_L).max()) + 2
-    block_bytes = min(max(_BLOCK_BYTES, 2 * longest), len(block) + 1)
     try:
         is_utf8(block)
-        table = arrow_json.read_json(
-            pa.BufferReader(pa.py_buffer(block)),
-            read_options=arrow_json.ReadOptions(use_threads=False, block_size=block_bytes),
-            parse_options=arrow_json.ParseOptions(
-                explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior="error"
-            ),
-        )
+        frame = read_alike(lines, shapes)
+        if frame is None:
+            frame = _read_any(lines, shapes)
     except pa.ArrowInvalid:
         return None
-    if table.num_rows != len(lines):
-        return None
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    if _has_no_number(frame, shapes, lines.data):
+    if frame is None or _has_no_number(frame, shapes, lines.data):
         return None
     types = pl.Schema({name: polars_type(shape) for name, shape in shapes.items()})
     places = pl.Series("source_record", lines.places_L, dtype=pl.Int64)
     return (frame if frame.schema == types else frame.cast(types)).with_columns(places)
+
+
+def _read_any(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None:
+    """Read all records with Arrow's parser."""
+    import pyarrow as pa
+    from pyarrow import json as arrow_json
+
+    block = memoryview(lines.data)[int(lines.starts_L[0]) : int(lines.ends_L[-1])]
+    schema = pa.schema([(name, arrow_type(shape)) for name, shape in shapes.items()])
+    # Blocks that stay in the processor's cache are read a quarter faster; none may lie in a line.
+    longest = int((lines.ends_L - lines.starts_L).max()) + 2
+    block_bytes = min(max(_BLOCK_BYTES, 2 * longest), len(block) + 1)
+    table = arrow_json.read_json(
+        pa.BufferReader(pa.py_buffer(block)),
+        read_options=arrow_json.ReadOptions(use_threads=False, block_size=block_bytes),
+        parse_options=arrow_json.ParseOptions(
+            explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior="error"
+        ),
+    )
+    if table.num_rows != len(lines):
+        return None
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def _has_no_number(frame: pl.DataFrame, shapes: Mapping[str, Shape], data: bytes) -> bool:
@@ -231,14 +243,14 @@ def is_utf8(block: memoryview) -> None:
     view = pa.py_buffer(np.array([len(block), first, 0, 0], dtype=np.int32))
     held = pa.Array.from_buffers(pa.binary_view(), 1, [None, view, pa.py_buffer(block)])
     try:
-        pl.Series(_Held(held)).cast(pl.String)
+        pl.Series(Held(held)).cast(pl.String)
     except pl.exceptions.PolarsError as error:
         msg = "invalid UTF-8"
         raise pa.ArrowInvalid(msg) from error
 
 
 @dataclass(frozen=True)
-class _Held:
+class Held:
     """An Arrow array, handed over as such; for one of pyarrow Polars loads `pyarrow.compute`."""
 
     array: Any
