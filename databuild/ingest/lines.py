@@ -112,8 +112,8 @@ def count_lines(path: Path, places: list[int]) -> list[int]:
     with path.open("rb") as file:
         for place in places:
             # The line in which `place - 1` lies ends before the first one that is counted here.
-            while at < place - 1 and (block := file.read(min(1 << 20, place - 1 - at))):
-                n_lines += block.count(b"\n")
+            while at < place - 1 and (block := file.read(min(_SEARCHED_BYTES, place - 1 - at))):
+                n_lines += int(np.count_nonzero(np.frombuffer(block, dtype=np.uint8) == _NEWLINE))
                 at += len(block)
             found.append(n_lines + 1 if place else 1)
     return found
@@ -188,9 +188,9 @@ def _read_fast(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None
         return None
     block = memoryview(lines.data)[first:last]
     try:
-        is_utf8(block)
         frame = read_alike(lines, shapes)
         if frame is None:
+            is_utf8(block)
             frame = _read_any(lines, shapes)
     except pa.ArrowInvalid:
         return None

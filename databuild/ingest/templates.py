@@ -49,9 +49,7 @@ class _Value:
 
 
 def read_alike(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None:
-    """Read all records at once, or None where they are not written alike.
-
-    The bytes from the first record to the last must be UTF-8.
+    """Read all records at once, or None where they are not written alike, or are not UTF-8.
 
     Returns:
         A frame of the columns of `shapes`, a row for each record.
