@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from xxhash import xxh3_128_digest
 
 from databuild.engine.batch import Batch, run_split
 from databuild.engine.local import run_jobs
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 Hashes = NDArray[np.uint64]
 STAGED = "staged"
+_SIGNATURE_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def run_source(task: Task, manifest: Manifest) -> Iterator[Part]:
     staged = run_jobs(stage_split, waiting, _workers(task, len(waiting)), task.node.name)
     for split, pieces in zip(waiting, staged, strict=True):
         for part in pieces:
-            hashes = _hashes(part_path(split.staging, part.piece))
+            hashes = _kept_hashes(split, part)
             yield settle_piece(split, part, number, seen.count_and_add(hashes))
             number += 1
         shutil.rmtree(split.staging, ignore_errors=True)
@@ -198,7 +200,11 @@ def _stage(split: Split, number: int, batch: Batch, kept: int) -> Part:
         rows = batch.rows.sort("row_id").head(max(split.limit - kept, 0))
         counts = batch.counts.model_copy(update={"rows_out": rows.height})
         batch = replace(batch, rows=rows, counts=counts)
-    return commit(split.staging, number, split.step, batch, of=(split.index, number))
+    part = commit(split.staging, number, split.step, batch, of=(split.index, number))
+    hashes = _hashes_of(batch.rows).tobytes()
+    # Beside the part, not with it to the parent: that would hold all of a split at once.
+    _hashes_path(split, number).write_bytes(_signed(part, hashes) + hashes)
+    return part
 
 
 def _renumbered(step: Step, rows: pl.DataFrame, before: NDArray[np.int64]) -> pl.DataFrame:
@@ -210,10 +216,33 @@ def _renumbered(step: Step, rows: pl.DataFrame, before: NDArray[np.int64]) -> pl
     return ordered.drop("row_id").with_columns(ids).select(rows.columns)
 
 
+def _kept_hashes(split: Split, part: Part) -> Hashes:
+    """The hashes of a staged part, as they were put beside it; else from the part."""
+    path = _hashes_path(split, part.piece)
+    held = path.read_bytes() if path.exists() else b""
+    signature, hashes = held[:_SIGNATURE_BYTES], held[_SIGNATURE_BYTES:]
+    if len(hashes) == 8 * part.counts.rows_out and signature == _signed(part, hashes):
+        return np.frombuffer(hashes, dtype=np.uint64)
+    return _hashes(part_path(split.staging, part.piece))
+
+
+def _hashes_path(split: Split, piece: int) -> Path:
+    return part_path(split.staging, piece).with_suffix(".hashes")
+
+
+def _signed(part: Part, hashes: bytes) -> bytes:
+    """What tells that the hashes are those of the part, and whole."""
+    return xxh3_128_digest(part.digest.encode() + hashes)
+
+
 def _hashes(part: Path) -> Hashes:
     """The first 64 bits of each row's content id."""
+    return _hashes_of(pl.read_parquet(part, columns=["content_id"]))
+
+
+def _hashes_of(rows: pl.DataFrame) -> Hashes:
     first = pl.col("content_id").str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64)
-    return pl.read_parquet(part, columns=["content_id"]).select(first).to_series().to_numpy()
+    return rows.select(first).to_series().to_numpy()
 
 
 def _workers(task: Task, n_jobs: int) -> int:

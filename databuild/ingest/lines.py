@@ -16,6 +16,7 @@ import polars as pl
 
 from databuild.ingest.records import BOM, Record, read_line
 from databuild.ingest.shapes import Shape, arrow_type, holds, polars_type
+from databuild.ingest.templates import read_alike
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,7 @@ _NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
 # Below this many records it costs less to read them one by one than to halve once more.
 _FEW = 64
 _BLOCK_BYTES = 1 << 20
+_SEARCHED_BYTES = 1 << 18
 # What is shorter than a view (12 bytes) lies in the view itself.
 _VIEWED_BYTES = 1 << 10
 # Arrow counts bytes of a block in 32 bits.
@@ -110,8 +112,8 @@ def count_lines(path: Path, places: list[int]) -> list[int]:
     with path.open("rb") as file:
         for place in places:
             # The line in which `place - 1` lies ends before the first one that is counted here.
-            while at < place - 1 and (block := file.read(min(1 << 20, place - 1 - at))):
-                n_lines += block.count(b"\n")
+            while at < place - 1 and (block := file.read(min(_SEARCHED_BYTES, place - 1 - at))):
+                n_lines += int(np.count_nonzero(np.frombuffer(block, dtype=np.uint8) == _NEWLINE))
                 at += len(block)
             found.append(n_lines + 1 if place else 1)
     return found
@@ -140,12 +142,17 @@ def find_lines(data: bytes, offset: int, first_line: int = 1) -> Lines:
 
 def places_of(bytes_B: NDArray[np.uint8], byte: int) -> NDArray[np.int64]:
     """Where a byte stands that is rare: words of eight are looked at first."""
-    is_it_B = bytes_B == byte
-    n_whole = len(is_it_B) // 8 * 8
-    words = np.flatnonzero(is_it_B[:n_whole].view(np.uint64) != 0)
-    rows, columns = np.nonzero(is_it_B[:n_whole].reshape(-1, 8)[words])
-    rest = np.flatnonzero(is_it_B[n_whole:]) + n_whole
-    return np.concatenate([words[rows] * 8 + columns, rest])
+    found = [np.empty(0, dtype=np.int64)]
+    # Blocks that stay in the processor's cache.
+    for start in range(0, len(bytes_B), _SEARCHED_BYTES):
+        is_it_B = bytes_B[start : start + _SEARCHED_BYTES] == byte
+        n_whole = len(is_it_B) // 8 * 8
+        words_W = is_it_B[:n_whole].view(np.uint64)
+        has_any = np.flatnonzero(words_W)
+        within = np.flatnonzero(words_W[has_any].view(bool))
+        found.append((has_any[within >> 3] << 3) + (within & 7) + start)
+        found.append(np.flatnonzero(is_it_B[n_whole:]) + n_whole + start)
+    return np.concatenate(found)
 
 
 def read_lines(
@@ -170,7 +177,6 @@ def read_lines(
 def _read_fast(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None:
     """Read all records at once, or None when that cannot be done faithfully."""
     import pyarrow as pa
-    from pyarrow import json as arrow_json
 
     first, last = int(lines.starts_L[0]), int(lines.ends_L[-1])
     bytes_B = np.frombuffer(lines.data, dtype=np.uint8)
@@ -181,30 +187,42 @@ def _read_fast(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None
     if any(holds(shape, "json") for shape in shapes.values()):
         return None
     block = memoryview(lines.data)[first:last]
-    schema = pa.schema([(name, arrow_type(shape)) for name, shape in shapes.items()])
-    # Blocks that stay in the processor's cache are read a quarter faster; none may lie in a line.
-    longest = int((lines.ends_L - lines.starts_L).max()) + 2
-    block_bytes = min(max(_BLOCK_BYTES, 2 * longest), len(block) + 1)
     try:
-        is_utf8(block)
-        table = arrow_json.read_json(
-            pa.BufferReader(pa.py_buffer(block)),
-            read_options=arrow_json.ReadOptions(use_threads=False, block_size=block_bytes),
-            parse_options=arrow_json.ParseOptions(
-                explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior="error"
-            ),
-        )
+        frame = read_alike(lines, shapes)
+        if frame is None:
+            is_utf8(block)
+            frame = _read_any(lines, shapes)
     except pa.ArrowInvalid:
         return None
-    if table.num_rows != len(lines):
-        return None
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    if _has_no_number(frame, shapes, lines.data):
+    if frame is None or _has_no_number(frame, shapes, lines.data):
         return None
     types = pl.Schema({name: polars_type(shape) for name, shape in shapes.items()})
     places = pl.Series("source_record", lines.places_L, dtype=pl.Int64)
     return (frame if frame.schema == types else frame.cast(types)).with_columns(places)
+
+
+def _read_any(lines: Lines, shapes: Mapping[str, Shape]) -> pl.DataFrame | None:
+    """Read all records with Arrow's parser."""
+    import pyarrow as pa
+    from pyarrow import json as arrow_json
+
+    block = memoryview(lines.data)[int(lines.starts_L[0]) : int(lines.ends_L[-1])]
+    schema = pa.schema([(name, arrow_type(shape)) for name, shape in shapes.items()])
+    # Blocks that stay in the processor's cache are read a quarter faster; none may lie in a line.
+    longest = int((lines.ends_L - lines.starts_L).max()) + 2
+    block_bytes = min(max(_BLOCK_BYTES, 2 * longest), len(block) + 1)
+    table = arrow_json.read_json(
+        pa.BufferReader(pa.py_buffer(block)),
+        read_options=arrow_json.ReadOptions(use_threads=False, block_size=block_bytes),
+        parse_options=arrow_json.ParseOptions(
+            explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior="error"
+        ),
+    )
+    if table.num_rows != len(lines):
+        return None
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def _has_no_number(frame: pl.DataFrame, shapes: Mapping[str, Shape], data: bytes) -> bool:
@@ -231,14 +249,14 @@ def is_utf8(block: memoryview) -> None:
     view = pa.py_buffer(np.array([len(block), first, 0, 0], dtype=np.int32))
     held = pa.Array.from_buffers(pa.binary_view(), 1, [None, view, pa.py_buffer(block)])
     try:
-        pl.Series(_Held(held)).cast(pl.String)
+        pl.Series(Held(held)).cast(pl.String)
     except pl.exceptions.PolarsError as error:
         msg = "invalid UTF-8"
         raise pa.ArrowInvalid(msg) from error
 
 
 @dataclass(frozen=True)
-class _Held:
+class Held:
     """An Arrow array, handed over as such; for one of pyarrow Polars loads `pyarrow.compute`."""
 
     array: Any
