@@ -10,10 +10,7 @@ from databuild.engine.step import step
 from databuild.recipe.options import Column, ModelRef, StepConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from databuild.models.embedder import Embedder
 
 
 class EmbeddingConfig(StepConfig):
@@ -30,21 +27,21 @@ class EmbeddingConfig(StepConfig):
     "measure.embedding",
     kind="measure",
     sees="row",
-    version=1,
+    version=2,
     adds=lambda config: (f"{config.column}_embedding",),
 )
 def measure_embedding(
     rows: pl.DataFrame,
     config: EmbeddingConfig,
     *,
-    embedder: Callable[[Sequence[str]], NDArray[np.float32]],
+    embedder: Embedder,
 ) -> pl.DataFrame:
     """Embed each text with the model; equal texts are embedded once.
 
     Args:
         rows: n rows with `row_id` and `config.column`.
         config: See `EmbeddingConfig`.
-        embedder: One row of float32 for each text.
+        embedder: The model that `model` names.
 
     Returns:
         n rows with `row_id` and `<column>_embedding: list[f32]`. A text that is null or nothing but
@@ -57,7 +54,7 @@ def measure_embedding(
     name, kind = f"{config.column}_embedding", pl.List(pl.Float32)
     if texts.is_empty():
         return rows.select("row_id", pl.lit(None, dtype=kind).alias(name))
-    vectors_ND = embedder(texts.to_list())
+    vectors_ND = embedder.embed(texts.to_list())
     vectors = pl.Series("vector", vectors_ND, dtype=pl.Array(pl.Float32, vectors_ND.shape[1]))
     known = pl.DataFrame({"text": texts, "vector": vectors.cast(kind)}).with_columns(
         error=pl.when(~pl.col("vector").list.eval(pl.element().is_finite()).list.all())

@@ -339,7 +339,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         },
         {"columns": ["prompt", "topic"], "in_columns": "prompt"},
     ),
-    "measure.embedding": _example(texts, {"model": "start"}, embedder=HashedNgrams().embed),
+    "measure.embedding": _example(texts, {"model": "start"}, embedder=HashedNgrams()),
     "measure.difficulty": _example(unscored, {"model": "start"}, reader=_read),
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),

@@ -14,7 +14,7 @@ class Spy:
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
 
-    def __call__(self, texts: list[str]) -> np.ndarray:
+    def embed(self, texts: list[str]) -> np.ndarray:
         self.asked.append(list(texts))
         rows = {"Hi": [1, 2], "bye": [0, 0], "nan": [float("nan"), 1]}
         return np.array([rows[text] for text in texts], dtype=np.float32)
@@ -39,6 +39,6 @@ def test_without_a_text_the_model_is_not_asked():
 
 
 def test_vectors_say_what_the_embedder_says():
-    embed = HashedNgrams().embed
-    found = measure_embedding(ROWS, CONFIG, embedder=embed)["t_embedding"]
-    assert np.array_equal(np.array(found[3]), embed(["bye"])[0])
+    embedder = HashedNgrams()
+    found = measure_embedding(ROWS, CONFIG, embedder=embedder)["t_embedding"]
+    assert np.array_equal(np.array(found[3]), embedder.embed(["bye"])[0])

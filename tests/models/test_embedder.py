@@ -110,7 +110,8 @@ def test_services_embed_without_a_model(tmp_path: Path, spec):
     services = LocalServices(tmp_path, "cpu")
     target = services.identify(ModelSpec.model_validate(spec), tmp_path)
     ask = Ask("embedder", "s", {"model": target}, tmp_path, 0, Silence())
-    assert services.provide(ask)(["a"]).shape == (1, 256)
+    assert services.provide(ask).embed(["a"]).shape == (1, 256)
+    assert services.provide(Ask("embedder", "s", {}, tmp_path, 0, Silence())) is None
     services.close()
     services.close()
 
