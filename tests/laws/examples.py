@@ -148,6 +148,15 @@ def unscored() -> pl.DataFrame:
     return answers().drop("verify_score", "strict_pass")
 
 
+def _similar(folder: Path) -> Example:
+    """Texts compared by their spelling, against earlier ones of which one is among them."""
+    return Example(
+        {"rows": texts(), "against": texts().slice(4, 3).drop("quality")},
+        {"model": "start", "threshold": 0.8, "prefer": "quality"},
+        {"embedder": HashedNgrams(), "scratch": folder, "progress": Silence()},
+    )
+
+
 def _files(folder: Path) -> Example:
     path = folder / "tickets.jsonl"
     good = [{"prompt": text, "n": i, "tags": ["x"]} for i, text in enumerate(TEXTS)]
@@ -353,6 +362,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "fix.mask": _example(personal, {"columns": ["prompt", "response"]}, seed=7),
     "dedup.exact": _example(texts, {"prefer": "quality"}),
     "dedup.minhash": _example(texts, {"prefer": "quality"}),
+    "dedup.semantic": _similar,
     "sample.where": _example(texts, {"keep": "quality > 0.2 and len(prompt) > 3"}),
     "sample.parts": _example(texts, {"column": "split", "parts": ["train", "dev"]}),
     "sample.split": _example(
