@@ -204,7 +204,8 @@ class _State:
 
 def _cosines(one_PD: Vectors, other_PD: Vectors) -> Floats:
     """The cosine of each pair in float64: each row is summed alone, in an order of its own."""
-    one, other = one_PD.astype(np.float64), other_PD.astype(np.float64)
+    # In C order: over rows that do not lie in one piece NumPy adds up in another order.
+    one, other = (np.ascontiguousarray(side, dtype=np.float64) for side in (one_PD, other_PD))
     scale = np.sqrt((one * one).sum(axis=1) * (other * other).sum(axis=1))
     cosines: Floats = np.minimum((one * other).sum(axis=1) / scale, 1.0)
     return cosines

@@ -8,24 +8,27 @@ import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
-from databuild.dedup.apart import Apart, keep_apart, missed_ratio, unit_rows
+from databuild.dedup.apart import keep_apart, missed_ratio, unit_rows
 from databuild.dedup.cells import Cells
-from databuild.engine.step import DROPPED, Reported, step
-from databuild.errors import SchemaError, StepError
+from databuild.dedup.similar_rows import (
+    facts_of,
+    given_vectors,
+    in_order,
+    judged,
+    units_of,
+    verdicts,
+)
+from databuild.engine.step import Reported, step
+from databuild.errors import StepError
 from databuild.models.embedded_texts import embed_texts
+from databuild.models.embedder import Embedded
 from databuild.recipe.options import Column, Columns, FirstColumn, ModelRef, StepConfig
-from databuild.text.conversations import with_context
-from databuild.text.ranking import best_first
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from databuild.engine.resources import Progress
     from databuild.models.embedder import Embedder
-
-_LARGEST, _SHOWN = 10, 120
 
 
 class SemanticConfig(StepConfig):
@@ -98,14 +101,14 @@ def drop_similar(
         against: Earlier data, with the same columns but `prefer`. All of it counts as kept before
             every row; it is not part of the result.
         embedder: The model that `model` names.
-        scratch: Vectors lie here until the step is complete: a kill costs those of 512 texts.
+        scratch: Vectors lie here until the step is complete: a kill costs those of 256 texts.
         progress: Texts embedded, then vectors compared.
 
     Returns:
-        n rows with `row_id`, `part`, `reason` ("same text", "similar", "same text as earlier
-        data", "similar to earlier data") and `evidence` (`{"kept": <row_id>, "cosine": <to it, 6
-        decimals>, "stage": "text" or "cosine", "cluster": <row_id of the group's best>}`). A
-        group is what one kept row stands for. Facts: `texts` (different ones compared),
+        n rows with `row_id`, `part`, `reason` ("same text", "similar", "similar to earlier
+        data") and `evidence` (`{"kept": <row_id>, "cosine": <to it, 6
+        decimals>, "stage": "exact", "near" or "earlier", "cluster": <row_id of the group's
+        best>}`). A group is what one kept row stands for. Facts: `texts` (different ones compared),
         `max_tokens` (what the model reads of a text), `rows_cut` (rows with more than that),
         `rows_without_text`, `rows_without_vector` (and ten of their ids), `search` (`exact` or
         `cells`, and then `missed_ratio`: of all duplicates those that were missed, estimated
@@ -120,7 +123,6 @@ def drop_similar(
         The model's time for each different text; n * kept * d multiply-adds; 8 * n * d bytes.
 
     Example:
-        >>> import tempfile
         >>> from databuild.engine.resources import Silence
         >>> vectors = [[1.0, 0.0], [0.98, 0.2], [0.0, 1.0]]
         >>> rows = pl.DataFrame({"row_id": list("abc"), "prompt": list("xyz"), "v": vectors})
@@ -128,12 +130,12 @@ def drop_similar(
         >>> given = {"embedder": None, "scratch": None, "progress": Silence()}
         >>> found = drop_similar(rows, config, **given).table
         >>> found.drop_nulls().select("row_id", "evidence").rows()
-        [('b', '{"kept":"a","cosine":0.979804,"stage":"cosine","cluster":"a"}')]
+        [('b', '{"kept":"a","cosine":0.979804,"stage":"near","cluster":"a"}')]
     """
-    table = _visited(rows, against, config)
-    units = _units(table, config)
-    vectors_ND, is_cut_N, longest = _vectors(units, config, embedder, scratch, progress)
-    vectors_ND, has_N = unit_rows(vectors_ND)
+    table = in_order(rows, against, config)
+    units = units_of(table, config)
+    read = _vectors(units, config, embedder, scratch, progress)
+    vectors_ND, has_N = unit_rows(read.vectors_ND)
     if not has_N.all():
         vectors_ND = vectors_ND[has_N]
     n_earlier = int((units["is_earlier"].to_numpy() & has_N).sum())
@@ -146,58 +148,14 @@ def drop_similar(
         index=None if is_exact else Cells(vectors_ND),
         tick=progress.tick,
     )
-    found = _found(table, units, has_N, apart)
+    found = judged(table, units, has_N, apart)
     facts: dict[str, Any] = {"texts": units.height, "search": "exact" if is_exact else "cells"}
     if not is_exact:
         facts["missed_ratio"] = missed_ratio(vectors_ND, apart, config.threshold, n_earlier)
-    cut = units.filter(pl.Series(is_cut_N, dtype=pl.Boolean)).select("unit")
-    facts |= {"max_tokens": longest} if longest else {}
+    cut = units.filter(pl.Series(read.is_cut_N, dtype=pl.Boolean)).select("unit")
+    facts |= {"max_tokens": read.longest} if read.longest else {}
     facts |= {"rows_cut": found.join(cut, on="unit", how="semi").height} if config.model else {}
-    return Reported(_verdicts(found), facts | _facts(found, config))
-
-
-def _visited(
-    rows: pl.DataFrame, against: pl.DataFrame | None, config: SemanticConfig
-) -> pl.DataFrame:
-    """All rows in the order in which they are visited: earlier data, then the best first."""
-    prefer = [config.prefer] if config.prefer else []
-    tables = [best_first(_texts(rows, config, prefer), config.prefer).drop(prefer)]
-    if against is not None:
-        tables.insert(0, best_first(_texts(against, config), None))
-    is_earlier = [len(tables) == 2 and place == 0 for place in range(len(tables))]
-    return pl.concat(
-        [t.with_columns(is_earlier=pl.lit(b)) for t, b in zip(tables, is_earlier, strict=True)],
-        how="vertical_relaxed",
-    ).with_row_index("place")
-
-
-def _texts(
-    rows: pl.DataFrame, config: SemanticConfig, also: list[str] | None = None
-) -> pl.DataFrame:
-    """The text of each row: its columns as one, null where there is nothing to read."""
-    talks = config.messages if _also(config) else None
-    compared = [
-        with_context(rows, c, talks if c == "prompt" else None).alias(f"text:{c}")
-        for c in config.columns
-    ]
-    text = pl.concat_str(compared, separator="\n\n", ignore_nulls=True)
-    vector = [] if config.embedding is None else [pl.col(config.embedding).alias("vector")]
-    return rows.select(
-        "row_id", *(also or []), *vector, text=pl.when(text.str.contains(r"\S")).then(text)
-    )
-
-
-def _units(table: pl.DataFrame, config: SemanticConfig) -> pl.DataFrame:
-    """What is compared, once each, in the order of visits: different texts, or vectors of rows."""
-    if config.embedding is not None:
-        units = table.filter(pl.col("vector").is_not_null()).with_columns(same="place")
-    else:
-        units = (
-            table.filter(pl.col("text").is_not_null())
-            .with_columns(same=pl.col("place").first().over("text"))
-            .filter(pl.col("same") == pl.col("place"))
-        )
-    return units.drop("same").with_row_index("unit")
+    return Reported(verdicts(found), facts | facts_of(found, config))
 
 
 def _vectors(
@@ -206,110 +164,14 @@ def _vectors(
     embedder: Embedder | None,
     scratch: Path,
     progress: Progress,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], int | None]:
-    """A vector for every unit, which texts were cut, and at how many tokens."""
+) -> Embedded:
+    """A vector for every unit."""
     if config.embedding is not None:
-        vectors_ND = _given_vectors(units["vector"], config.embedding)
-        return vectors_ND, np.zeros(units.height, dtype=np.bool_), None
+        vectors_ND = given_vectors(units["vector"], config.embedding)
+        return Embedded(vectors_ND, np.zeros(units.height, dtype=np.bool_))
     if embedder is None:
         what = "the model was not opened"
         raise StepError("dedup.semantic", what, fix="give the step an embedder")
-    found = embed_texts(
+    return embed_texts(
         units["text"], embedder, prefix=config.prefix, scratch=scratch, progress=progress
     )
-    return found.vectors_ND, found.is_cut_N, embedder.longest
-
-
-def _given_vectors(column: pl.Series, name: str) -> NDArray[np.float32]:
-    """The vectors of a column as a matrix that may be written to; a null in one becomes NaN."""
-    dtype = column.dtype
-    inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
-    if inner is None or not (inner.is_numeric() or inner == pl.Null):
-        what = f"the column {name!r} holds {dtype}, not vectors of numbers"
-        raise SchemaError("dedup.semantic", what, fix="name a column that measure.embedding made")
-    lists = column.cast(pl.List(pl.Float32))
-    widths = lists.list.len().unique().sort()
-    if len(widths) > 1:
-        what = f"the vectors of {name!r} have the lengths {widths.to_list()[:3]}"
-        raise SchemaError("dedup.semantic", what, fix="use vectors of one model")
-    width = int(widths[0]) if len(widths) else 1
-    flat = lists.explode(empty_as_null=False).fill_null(float("nan")).to_numpy()
-    return flat.reshape(len(lists), width).copy()
-
-
-def _found(
-    table: pl.DataFrame, units: pl.DataFrame, has_N: NDArray[np.bool_], apart: Apart
-) -> pl.DataFrame:
-    """Every row with its unit, the row that stands for it, how near that is, and by what."""
-    place = units["place"].to_numpy()
-    stands_N, cosine_N = place.copy(), np.ones(len(place))
-    known = np.flatnonzero(has_N)
-    stands_N[known], cosine_N[known] = place[known][apart.kept_N], apart.cosine_N
-    judged = units.select(
-        "unit",
-        first="place",
-        has_vector=pl.Series(has_N, dtype=pl.Boolean),
-        stands=pl.Series(stands_N, dtype=pl.UInt32),
-        cosine=pl.Series(cosine_N, dtype=pl.Float64),
-        text="text",
-    )
-    if "vector" in table.columns:
-        found = table.join(
-            judged.drop("text"), left_on="place", right_on="first", how="left", coalesce=False
-        )
-    else:
-        found = table.join(judged, on="text", how="left", maintain_order="left")
-    # Without a vector a text is like nothing, not even like itself.
-    is_known = pl.col("has_vector").fill_null(value=False)
-    names = table.select(stands="place", kept="row_id", kept_earlier="is_earlier")
-    return (
-        found.with_columns(
-            stands=pl.when(is_known).then("stands").otherwise("place"),
-            stage=pl.when(pl.col("stands") == pl.col("first"))
-            .then(pl.lit("text")).otherwise(pl.lit("cosine")),
-        )
-        .join(names, on="stands", how="left", maintain_order="left")
-        .with_columns(is_dropped=(pl.col("stands") != pl.col("place")) & ~pl.col("is_earlier"))
-    )  # fmt: skip
-
-
-def _verdicts(found: pl.DataFrame) -> pl.DataFrame:
-    reason = (
-        pl.when(pl.col("stage") == "text").then(pl.lit("same text")).otherwise(pl.lit("similar"))
-    )
-    other = pl.when(pl.col("stage") == "text").then(pl.lit("as")).otherwise(pl.lit("to"))
-    earlier = pl.format("{} {} earlier data", reason, other)
-    told = pl.struct("kept", pl.col("cosine").round(6), "stage", cluster="kept")
-    return found.filter(~pl.col("is_earlier")).select(
-        "row_id",
-        part=pl.when("is_dropped").then(pl.lit(DROPPED)).otherwise(pl.lit("kept")),
-        reason=pl.when("is_dropped").then(pl.when("kept_earlier").then(earlier).otherwise(reason)),
-        evidence=pl.when("is_dropped").then(told.struct.json_encode()),
-    )
-
-
-def _facts(found: pl.DataFrame, config: SemanticConfig) -> dict[str, Any]:
-    own = found.filter(~pl.col("is_earlier"))
-    has_text = pl.col("text").is_not_null()
-    given = pl.col("vector").is_not_null() if config.embedding else has_text
-    without = own.filter(given & ~pl.col("has_vector").fill_null(value=False))
-    shown = pl.col("text").str.slice(0, _SHOWN)
-    farthest = pl.col("text").sort_by("cosine", "place").first().str.slice(0, _SHOWN)
-    groups = (
-        own.filter("is_dropped")
-        .group_by("stands", "kept")
-        .agg(dropped=pl.len(), least_cosine=pl.col("cosine").min().round(6), farthest=farthest)
-        .sort("dropped", "stands", descending=[True, False])
-        .head(_LARGEST)
-        .join(found.select(stands="place", text=shown), on="stands", maintain_order="left")
-    )
-    return {
-        "rows_without_text": own.filter(~has_text).height,
-        "rows_without_vector": {
-            "rows": without.height,
-            "first": without["row_id"].sort().head(_LARGEST).to_list(),
-        },
-        "clusters": groups.select("kept", pl.col("dropped") + 1, "text", "least_cosine", "farthest")
-        .rename({"dropped": "size"})
-        .to_dicts(),
-    }

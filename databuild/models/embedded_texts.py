@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from databuild.engine.resources import Progress
     from databuild.models.embedder import Embedder
 
-CHUNK = 512
+CHUNK = 256
 """Texts that are embedded together and kept together."""
 
 
@@ -50,15 +50,17 @@ def embed_texts(
     table = table.sort(pl.col("text").str.len_bytes(), "text")
     progress.total(table.height, "texts")
     vectors_ND: np.ndarray | None = None
-    is_cut_N = np.zeros(table.height, dtype=np.bool_)
+    is_cut_N, longest = np.zeros(table.height, dtype=np.bool_), None
     for piece in table.iter_slices(CHUNK):
         found, is_old = _chunk(piece["text"].to_list(), embedder, prefix, scratch)
         if vectors_ND is None:
             vectors_ND = np.zeros((table.height, found.vectors_ND.shape[1]), dtype=np.float32)
         places = piece["place"].to_numpy()
-        vectors_ND[places], is_cut_N[places] = found
+        vectors_ND[places], is_cut_N[places], longest = found
         progress.tick(piece.height, "from the journal" if is_old else "")
-    return Embedded(np.zeros((0, 1), np.float32) if vectors_ND is None else vectors_ND, is_cut_N)
+    if vectors_ND is None:
+        return Embedded(np.zeros((0, 1), np.float32), is_cut_N)
+    return Embedded(vectors_ND, is_cut_N, longest)
 
 
 def _chunk(
@@ -72,12 +74,15 @@ def _chunk(
     path = scratch / f"vectors-{digest.hexdigest()}.npz"
     try:
         with np.load(path) as kept:
-            return Embedded(kept["vectors_ND"], kept["is_cut_N"]), True
+            longest = int(kept["longest"]) or None
+            return Embedded(kept["vectors_ND"], kept["is_cut_N"], longest), True
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         pass  # not there, or cut short by a power cut
     found = embedder.read(texts, prefix)
     making = path.with_suffix(".making")
     with making.open("wb") as out:
-        np.savez(out, vectors_ND=found.vectors_ND, is_cut_N=found.is_cut_N)
+        np.savez(
+            out, vectors_ND=found.vectors_ND, is_cut_N=found.is_cut_N, longest=found.longest or 0
+        )
     making.rename(path)
     return found, False

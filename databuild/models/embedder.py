@@ -41,14 +41,12 @@ class Embedded(NamedTuple):
 
     vectors_ND: Vectors
     is_cut_N: Flags
+    longest: int | None = None
+    """How many tokens of a text the model reads; None where it reads all."""
 
 
 class Embedder(Protocol):
     """Turns texts into vectors of one length."""
-
-    @property
-    def longest(self) -> int | None:
-        """How many tokens of a text are read; None where all are, or nothing was read yet."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row of float32 for each text, in order; what a text gets, no other text changes."""
@@ -79,7 +77,6 @@ class HashedNgrams:
     """
 
     dimensions = 256
-    longest: int | None = None
     _RUNS = (3, 4)
     _PRIME, _MIX = np.uint64(1_000_003), np.uint64(0x9E37_79B9_7F4A_7C15)
 
@@ -140,9 +137,9 @@ class StaticEmbedder:
         self._vectors_VD = np.asarray(tensors["embeddings"], dtype=np.float32)
         self._weights, self._mapping = tensors.get("weights"), tensors.get("mapping")
         self._is_normal = bool(config.get("normalize", False))
-        self.longest: int | None = int(config.get("max_length") or 512)
+        self._longest = int(config.get("max_length") or 512)
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(self.longest)
+        self._tokenizer.enable_truncation(self._longest)
         self._unknown = _unknown_token(self._tokenizer)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
@@ -163,7 +160,7 @@ class StaticEmbedder:
                     vectors_ND[row] = self._vectors_of(ids).mean(axis=0)
         if self._is_normal:
             vectors_ND /= np.linalg.norm(vectors_ND, axis=1, keepdims=True) + 1e-32
-        return Embedded(vectors_ND, is_cut_N)
+        return Embedded(vectors_ND, is_cut_N, self._longest)
 
     def close(self) -> None:
         """There is nothing to give back."""

@@ -40,12 +40,7 @@ class Encoder:
     def __init__(self, folder: Path, *, log: Path, where: str = "model") -> None:
         self._folder, self._log, self._where = folder, log, where
         self._child: Child | None = None
-        self._longest: int | None = None
-
-    @property
-    def longest(self) -> int | None:
-        """How many tokens of a text are read; None until a text was embedded."""
-        return self._longest
+        self._longest = 0
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One row for each text.
@@ -71,7 +66,7 @@ class Encoder:
             vectors_ND: NDArray[np.float32] = np.load(out)
         is_cut_N = np.zeros(len(texts), dtype=np.bool_)
         is_cut_N[np.asarray(done["cut"], dtype=np.int64)] = True
-        return Embedded(vectors_ND, is_cut_N)
+        return Embedded(vectors_ND, is_cut_N, self._longest)
 
     def close(self) -> None:
         """Stop the process. Safe to call twice."""
