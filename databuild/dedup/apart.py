@@ -143,11 +143,9 @@ class _State:
     """What is kept so far: the first `n_kept` rows of the matrix, and where they stood."""
 
     def __init__(self, vectors_ND: Vectors, threshold: float) -> None:
-        n, width = vectors_ND.shape
+        n = len(vectors_ND)
         self.vectors_ND, self.threshold, self.n_kept = vectors_ND, threshold, 0
-        # A float32 sum of d products of unit vectors is off by at most d * 2^-24 (Higham 2002,
-        # section 3.1); the unit vectors themselves are, by as much as a rounding each.
-        self.margin = (width + 8) * 2.0**-23
+        self.margin = _margin(vectors_ND)
         self.places_K = np.zeros(n, dtype=np.int64)
         self.kept_N = np.arange(n, dtype=np.int64)
         self.cosine_N = np.ones(n)
@@ -202,6 +200,15 @@ class _State:
             best.take(rows[is_similar], places, cosines[is_similar])
 
 
+def _margin(vectors_ND: Vectors) -> float:
+    """By how much a float32 product of two of these unit vectors may be off their cosine.
+
+    A sum of d products is off by at most d * 2^-24 (Higham 2002, section 3.1), and the lengths of
+    the vectors by a rounding each; this is more than twice that.
+    """
+    return float((vectors_ND.shape[1] + 8) * 2.0**-23)
+
+
 def _cosines(one_PD: Vectors, other_PD: Vectors) -> Floats:
     """The cosine of each pair in float64: each row is summed alone, in an order of its own."""
     # In C order: over rows that do not lie in one piece NumPy adds up in another order.
@@ -237,6 +244,8 @@ def missed_ratio(
         places = drawn[start : start + 64]
         similar_BK = vectors_ND[places] @ vectors_ND[: places[-1] + 1].T
         is_before_BK = np.arange(places[-1] + 1) < places[:, None]
-        n_missed += int(((similar_BK >= threshold) & is_before_BK).any(axis=1).sum())
+        row, other = np.nonzero((similar_BK >= threshold - _margin(vectors_ND)) & is_before_BK)
+        cosines = _cosines(vectors_ND[places[row]], vectors_ND[other])
+        n_missed += len(np.unique(row[cosines >= threshold]))
     missed = n_missed * n_new / max(len(drawn), 1)
     return round(missed / max(missed + n_dropped, 1), 4)

@@ -73,7 +73,7 @@ def _chunk(
         digest.update(len(written).to_bytes(8, "little") + written)
     path = scratch / f"vectors-{digest.hexdigest()}.npz"
     try:
-        with np.load(path) as kept:
+        with path.open("rb") as file, np.load(file) as kept:
             longest = int(kept["longest"]) or None
             return Embedded(kept["vectors_ND"], kept["is_cut_N"], longest), True
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
