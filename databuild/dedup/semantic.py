@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -18,6 +20,7 @@ from databuild.dedup.similar_rows import (
     units_of,
     verdicts,
 )
+from databuild.engine.resources import Silence
 from databuild.engine.step import Reported, step
 from databuild.errors import StepError
 from databuild.models.embedded_texts import embed_texts
@@ -25,8 +28,6 @@ from databuild.models.embedder import Embedded
 from databuild.recipe.options import Column, Columns, FirstColumn, ModelRef, StepConfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from databuild.engine.resources import Progress
     from databuild.models.embedder import Embedder
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 class SemanticConfig(StepConfig):
     """Options of `dedup.semantic`."""
 
-    columns: Columns = Field(default=("prompt",), min_length=1)
+    column: Columns = Field(default=("prompt",), min_length=1)
     """The text column to compare. Several, such as prompt and response, are compared as one text,
     so that a short prompt does not make equals of different answers."""
     messages: str | None = "messages"
@@ -46,7 +47,7 @@ class SemanticConfig(StepConfig):
     all-minilm-l6-v2` (English), or `packaged: hashed-ngrams`, which compares spelling."""
     embedding: Column | None = None
     """In place of `model`: a column of vectors (`measure.embedding`), so that another threshold
-    embeds nothing again. Then `columns` are the texts that the report shows."""
+    embeds nothing again. Then `column` is the text that the report shows."""
     prefix: str | None = None
     """Put before every text, as some models ask for (`"query: "`); null (`~`) puts there what the
     model's own folder says."""
@@ -70,18 +71,18 @@ class SemanticConfig(StepConfig):
 
 
 def _also(config: SemanticConfig) -> tuple[str, ...]:
-    return (config.messages,) if config.messages and "prompt" in config.columns else ()
+    return (config.messages,) if config.messages and "prompt" in config.column else ()
 
 
 @step("dedup.semantic", kind="select", sees="table", version=1, also=_also)
 def drop_similar(
     rows: pl.DataFrame,
     config: SemanticConfig,
-    against: pl.DataFrame | None = None,
     *,
-    embedder: Embedder | None,
-    scratch: Path,
-    progress: Progress,
+    embedder: Embedder | None = None,
+    scratch: Path | None = None,
+    progress: Progress | None = None,
+    **earlier: pl.DataFrame,
 ) -> Reported:
     """Keep the best of every group of rows whose texts have nearly the same vector.
 
@@ -93,27 +94,28 @@ def drop_similar(
 
     Similar to nothing, and therefore kept, are: a text that is null or only white space, one of
     which the model reads no token, and one whose vector has a number that is not finite. The facts
-    count them, and name the rows without a vector.
+    count them, and name rows without a vector. Further inputs (`from: {rows: new, before: old}`)
+    are tables of earlier rows: all of them count as kept before every row.
 
     Args:
         rows: n rows with `row_id`, the text columns, `config.prefer` and `config.embedding`.
         config: See `SemanticConfig`.
-        against: Earlier data, with the same columns but `prefer`. All of it counts as kept before
-            every row; it is not part of the result.
         embedder: The model that `model` names.
         scratch: Vectors lie here until the step is complete: a kill costs those of 256 texts.
-        progress: Texts embedded, then vectors compared.
+        progress: Told of texts embedded, then of vectors compared.
+        earlier: Earlier tables with the same columns but `prefer`.
 
     Returns:
-        n rows with `row_id`, `part`, `reason` ("same text", "similar", "similar to earlier
-        data") and `evidence` (`{"kept": <row_id>, "cosine": <to it, 6
-        decimals>, "stage": "exact", "near" or "earlier", "cluster": <row_id of the group's
-        best>}`). A group is what one kept row stands for. Facts: `texts` (different ones compared),
-        `max_tokens` (what the model reads of a text), `rows_cut` (rows with more than that),
-        `rows_without_text`, `rows_without_vector` (and ten of their ids), `search` (`exact` or
-        `cells`, and then `missed_ratio`: of all duplicates those that were missed, estimated
-        from 512 kept rows that are compared with everything), `clusters`: the ten largest groups
-        with size, the row that is kept, its text, the least cosine to it and that row's text.
+        n rows with `row_id`, `part`, `reason` ("duplicate": the same text, "near duplicate",
+        "duplicate of an earlier row") and `evidence` (`{"kept": <row_id>, "cosine": <to it, 6
+        decimals>, "stage": "exact"|"near"|"earlier", "cluster": <row_id>}`). A cluster is a kept
+        row and those that it stands for, and is named after it. Facts: `rows`, `exact`, `near`,
+        `earlier`, `texts` (different ones, compared), `max_tokens` (what the model reads of a
+        text) and `rows_cut` (rows with more than that), `rows_without_text`, `rows_without_vector`
+        and the first ten of them, `search` (`exact`, or `cells` and then `missed_ratio`: the share
+        of all duplicates that were missed, estimated from 512 kept rows that are compared with
+        everything), and the ten `largest_clusters` with the row that is kept, its text, the least
+        cosine to it and that row's text.
 
     Raises:
         StepError: More texts than `exact_up_to`, and FAISS is not installed.
@@ -123,16 +125,15 @@ def drop_similar(
         The model's time for each different text; n * kept * d multiply-adds; 8 * n * d bytes.
 
     Example:
-        >>> from databuild.engine.resources import Silence
         >>> vectors = [[1.0, 0.0], [0.98, 0.2], [0.0, 1.0]]
         >>> rows = pl.DataFrame({"row_id": list("abc"), "prompt": list("xyz"), "v": vectors})
         >>> config = SemanticConfig(embedding="v", threshold=0.95)
-        >>> given = {"embedder": None, "scratch": None, "progress": Silence()}
-        >>> found = drop_similar(rows, config, **given).table
+        >>> found = drop_similar(rows, config).table
         >>> found.drop_nulls().select("row_id", "evidence").rows()
         [('b', '{"kept":"a","cosine":0.979804,"stage":"near","cluster":"a"}')]
     """
-    table = in_order(rows, against, config)
+    progress = progress or Silence()
+    table = in_order(rows, earlier, config)
     units = units_of(table, config)
     read = _vectors(units, config, embedder, scratch, progress)
     vectors_ND, has_N = unit_rows(read.vectors_ND)
@@ -152,17 +153,18 @@ def drop_similar(
     facts: dict[str, Any] = {"texts": units.height, "search": "exact" if is_exact else "cells"}
     if not is_exact:
         facts["missed_ratio"] = missed_ratio(vectors_ND, apart, config.threshold, n_earlier)
-    cut = units.filter(pl.Series(read.is_cut_N, dtype=pl.Boolean)).select("unit")
-    facts |= {"max_tokens": read.longest} if read.longest else {}
-    facts |= {"rows_cut": found.join(cut, on="unit", how="semi").height} if config.model else {}
-    return Reported(verdicts(found), facts | facts_of(found, config))
+    if config.model is not None:
+        cut = units.filter(pl.Series(read.is_cut_N, dtype=pl.Boolean)).select("unit")
+        is_own_cut = found.filter(~pl.col("is_earlier")).join(cut, on="unit", how="semi")
+        facts |= {"max_tokens": read.longest, "rows_cut": is_own_cut.height}
+    return Reported(verdicts(found), {**facts_of(found, config), **facts})
 
 
 def _vectors(
     units: pl.DataFrame,
     config: SemanticConfig,
     embedder: Embedder | None,
-    scratch: Path,
+    scratch: Path | None,
     progress: Progress,
 ) -> Embedded:
     """A vector for every unit."""
@@ -172,6 +174,11 @@ def _vectors(
     if embedder is None:
         what = "the model was not opened"
         raise StepError("dedup.semantic", what, fix="give the step an embedder")
-    return embed_texts(
-        units["text"], embedder, prefix=config.prefix, scratch=scratch, progress=progress
-    )
+    with TemporaryDirectory(prefix="databuild-") as folder:
+        return embed_texts(
+            units["text"],
+            embedder,
+            prefix=config.prefix,
+            scratch=scratch or Path(folder),
+            progress=progress,
+        )

@@ -11,39 +11,45 @@ from databuild.engine.step import DROPPED
 from databuild.errors import SchemaError
 from databuild.text.conversations import with_context
 from databuild.text.ranking import best_first
+from databuild.text.whitespace import collapsed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from databuild.dedup.apart import Apart
     from databuild.dedup.semantic import SemanticConfig
 
-_LARGEST, _SHOWN = 10, 120
+LARGEST, EXAMPLE_CHARS = 10, 80
 
 
 def in_order(
-    rows: pl.DataFrame, against: pl.DataFrame | None, config: SemanticConfig
+    rows: pl.DataFrame, earlier: Mapping[str, pl.DataFrame], config: SemanticConfig
 ) -> pl.DataFrame:
-    """All rows in the order in which they are visited: earlier data, then the best first."""
+    """All rows in the order in which they are visited: earlier ones by name, then the best first.
+
+    Returns:
+        `place`, `row_id`, `text`, `is_earlier`, and `vector` where the rows have vectors.
+    """
     prefer = [config.prefer] if config.prefer else []
-    tables = [best_first(_texts(rows, config, prefer), config.prefer).drop(prefer)]
-    if against is not None:
-        tables.insert(0, best_first(_texts(against, config), None))
-    is_earlier = [len(tables) == 2 and place == 0 for place in range(len(tables))]
-    return pl.concat(
-        [t.with_columns(is_earlier=pl.lit(b)) for t, b in zip(tables, is_earlier, strict=True)],
-        how="vertical_relaxed",
-    ).with_row_index("place")
+    before = [best_first(_texts(earlier[name], config), None) for name in sorted(earlier)]
+    own = best_first(_texts(rows, config, prefer), config.prefer).drop(prefer)
+    tables = [
+        *(table.with_columns(is_earlier=pl.lit(value=True)) for table in before),
+        own.with_columns(is_earlier=pl.lit(value=False)),
+    ]
+    return pl.concat(tables, how="vertical_relaxed").with_row_index("place")
 
 
 def _texts(
     rows: pl.DataFrame, config: SemanticConfig, also: list[str] | None = None
 ) -> pl.DataFrame:
     """The text of each row: its columns as one, null where there is nothing to read."""
-    talks = config.messages if "prompt" in config.columns else None
+    talks = config.messages if "prompt" in config.column else None
     compared = [
         with_context(rows, c, talks if c == "prompt" else None).alias(f"text:{c}")
-        for c in config.columns
+        for c in config.column
     ]
     text = pl.concat_str(compared, separator="\n\n", ignore_nulls=True)
     vector = [] if config.embedding is None else [pl.col(config.embedding).alias("vector")]
@@ -120,7 +126,11 @@ def judged(
     )
 
 
-_REASONS = {"exact": "same text", "near": "similar", "earlier": "similar to earlier data"}
+_REASONS = {
+    "exact": "duplicate",
+    "near": "near duplicate",
+    "earlier": "duplicate of an earlier row",
+}
 
 
 def verdicts(found: pl.DataFrame) -> pl.DataFrame:
@@ -136,28 +146,34 @@ def verdicts(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def facts_of(found: pl.DataFrame, config: SemanticConfig) -> dict[str, Any]:
-    """What the step reports besides: the largest groups, and the rows that have no vector."""
+    """What the step reports besides: sums, the largest clusters, and what could not be compared."""
     own = found.filter(~pl.col("is_earlier"))
+    gone = own.filter("is_dropped")
+    count = {stage: int((gone["stage"] == stage).sum()) for stage in _REASONS}
     has_text = pl.col("text").is_not_null()
     given = pl.col("vector").is_not_null() if config.embedding else has_text
     without = own.filter(given & ~pl.col("has_vector").fill_null(value=False))
-    shown = pl.col("text").str.slice(0, _SHOWN)
-    farthest = pl.col("text").sort_by("cosine", "place").first().str.slice(0, _SHOWN)
-    groups = (
-        own.filter("is_dropped")
-        .group_by("stands", "kept")
-        .agg(dropped=pl.len(), least_cosine=pl.col("cosine").min().round(6), farthest=farthest)
-        .sort("dropped", "stands", descending=[True, False])
-        .head(_LARGEST)
-        .join(found.select(stands="place", text=shown), on="stands", maintain_order="left")
-    )
+    without_vector = {"rows": without.height, "first": without["row_id"].sort().to_list()[:LARGEST]}
+    told = [f"{n:,} {stage}" for stage, n in count.items() if n]
+    told += [f"{without.height:,} rows without a vector"] if without.height else []
     return {
+        "rows": own.height,
+        **count,
         "rows_without_text": own.filter(~has_text).height,
-        "rows_without_vector": {
-            "rows": without.height,
-            "first": without["row_id"].sort().head(_LARGEST).to_list(),
-        },
-        "clusters": groups.select("kept", pl.col("dropped") + 1, "text", "least_cosine", "farthest")
-        .rename({"dropped": "size"})
-        .to_dicts(),
+        "rows_without_vector": without_vector,
+        "largest_clusters": _largest(found, gone),
+        "in_short": ", ".join(told),
     }
+
+
+def _largest(found: pl.DataFrame, gone: pl.DataFrame) -> list[dict[str, Any]]:
+    farthest = pl.col("text").sort_by("cosine", "place").first()
+    clusters = (
+        gone.group_by("stands", "kept")
+        .agg(rows=pl.len() + 1, least_cosine=pl.col("cosine").min().round(6), farthest=farthest)
+        .sort("rows", "stands", descending=[True, False])
+        .head(LARGEST)
+        .join(found.select("text", stands="place"), on="stands", how="left", maintain_order="left")
+    )
+    shown = [collapsed(pl.col(c)).str.head(EXAMPLE_CHARS).alias(c) for c in ("text", "farthest")]
+    return clusters.select("rows", "kept", shown[0], "least_cosine", shown[1]).to_dicts()

@@ -64,7 +64,7 @@ def rows_of(texts: Sequence[str | None], **columns: Any) -> pl.DataFrame:
 def decide(
     rows: pl.DataFrame,
     folder: Path,
-    against: pl.DataFrame | None = None,
+    before: pl.DataFrame | None = None,
     *,
     embedder: Any = None,
     **options: Any,
@@ -73,8 +73,8 @@ def decide(
     if "embedding" not in options:
         options = {"model": "m", **options}
     found = drop_similar(
-        rows, SemanticConfig(**options), against,
-        embedder=embedder or HashedNgrams(), scratch=folder, progress=Silence(),
+        rows, SemanticConfig(**options), embedder=embedder or HashedNgrams(), scratch=folder,
+        progress=Silence(), **({} if before is None else {"before": before}),
     )  # fmt: skip
     verdicts = {
         row["row_id"]: {**row, **json.loads(row["evidence"] or "{}")}
@@ -95,13 +95,14 @@ def test_the_best_of_each_group_is_kept_and_the_others_say_why(tmp_path):
     assert found["r0006"]["kept"] == "r0001"
     assert found["r0006"]["stage"] == found["r0000"]["stage"] == "near"
     assert 0.8 <= found["r0000"]["cosine"] < 1
-    assert found["r0000"]["reason"] == "similar"
+    assert found["r0000"]["reason"] == "near duplicate"
     assert found["r0005"]["kept"] == found["r0005"]["cluster"] == "r0004"
     assert found["r0003"]["evidence"] is None
-    group = facts["clusters"][0]
-    assert (group["kept"], group["size"], group["text"]) == ("r0001", 4, TEXTS[1])
+    group = facts["largest_clusters"][0]
+    assert (group["kept"], group["rows"], group["text"]) == ("r0001", 4, TEXTS[1])
     assert group["least_cosine"] == min(found[f"r000{i}"]["cosine"] for i in (0, 2, 6))
     assert (facts["texts"], facts["search"], facts["rows_cut"]) == (7, "exact", 0)
+    assert (facts["rows"], facts["near"], facts["in_short"]) == (8, 4, "4 near")
 
 
 def test_equal_texts_are_embedded_once_and_equal_at_any_threshold(tmp_path):
@@ -112,7 +113,7 @@ def test_equal_texts_are_embedded_once_and_equal_at_any_threshold(tmp_path):
     assert sorted(table.read_texts) == ["10", "20"]
     assert kept(found) == [0, 1]
     assert {found[i]["stage"] for i in ("r0002", "r0003")} == {"exact"}
-    assert found["r0002"]["reason"] == "same text"
+    assert found["r0002"]["reason"] == "duplicate"
     assert facts["texts"] == 2
 
 
@@ -176,10 +177,10 @@ def test_earlier_data_is_kept_first_whatever_its_worth(tmp_path):
     found, facts = decide(rows, tmp_path, earlier, threshold=0.8, prefer="q")
     assert kept(found) == [1]
     assert found["r0000"]["kept"] == "old-r0000"
-    assert found["r0000"]["reason"] == "similar to earlier data"
+    assert found["r0000"]["reason"] == "duplicate of an earlier row"
     assert found["r0000"]["stage"] == "earlier"
     assert set(found) == {"r0000", "r0001", "r0002"}
-    assert facts["clusters"][0]["size"] == 3
+    assert facts["largest_clusters"][0]["rows"] == 3
     same, _ = decide(rows, tmp_path, earlier.head(0), threshold=0.8, prefer="q")
     assert kept(same) == [0, 1]
 
@@ -211,7 +212,7 @@ def test_a_column_that_holds_no_vectors_is_named(tmp_path, vectors, message):
 def test_no_row_and_one_row(tmp_path):
     for n in (0, 1):
         found, facts = decide(rows_of(TEXTS[:n]), tmp_path)
-        assert (kept(found), facts["clusters"], facts["texts"]) == (list(range(n)), [], n)
+        assert (kept(found), facts["largest_clusters"], facts["texts"]) == (list(range(n)), [], n)
     rows = rows_of([], v=pl.Series([], dtype=pl.List(pl.Float32)))
     assert decide(rows, tmp_path, embedding="v")[0] == {}
 
@@ -225,7 +226,7 @@ def test_no_row_and_one_row(tmp_path):
         {"model": "m", "threshold": 0.0},
         {"model": "m", "threshold": 1.01},
         {"model": "m", "threshold": float("nan")},
-        {"model": "m", "columns": []},
+        {"model": "m", "column": []},
         {"model": "m", "exact_up_to": -1},
     ],
 )
@@ -283,7 +284,7 @@ models:
 steps:
   old:    {{use: ingest.files, path: old.jsonl}}
   raw:    {{use: ingest.files, path: new.jsonl}}
-  near:   {{use: dedup.semantic, from: {{rows: raw, against: old}}, model: words, threshold: {at}, prefer: stars}}
+  near:   {{use: dedup.semantic, from: {{rows: raw, before: old}}, model: words, threshold: {at}, prefer: stars}}
   vector: {{use: measure.embedding, from: raw, model: words, max_failure_ratio: 0.5}}
   strict: {{use: dedup.semantic, from: vector, embedding: prompt_embedding, threshold: 0.999}}
 """
@@ -336,8 +337,8 @@ def test_a_recipe_drops_what_means_the_same(tmp_path, words):
         return json.loads((home / "manifest.json").read_text("utf-8")), home
 
     manifest, home = state("near")
-    dropped = pl.read_parquet(home / "dropped/*.parquet").sort("reason")
-    assert manifest["rows"]["by_reason"] == {"similar": 1, "similar to earlier data": 2}
+    dropped = pl.read_parquet(home / "dropped/*.parquet").sort("reason", descending=True)
+    assert manifest["rows"]["by_reason"] == {"near duplicate": 1, "duplicate of an earlier row": 2}
     told = json.loads(dropped["evidence"][0])
     raw = pl.read_parquet(state("raw")[1] / "part-*.parquet")
     by_id = dict(zip(raw["row_id"], raw["prompt"], strict=True))

@@ -151,7 +151,7 @@ def unscored() -> pl.DataFrame:
 def _similar(folder: Path) -> Example:
     """Texts compared by their spelling, against earlier ones of which one is among them."""
     return Example(
-        {"rows": texts(), "against": texts().slice(4, 3).drop("quality")},
+        {"rows": texts(), "before": texts().slice(4, 3).drop("quality")},
         {"model": "start", "threshold": 0.8, "prefer": "quality"},
         {"embedder": HashedNgrams(), "scratch": folder, "progress": Silence()},
     )
