@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -28,6 +26,8 @@ from databuild.models.embedder import Embedded
 from databuild.recipe.options import Column, Columns, FirstColumn, ModelRef, StepConfig
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from databuild.engine.resources import Progress
     from databuild.models.embedder import Embedder
 
@@ -44,7 +44,8 @@ class SemanticConfig(StepConfig):
     turns before the last answer are, as one text."""
     model: ModelRef | None = None
     """The embedding model: a static (model2vec) or sentence-transformers folder, `packaged:
-    all-minilm-l6-v2` (English), or `packaged: hashed-ngrams`, which compares spelling."""
+    all-minilm-l6-v2` (English only: of Chinese it tells paraphrases from other sentences badly), or
+    `packaged: hashed-ngrams`, which compares spelling."""
     embedding: Column | None = None
     """In place of `model`: a column of vectors (`measure.embedding`), so that another threshold
     embeds nothing again. Then `column` is the text that the report shows."""
@@ -89,8 +90,8 @@ def drop_similar(
     Rows are visited best first; a row is dropped if a row kept before it has a cosine of at least
     `threshold`, computed in float64 from float32 vectors. So every dropped row has a kept row that
     is at least as good and verified; up to `exact_up_to` texts no two kept rows are similar.
-    Neither the order of the rows nor their shards change the result. Equal texts are embedded once,
-    and are duplicates whatever the threshold.
+    Neither the order of the rows nor their shards change the result. With `model`, equal texts are
+    embedded once, and are duplicates whatever the threshold.
 
     Similar to nothing, and therefore kept, are: a text that is null or only white space, one of
     which the model reads no token, and one whose vector has a number that is not finite. The facts
@@ -174,11 +175,6 @@ def _vectors(
     if embedder is None:
         what = "the model was not opened"
         raise StepError("dedup.semantic", what, fix="give the step an embedder")
-    with TemporaryDirectory(prefix="databuild-") as folder:
-        return embed_texts(
-            units["text"],
-            embedder,
-            prefix=config.prefix,
-            scratch=scratch or Path(folder),
-            progress=progress,
-        )
+    return embed_texts(
+        units["text"], embedder, prefix=config.prefix, scratch=scratch, progress=progress
+    )

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from databuild.engine.step import step
+from databuild.models.embedded_texts import embed_texts
 from databuild.recipe.options import Column, ModelRef, StepConfig
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from databuild.engine.resources import Progress
     from databuild.models.embedder import Embedder
 
 
@@ -21,6 +25,9 @@ class EmbeddingConfig(StepConfig):
     all-minilm-l6-v2`, or `packaged: hashed-ngrams`, which compares spelling, not meaning."""
     column: Column = "prompt"
     """The text column; the new column begins with its name."""
+    prefix: str | None = None
+    """Put before every text, as some models ask for (`"query: "`); null (`~`) puts there what the
+    model's own folder says."""
 
 
 @step(
@@ -35,6 +42,8 @@ def measure_embedding(
     config: EmbeddingConfig,
     *,
     embedder: Embedder,
+    scratch: Path | None = None,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Embed each text with the model; equal texts are embedded once.
 
@@ -42,6 +51,8 @@ def measure_embedding(
         rows: n rows with `row_id` and `config.column`.
         config: See `EmbeddingConfig`.
         embedder: The model that `model` names.
+        scratch: Vectors lie here until the step is complete: a kill costs those of 256 texts.
+        progress: Told of texts embedded.
 
     Returns:
         n rows with `row_id` and `<column>_embedding: list[f32]`. A text that is null or nothing but
@@ -54,7 +65,9 @@ def measure_embedding(
     name, kind = f"{config.column}_embedding", pl.List(pl.Float32)
     if texts.is_empty():
         return rows.select("row_id", pl.lit(None, dtype=kind).alias(name))
-    vectors_ND = embedder.embed(texts.to_list())
+    vectors_ND = embed_texts(
+        texts, embedder, prefix=config.prefix, scratch=scratch, progress=progress
+    ).vectors_ND
     vectors = pl.Series("vector", vectors_ND, dtype=pl.Array(pl.Float32, vectors_ND.shape[1]))
     known = pl.DataFrame({"text": texts, "vector": vectors.cast(kind)}).with_columns(
         error=pl.when(~pl.col("vector").list.eval(pl.element().is_finite()).list.all())

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import xxhash
 
+from databuild.engine.resources import Silence
 from databuild.models.embedder import Embedded
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ def embed_texts(
     texts: pl.Series,
     embedder: Embedder,
     *,
-    prefix: str | None,
-    scratch: Path,
-    progress: Progress,
+    prefix: str | None = None,
+    scratch: Path | None = None,
+    progress: Progress | None = None,
 ) -> Embedded:
     """Embed n different texts; texts of similar length are embedded together.
 
@@ -40,7 +41,7 @@ def embed_texts(
         texts: Without nulls, all different.
         embedder: The model.
         prefix: Put before every text; None puts there what the model's folder says.
-        scratch: Finished chunks lie here; those of other texts and damaged ones are made again.
+        scratch: Finished chunks lie here, if anywhere; what is damaged is made again.
         progress: Told of every chunk.
 
     Returns:
@@ -48,6 +49,7 @@ def embed_texts(
     """
     table = pl.DataFrame({"text": texts}).with_row_index("place")
     table = table.sort(pl.col("text").str.len_bytes(), "text")
+    progress = progress or Silence()
     progress.total(table.height, "texts")
     vectors_ND: np.ndarray | None = None
     is_cut_N, longest = np.zeros(table.height, dtype=np.bool_), None
@@ -64,9 +66,11 @@ def embed_texts(
 
 
 def _chunk(
-    texts: Sequence[str], embedder: Embedder, prefix: str | None, scratch: Path
+    texts: Sequence[str], embedder: Embedder, prefix: str | None, scratch: Path | None
 ) -> tuple[Embedded, bool]:
     """One chunk, and whether it lay on disk."""
+    if scratch is None:
+        return embedder.read(texts, prefix), False
     digest = xxhash.xxh3_128(repr(prefix).encode())
     for text in texts:
         written = text.encode()
@@ -81,8 +85,7 @@ def _chunk(
     found = embedder.read(texts, prefix)
     making = path.with_suffix(".making")
     with making.open("wb") as out:
-        np.savez(
-            out, vectors_ND=found.vectors_ND, is_cut_N=found.is_cut_N, longest=found.longest or 0
-        )
+        kept = {**found._asdict(), "longest": found.longest or 0}
+        np.savez(out, **kept)
     making.rename(path)
     return found, False

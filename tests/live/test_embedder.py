@@ -64,7 +64,7 @@ PARAPHRASES = [
         "What can I cook tonight with rice and eggs?",
         "What can I make for dinner from eggs and rice?",
     ),
-    ("How do I fix a flat tyre on my bicycle?", "How can I repair a puncture in my bike's tyre?"),
+    ("How do I fix a flat tire on my bike?", "How can I repair a flat tire on my bicycle?"),
     ("What is the capital of Norway?", "Which city is the capital of Norway?"),
     ("List three ways to save water at home.", "Name three ways of saving water in the house."),
 ]
