@@ -1,4 +1,12 @@
-"""dedup.semantic: one row of every group of rows that mean nearly the same, by cosine."""
+"""dedup.semantic: one row of every group of rows that mean nearly the same, by cosine.
+
+Its facts: `rows`, `exact`, `near`, `earlier` (rows by stage), `texts` (different ones, compared),
+`max_tokens` (what the model reads of a text) and `rows_cut` (rows with more than that),
+`rows_without_text`, `rows_without_vector` and the first ten of them, `search` (`exact`, or `cells`
+and then `missed_ratio`: the share of all duplicates that were missed, estimated from 512 kept rows
+that are compared with everything), and the ten `largest_clusters` with the row that is kept, its
+text, the least cosine to it and that row's text.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +16,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
-from databuild.dedup.apart import keep_apart, missed_ratio, unit_rows
+from databuild.dedup.apart import Apart, keep_apart, missed_ratio, unit_rows
 from databuild.dedup.cells import Cells
 from databuild.dedup.similar_rows import (
     facts_of,
@@ -27,6 +35,8 @@ from databuild.recipe.options import Column, Columns, FirstColumn, ModelRef, Ste
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from databuild.engine.resources import Progress
     from databuild.models.embedder import Embedder
@@ -93,10 +103,9 @@ def drop_similar(
     Neither the order of the rows nor their shards change the result. With `model`, equal texts are
     embedded once, and are duplicates whatever the threshold.
 
-    Similar to nothing, and therefore kept, are: a text that is null or only white space, one of
-    which the model reads no token, and one whose vector has a number that is not finite. The facts
-    count them, and name rows without a vector. Further inputs (`from: {rows: new, before: old}`)
-    are tables of earlier rows: all of them count as kept before every row.
+    Similar to nothing, and so kept and counted, are a text that is null or only white space, one of
+    which the model reads no token, and one whose vector is not finite. Further inputs (`from:
+    {rows: new, before: old}`) are tables of earlier rows: all count as kept before every row.
 
     Args:
         rows: n rows with `row_id`, the text columns, `config.prefer` and `config.embedding`.
@@ -110,20 +119,15 @@ def drop_similar(
         n rows with `row_id`, `part`, `reason` ("duplicate": the same text, "near duplicate",
         "duplicate of an earlier row") and `evidence` (`{"kept": <row_id>, "cosine": <to it, 6
         decimals>, "stage": "exact"|"near"|"earlier", "cluster": <row_id>}`). A cluster is a kept
-        row and those that it stands for, and is named after it. Facts: `rows`, `exact`, `near`,
-        `earlier`, `texts` (different ones, compared), `max_tokens` (what the model reads of a
-        text) and `rows_cut` (rows with more than that), `rows_without_text`, `rows_without_vector`
-        and the first ten of them, `search` (`exact`, or `cells` and then `missed_ratio`: the share
-        of all duplicates that were missed, estimated from 512 kept rows that are compared with
-        everything), and the ten `largest_clusters` with the row that is kept, its text, the least
-        cosine to it and that row's text.
+        row and those that it stands for, and is named after it. For the facts see the module.
 
     Raises:
         StepError: More texts than `exact_up_to`, and FAISS is not installed.
         SchemaError: The embeddings are no vectors of one length.
 
     Cost:
-        The model's time for each different text; n * kept * d multiply-adds; 8 * n * d bytes.
+        The model's time for each different text; n * kept * d multiply-adds; 4 * n * d
+        bytes, and 4 * kept * d more for the index. See tests/bench/semantic.json.
 
     Example:
         >>> vectors = [[1.0, 0.0], [0.98, 0.2], [0.0, 1.0]]
@@ -137,7 +141,23 @@ def drop_similar(
     table = in_order(rows, earlier, config)
     units = units_of(table, config)
     read = _vectors(units, config, embedder, scratch, progress)
-    vectors_ND, has_N = unit_rows(read.vectors_ND)
+    apart, has_N, facts = _compare(read.vectors_ND, units, config, progress)
+    found = judged(table, units, has_N, apart)
+    if config.model is not None:
+        facts |= {"max_tokens": read.longest, "rows_cut": _rows_cut(found, units, read)}
+    return Reported(verdicts(found), {**facts_of(found, config), **facts})
+
+
+def _rows_cut(found: pl.DataFrame, units: pl.DataFrame, read: Embedded) -> int:
+    cut = units.filter(pl.Series(read.is_cut_N, dtype=pl.Boolean)).select("unit")
+    return found.filter(~pl.col("is_earlier")).join(cut, on="unit", how="semi").height
+
+
+def _compare(
+    vectors_ND: NDArray[np.float32], units: pl.DataFrame, config: SemanticConfig, progress: Progress
+) -> tuple[Apart, NDArray[np.bool_], dict[str, Any]]:
+    """Keep the units that lie apart, of those that have a direction; say how it was done."""
+    vectors_ND, has_N = unit_rows(vectors_ND)
     if not has_N.all():
         vectors_ND = vectors_ND[has_N]
     n_earlier = int((units["is_earlier"].to_numpy() & has_N).sum())
@@ -150,15 +170,10 @@ def drop_similar(
         index=None if is_exact else Cells(vectors_ND),
         tick=progress.tick,
     )
-    found = judged(table, units, has_N, apart)
     facts: dict[str, Any] = {"texts": units.height, "search": "exact" if is_exact else "cells"}
     if not is_exact:
         facts["missed_ratio"] = missed_ratio(vectors_ND, apart, config.threshold, n_earlier)
-    if config.model is not None:
-        cut = units.filter(pl.Series(read.is_cut_N, dtype=pl.Boolean)).select("unit")
-        is_own_cut = found.filter(~pl.col("is_earlier")).join(cut, on="unit", how="semi")
-        facts |= {"max_tokens": read.longest, "rows_cut": is_own_cut.height}
-    return Reported(verdicts(found), {**facts_of(found, config), **facts})
+    return apart, has_N, facts
 
 
 def _vectors(

@@ -1,9 +1,9 @@
 """What dedup.semantic costs: embedding and comparing, exact and through the index; CPU seconds.
 
-    python tests/bench/semantic.py [out.json]
-    python tests/bench/semantic.py --indexes [out.json]  # with voyager and usearch importable
-    python tests/bench/semantic.py --peer [out.json]     # in an environment with semhash
-    python tests/bench/semantic.py --embed [out.json]    # with the extra `embed`
+    python tests/bench/semantic.py [out.json [sizes]]
+    python tests/bench/semantic.py --indexes [out.json [sizes]]  # with voyager and usearch
+    python tests/bench/semantic.py --peer [out.json [sizes]]     # in an environment with semhash
+    python tests/bench/semantic.py --embed [out.json]            # with the extra `embed`
 
 Comparing is measured on vectors that are made here: 384 numbers, in groups of about 100 of one
 topic (cosine .1 to .8 within), a quarter of them copies of others at cosines from .8 to .999. At
@@ -39,7 +39,12 @@ from typing import Any
 import numpy as np
 
 OUT = Path(__file__).with_suffix(".json")
-SIZES = (5_000, 20_000, 100_000)
+SIZES = {
+    "compare": [5_000, 20_000, 100_000],
+    "indexes": [5_000, 20_000],
+    "peer": [5_000, 20_000, 100_000],
+    "embed": [],
+}
 THRESHOLD = 0.9
 
 
@@ -156,27 +161,27 @@ def cell(way: str, n: int) -> dict[str, Any]:
     return made
 
 
-def table(ways: list[str], sizes: tuple[int, ...]) -> dict[str, Any]:
-    """All cells, with recall and precision against exact comparison."""
-    made: dict[str, Any] = {}
+def table(ways: list[str], sizes: list[int], known: dict[str, Any]) -> dict[str, Any]:
+    """All cells, with recall against exact comparison; those of other sizes stay as they are."""
     for n in sizes:
-        exact = exact_rows(n)
+        exact = exact_cell(n)
         for way in ways:
-            one = cell(way, n)
+            one = dict(exact) if way == "exact" else cell(way, n)
             dropped = set(one.pop("dropped"))
-            one["dropped"] = len(dropped)
-            one["recall"] = round(len(dropped & exact) / len(exact), 5)
-            made.setdefault(way, {})[str(n)] = one
+            both = len(dropped & set(exact["dropped"]))
+            one |= {"dropped": len(dropped), "recall": round(both / len(exact["dropped"]), 5)}
+            known.setdefault(way, {})[str(n)] = one
             print(way, n, one, flush=True)
-    return made
+    return known
 
 
-def exact_rows(n: int) -> set[int]:
-    """What exact comparison drops, kept between the modes of this file."""
-    path = Path(tempfile.gettempdir()) / f"databuild-bench-semantic-{n}.json"
+def exact_cell(n: int) -> dict[str, Any]:
+    """Exact comparison: run once, and kept between the modes of this file."""
+    path = Path(tempfile.gettempdir()) / f"databuild-bench-semantic-exact-{n}.json"
     if not path.is_file():
-        path.write_text(json.dumps(cell("exact", n)["dropped"]), "utf-8")
-    return set(json.loads(path.read_text("utf-8")))
+        path.write_text(json.dumps(cell("exact", n)), "utf-8")
+    made: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return made
 
 
 def embedding(n: int = 2_000) -> dict[str, Any]:
@@ -251,14 +256,14 @@ def main() -> None:
         print(json.dumps(semhash(n) if way == "semhash" else compare(way, n)))
         return
     mode = words.pop(0).removeprefix("--") if words and words[0].startswith("--") else "compare"
-    out = Path(words[0]) if words else OUT
+    out = Path(words.pop(0)) if words else OUT
+    sizes = [int(word) for word in words] or SIZES[mode]
     known = json.loads(out.read_text("utf-8")) if out.is_file() else {}
-    made = {
-        "compare": lambda: table(["exact", "cells"], SIZES),
-        "indexes": lambda: table(["voyager", "usearch"], SIZES[:2]),
-        "peer": lambda: table(["semhash"], SIZES),
-        "embed": embedding,
-    }[mode]()
+    if mode == "embed":
+        made = embedding()
+    else:
+        ways = {"compare": ["exact", "cells"], "indexes": ["voyager", "usearch"]}
+        made = table(ways.get(mode, ["semhash"]), sizes, known.get(mode, {}))
     known |= {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.machine()}, Python {platform.python_version()}",

@@ -348,7 +348,11 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         },
         {"columns": ["prompt", "topic"], "in_columns": "prompt"},
     ),
-    "measure.embedding": _example(texts, {"model": "start"}, embedder=HashedNgrams()),
+    "measure.embedding": lambda folder: Example(
+        {"rows": texts()},
+        {"model": "start"},
+        {"embedder": HashedNgrams(), "scratch": folder, "progress": Silence()},
+    ),
     "measure.difficulty": _example(unscored, {"model": "start"}, reader=_read),
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),
