@@ -90,8 +90,10 @@ def test_paraphrases_are_dropped_and_unrelated_prompts_are_kept(tmp_path: Path):
     try:
         found = drop_similar(rows, config, embedder=embedder, scratch=tmp_path)
         chinese = embedder.embed(["请写一首关于大海的诗", "巴黎是法国的首都吗"])
+        prefixed, whole = embedder.read(["a cat"], "query: "), embedder.read(["query: a cat"])
     finally:
         embedder.close()
+    assert np.array_equal(prefixed.vectors_ND, whole.vectors_ND)
     gone = found.table.filter(part="dropped").sort("row_id")
     assert gone["row_id"].to_list() == ["r00", "r02", "r04", "r06"]
     told = gone["evidence"].str.json_decode(pl.Struct({"kept": pl.String, "cosine": pl.Float64}))
