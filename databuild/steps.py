@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from databuild.dedup.exact import drop_exact_duplicates
 from databuild.dedup.minhash import drop_near_duplicates
+from databuild.dedup.semantic import drop_similar
 from databuild.engine.step import Step, load_plugin
 from databuild.errors import RecipeError
 from databuild.evaluate.compare import compare_with_base
@@ -93,6 +94,7 @@ STEPS: tuple[Step, ...] = (
     merge_fragments,
     drop_exact_duplicates,
     drop_near_duplicates,
+    drop_similar,
     select_where,
     select_parts,
     split_rows,

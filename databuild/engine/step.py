@@ -57,7 +57,7 @@ RESOURCES: Mapping[str, str] = {
     "seed": "int: derived from the recipe's data seed and the step's name",
     "generator": "Asks the model that the option `model` names; every answer is journalled",
     "model": "Path: the Hugging Face folder of the model that the option `model` names",
-    "embedder": "Turns texts into vectors with the model that `model` names: float32, one row each",
+    "embedder": "Embedder: texts as vectors of the model that `model` names; None where it is null",
     "reader": "Reads texts with the model that `model` names: log-likelihoods per text",
     "models": "the identities of all models that the options name, by option",
     "scratch": "Path: a folder that survives a kill until the step is complete",

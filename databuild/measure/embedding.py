@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from databuild.engine.step import step
+from databuild.models.embedded_texts import embed_texts
 from databuild.recipe.options import Column, ModelRef, StepConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from databuild.engine.resources import Progress
+    from databuild.models.embedder import Embedder
 
 
 class EmbeddingConfig(StepConfig):
@@ -24,27 +25,34 @@ class EmbeddingConfig(StepConfig):
     all-minilm-l6-v2`, or `packaged: hashed-ngrams`, which compares spelling, not meaning."""
     column: Column = "prompt"
     """The text column; the new column begins with its name."""
+    prefix: str | None = None
+    """Put before every text, as some models ask for (`"query: "`); null (`~`) puts there what the
+    model's own folder says."""
 
 
 @step(
     "measure.embedding",
     kind="measure",
     sees="row",
-    version=1,
+    version=2,
     adds=lambda config: (f"{config.column}_embedding",),
 )
 def measure_embedding(
     rows: pl.DataFrame,
     config: EmbeddingConfig,
     *,
-    embedder: Callable[[Sequence[str]], NDArray[np.float32]],
+    embedder: Embedder,
+    scratch: Path | None = None,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Embed each text with the model; equal texts are embedded once.
 
     Args:
         rows: n rows with `row_id` and `config.column`.
         config: See `EmbeddingConfig`.
-        embedder: One row of float32 for each text.
+        embedder: The model that `model` names.
+        scratch: Vectors lie here until the step is complete: a kill costs those of 256 texts.
+        progress: Told of texts embedded.
 
     Returns:
         n rows with `row_id` and `<column>_embedding: list[f32]`. A text that is null or nothing but
@@ -57,7 +65,9 @@ def measure_embedding(
     name, kind = f"{config.column}_embedding", pl.List(pl.Float32)
     if texts.is_empty():
         return rows.select("row_id", pl.lit(None, dtype=kind).alias(name))
-    vectors_ND = embedder(texts.to_list())
+    vectors_ND = embed_texts(
+        texts, embedder, prefix=config.prefix, scratch=scratch, progress=progress
+    ).vectors_ND
     vectors = pl.Series("vector", vectors_ND, dtype=pl.Array(pl.Float32, vectors_ND.shape[1]))
     known = pl.DataFrame({"text": texts, "vector": vectors.cast(kind)}).with_columns(
         error=pl.when(~pl.col("vector").list.eval(pl.element().is_finite()).list.all())

@@ -8,12 +8,16 @@ import numpy as np
 import polars as pl
 
 from databuild.engine.step import step
+from databuild.models.embedded_texts import embed_texts
 from databuild.recipe.options import Column, ModelRef, StepConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from databuild.engine.resources import Progress
+    from databuild.models.embedder import Embedder
 
 
 class RelevanceConfig(StepConfig):
@@ -41,7 +45,9 @@ def measure_relevance(
     rows: pl.DataFrame,
     config: RelevanceConfig,
     *,
-    embedder: Callable[[Sequence[str]], NDArray[np.float32]],
+    embedder: Embedder,
+    scratch: Path | None = None,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Measure the cosine between the vectors of the prompt (with its input) and of the answer.
 
@@ -52,7 +58,9 @@ def measure_relevance(
     Args:
         rows: n rows with `row_id` and the columns that the options name.
         config: See `RelevanceConfig`.
-        embedder: One row of float32 for each text; equal texts are embedded once.
+        embedder: The model that `model` names; equal texts are embedded once.
+        scratch: Vectors lie here until the step is complete: a kill costs those of 256 texts.
+        progress: Told of texts embedded.
 
     Returns:
         n rows with `row_id` and `<response>_relevance: f64`: null where prompt or answer is null or
@@ -72,18 +80,18 @@ def measure_relevance(
     found = rows.select("row_id").with_row_index("row")
     if texts.is_empty():
         return found.select("row_id", pl.lit(None, dtype=pl.Float64).alias(name))
-    cosines = _cosines(texts, embedder)
+    distinct = pl.concat([texts["asked"].rename("text"), texts["said"].rename("text")])
+    distinct = distinct.unique().sort()
+    found_ND = embed_texts(distinct, embedder, scratch=scratch, progress=progress).vectors_ND
+    cosines = _cosines(texts, distinct, found_ND.astype(np.float64))
     return found.join(cosines, on="row", how="left", maintain_order="left").select(
         "row_id", pl.col("cosine").alias(name), "error"
     )
 
 
 def _cosines(
-    texts: pl.DataFrame, embedder: Callable[[Sequence[str]], NDArray[np.float32]]
+    texts: pl.DataFrame, distinct: pl.Series, vectors_ND: NDArray[np.float64]
 ) -> pl.DataFrame:
-    distinct = pl.concat([texts["asked"].rename("text"), texts["said"].rename("text")])
-    distinct = distinct.unique().sort()
-    vectors_ND = embedder(distinct.to_list()).astype(np.float64)
     places = pl.DataFrame({"text": distinct}).with_row_index("place")
     sides = [
         texts.join(places, left_on=side, right_on="text", how="left", maintain_order="left")[

@@ -13,7 +13,7 @@ Three kinds, told apart by what lies in a model's folder:
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -28,10 +28,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vectors = NDArray[np.float32]
+    Flags = NDArray[np.bool_]
 
 HASHED = "hashed-ngrams"
 HASHED_IDENTITY = "hashed-ngrams@v1"
 _CHUNK = 2_048
+_GENERATES = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
+
+
+class Embedded(NamedTuple):
+    """The vectors of texts, and which of the texts were longer than the model reads."""
+
+    vectors_ND: Vectors
+    is_cut_N: Flags
+    longest: int | None = None
+    """How many tokens of a text the model reads; None where it reads all."""
 
 
 class Embedder(Protocol):
@@ -39,6 +50,12 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row of float32 for each text, in order; what a text gets, no other text changes."""
+
+    def read(self, texts: Sequence[str], prefix: str | None = None) -> Embedded:
+        """The same, and which texts were cut.
+
+        `prefix` is put before every text; None puts there what the model's folder says, if any.
+        """
 
     def close(self) -> None:
         """Give back what it holds. Safe to call twice."""
@@ -70,6 +87,11 @@ class HashedNgrams:
         lengths_N = np.linalg.norm(counts_ND, axis=1, keepdims=True)
         vectors_ND: Vectors = (counts_ND / np.maximum(lengths_N, 1.0)).astype(np.float32)
         return vectors_ND
+
+    def read(self, texts: Sequence[str], prefix: str | None = None) -> Embedded:
+        """The same; no text is ever cut."""
+        given = [f"{prefix}{text}" for text in texts] if prefix else texts
+        return Embedded(self.embed(given), np.zeros(len(texts), dtype=np.bool_))
 
     def close(self) -> None:
         """There is nothing to give back."""
@@ -111,41 +133,34 @@ class StaticEmbedder:
     """
 
     def __init__(self, folder: Path, *, where: str = "model") -> None:
-        try:
-            from safetensors.numpy import load_file
-            from tokenizers import Tokenizer
-        except ModuleNotFoundError as error:
-            what = f"a static model needs the library {error.name}"
-            raise ServiceError(where, what, fix="uv add 'databuild[embed]'") from error
-        try:
-            config = json.loads((folder / "config.json").read_text("utf-8"))
-            tensors = load_file(folder / "model.safetensors")
-            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            self._vectors_VD = np.asarray(tensors["embeddings"], dtype=np.float32)
-        except Exception as error:
-            what = f"{folder} is no model2vec folder: {type(error).__name__}: {error}"
-            raise ServiceError(where, what, fix="save the model again") from error
+        config, tensors, self._tokenizer = _static_files(folder, where)
+        self._vectors_VD = np.asarray(tensors["embeddings"], dtype=np.float32)
         self._weights, self._mapping = tensors.get("weights"), tensors.get("mapping")
         self._is_normal = bool(config.get("normalize", False))
-        self._tokenizer = tokenizer
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(int(config.get("max_length") or 512))
-        self._unknown = _unknown_token(tokenizer)
+        self._longest = int(config.get("max_length") or 512)
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self._longest)
+        self._unknown = _unknown_token(self._tokenizer)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row for each text."""
+        return self.read(texts).vectors_ND
+
+    def read(self, texts: Sequence[str], prefix: str | None = None) -> Embedded:
+        """One row for each text, and which were cut."""
         vectors_ND = np.zeros((len(texts), self._vectors_VD.shape[1]), dtype=np.float32)
+        is_cut_N = np.zeros(len(texts), dtype=np.bool_)
         for start in range(0, len(texts), _CHUNK):
-            batch = list(texts[start : start + _CHUNK])
-            for row, one in enumerate(
-                self._tokenizer.encode_batch(batch, add_special_tokens=False)
-            ):
+            batch = [(prefix or "") + text for text in texts[start : start + _CHUNK]]
+            found = self._tokenizer.encode_batch(batch, add_special_tokens=False)
+            for row, one in enumerate(found, start):
+                is_cut_N[row] = bool(one.overflowing)
                 ids = [token for token in one.ids if token != self._unknown]
                 if ids:
-                    vectors_ND[start + row] = self._vectors_of(ids).mean(axis=0)
+                    vectors_ND[row] = self._vectors_of(ids).mean(axis=0)
         if self._is_normal:
             vectors_ND /= np.linalg.norm(vectors_ND, axis=1, keepdims=True) + 1e-32
-        return vectors_ND
+        return Embedded(vectors_ND, is_cut_N, self._longest)
 
     def close(self) -> None:
         """There is nothing to give back."""
@@ -156,19 +171,51 @@ class StaticEmbedder:
         return found_TD if self._weights is None else found_TD * self._weights[ids][:, None]
 
 
+def _static_files(folder: Path, where: str) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """The config, tensors and tokenizer of a model2vec folder."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+        from tokenizers import Tokenizer
+    except ModuleNotFoundError as error:
+        what = f"a static model needs the library {error.name}"
+        raise ServiceError(where, what, fix="uv add 'databuild[embed]'") from error
+    try:
+        config = dict(json.loads((folder / "config.json").read_text("utf-8")))
+        tensors = load_file(folder / "model.safetensors")
+        _rows, _width = tensors["embeddings"].shape  # two axes, or a ValueError
+        written = (folder / "tokenizer.json").read_text("utf-8")
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        raise _no_static(folder, where, error) from error
+    try:
+        return config, tensors, Tokenizer.from_str(written)
+    except Exception as error:  # all that tokenizers raises is a bare Exception
+        raise _no_static(folder, where, error) from error
+
+
+def _no_static(folder: Path, where: str, error: Exception) -> ServiceError:
+    what = f"{folder} is no model2vec folder: {type(error).__name__}: {error}"
+    return ServiceError(where, what, fix="save the model again")
+
+
 def open_embedder(folder: Path, *, log: Path, where: str = "model") -> Embedder:
     """Open the model in a folder: a static one here, any other in a child process.
 
     Raises:
-        ServiceError: The folder holds no model, or a library is missing.
+        ServiceError: The folder holds no model, or one that generates; or a library is missing.
     """
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        config = dict(json.loads((folder / "config.json").read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         what = f"{folder} has no config.json that can be read: {error}"
         raise ServiceError(where, what, fix="name a model folder") from error
     if config.get("model_type") == "model2vec" or _says_static(folder / "modules.json"):
         return StaticEmbedder(folder, where=where)
+    generates = [a for a in config.get("architectures") or () if str(a).endswith(_GENERATES)]
+    if generates and not (folder / "modules.json").is_file():
+        what = f"{folder} is a model that generates ({generates[0]}), not one that embeds"
+        fix = "name a sentence-transformers or model2vec folder, or `packaged: all-minilm-l6-v2`"
+        raise ServiceError(where, what, fix=fix)
     from databuild.models.encoder import Encoder
 
     return Encoder(folder, log=log, where=where)

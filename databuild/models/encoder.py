@@ -1,13 +1,11 @@
 """Texts as vectors of a transformer encoder, in a child process: any sentence-transformers folder.
 
-What a folder says is done: `modules.json` (pooling, normalising), `1_Pooling/config.json` (mean of
-the tokens or the first token), `sentence_bert_config.json` (the longest text). A folder that says
-nothing of it is pooled by the mean of its tokens and normalised.
+What a folder says is done (`databuild.models.pooling`: which modules, which pooling, the longest
+text). A text that is longer than the model reads is cut at its end, and counted.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import traceback
@@ -15,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from databuild.engine.child import Child, Json, connect
-from databuild.errors import ServiceError
+from databuild.models.embedder import Embedded
+from databuild.models.pooling import pooled, read_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BATCH_TOKENS = 8_192
-_LONGEST = 512
 
 
 class Encoder:
@@ -42,6 +40,7 @@ class Encoder:
     def __init__(self, folder: Path, *, log: Path, where: str = "model") -> None:
         self._folder, self._log, self._where = folder, log, where
         self._child: Child | None = None
+        self._longest = 0
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One row for each text.
@@ -49,14 +48,25 @@ class Encoder:
         Raises:
             ServiceError: The model cannot be loaded, or the process died.
         """
+        return self.read(texts).vectors_ND
+
+    def read(self, texts: Sequence[str], prefix: str | None = None) -> Embedded:
+        """One row for each text, and which were cut.
+
+        Raises:
+            ServiceError: As `embed`.
+        """
         import numpy as np
 
         with tempfile.TemporaryDirectory(prefix="databuild-vectors-") as folder:
             out = Path(folder) / "vectors.npy"
-            self._started().send({"texts": list(texts), "out": str(out)})
-            self._wait_for("done")
+            job = {"texts": list(texts), "prefix": prefix, "out": str(out)}
+            self._started().send(job)
+            done = self._wait_for("done")
             vectors_ND: NDArray[np.float32] = np.load(out)
-        return vectors_ND
+        is_cut_N = np.zeros(len(texts), dtype=np.bool_)
+        is_cut_N[np.asarray(done["cut"], dtype=np.int64)] = True
+        return Embedded(vectors_ND, is_cut_N, self._longest)
 
     def close(self) -> None:
         """Stop the process. Safe to call twice."""
@@ -71,13 +81,14 @@ class Encoder:
             env = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
             self._child = Child(__name__, where=self._where, log=self._log, env=env)
             self._child.send({"folder": str(self._folder), "device": find_device()})
-            self._wait_for("ready")
+            self._longest = int(self._wait_for("longest")["longest"])
         return self._child
 
-    def _wait_for(self, what: str) -> None:
+    def _wait_for(self, what: str) -> Json:
         assert self._child is not None
-        while what not in (self._child.receive() or {}):
+        while what not in (message := self._child.receive() or {}):
             pass
+        return message
 
 
 class Model:
@@ -87,48 +98,39 @@ class Model:
         import torch
         from transformers import AutoModel, AutoTokenizer
 
-        modules = _read(folder / "modules.json", [])
-        types = [str(module.get("type", "")) for module in modules]
-        pooling = _read(folder / "1_Pooling" / "config.json", {})
-        strange = [
-            name for name in types if not name.endswith(("Transformer", "Pooling", "Normalize"))
-        ]
-        ways = {name for name, is_used in pooling.items() if is_used is True}
-        ways &= {name for name in pooling if name.startswith("pooling_mode_")}
-        if strange or not ways <= {"pooling_mode_mean_tokens", "pooling_mode_cls_token"}:
-            what = f"{folder} pools in a way that is not known here: {strange or sorted(ways)}"
-            raise ServiceError("model", what, fix="use a model with mean or first-token pooling")
-        self.takes_first = "pooling_mode_cls_token" in ways
-        self.is_normal = not modules or any(name.endswith("Normalize") for name in types)
+        self.shape = read_shape(folder)
         self.device = torch.device(device)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.network = AutoModel.from_pretrained(folder, dtype=torch.float32).to(self.device).eval()
-        sizes = [
-            _read(folder / "sentence_bert_config.json", {}).get("max_seq_length"),
-            getattr(self.network.config, "max_position_embeddings", None),
-            self.tokenizer.model_max_length,
-        ]
-        self.longest = min([_LONGEST, *(int(size) for size in sizes if size)])
+        place = self.shape.network
+        has_own = (place / "tokenizer_config.json").is_file()
+        self.tokenizer = AutoTokenizer.from_pretrained(place if has_own else folder)
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        self.network = AutoModel.from_pretrained(place, dtype=torch.float32).to(self.device).eval()
+        reach = getattr(self.network.config, "max_position_embeddings", None)
+        self.longest = self.shape.limit(reach, self.tokenizer.model_max_length)
 
-    def embed(self, texts: list[str]) -> Any:
-        """A float32 tensor, one row for each text."""
+    def embed(self, texts: list[str], prefix: str | None) -> tuple[Any, list[int]]:
+        """A float32 tensor, one row for each text, and the places of those that were cut."""
         import torch
 
-        width = int(self.network.config.hidden_size)
+        prefix = self.shape.prompt if prefix is None else prefix
+        given = [(prefix + text).lower() if self.shape.lower else prefix + text for text in texts]
+        width = int(self.network.config.hidden_size) * len(self.shape.ways)
         vectors_ND = torch.zeros((len(texts), width), dtype=torch.float32)
-        tokens = self.tokenizer(texts, truncation=True, max_length=self.longest)["input_ids"]
+        if not given:
+            return vectors_ND, []
+        lengths = [len(ids) for ids in self.tokenizer(given)["input_ids"]]
+        tokens = self.tokenizer(given, truncation=True, max_length=self.longest)["input_ids"]
         with torch.inference_mode():
             for batch in _batches([len(ids) for ids in tokens]):
-                given = {"input_ids": [tokens[i] for i in batch]}
-                padded = self.tokenizer.pad(given, return_tensors="pt").to(self.device)
+                ids = {"input_ids": [tokens[i] for i in batch]}
+                padded = self.tokenizer.pad(ids, return_tensors="pt").to(self.device)
                 hidden_NTD = self.network(**padded).last_hidden_state
-                mask_NT1 = padded["attention_mask"].unsqueeze(-1).to(hidden_NTD.dtype)
-                mean_ND = (hidden_NTD * mask_NT1).sum(1) / mask_NT1.sum(1).clamp(min=1e-9)
-                pooled_ND = hidden_NTD[:, 0] if self.takes_first else mean_ND
-                if self.is_normal:
+                pooled_ND = pooled(hidden_NTD, padded["attention_mask"], self.shape.ways)
+                if self.shape.is_normal:
                     pooled_ND = torch.nn.functional.normalize(pooled_ND, dim=-1)
                 vectors_ND[batch] = pooled_ND.float().cpu()
-        return vectors_ND
+        return vectors_ND, [place for place, n in enumerate(lengths) if n > self.longest]
 
 
 def _batches(lengths: list[int]) -> Iterator[list[int]]:
@@ -143,10 +145,6 @@ def _batches(lengths: list[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _read(path: Path, default: Any) -> Any:
-    return json.loads(path.read_text("utf-8")) if path.is_file() else default
-
-
 def _serve() -> None:
     """Load the model, then answer texts with files of vectors until the parent is gone."""
     import numpy as np
@@ -155,13 +153,14 @@ def _serve() -> None:
     try:
         job: Json = parent.receive() or {}
         model = Model(Path(job["folder"]), job["device"])
-        parent.send({"ready": True})
+        parent.send({"longest": model.longest})
         while True:
             asked = parent.receive()
             if asked is None:
                 continue
-            np.save(asked["out"], model.embed(asked["texts"]).numpy())
-            parent.send({"done": len(asked["texts"])})
+            vectors_ND, cut = model.embed(asked["texts"], asked["prefix"])
+            np.save(asked["out"], vectors_ND.numpy())
+            parent.send({"done": len(asked["texts"]), "cut": cut})
     except Exception as error:  # noqa: BLE001 -- the boundary of a process
         traceback.print_exc()
         sys.stderr.flush()

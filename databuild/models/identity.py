@@ -23,6 +23,7 @@ DECIDES = (
     "adapter_config.json",
     "modules.json",
     "sentence_bert_config.json",
+    "config_sentence_transformers.json",
     "1_Pooling/config.json",
 )
 """Files of a Hugging Face folder, besides the weights, that decide what a model answers."""

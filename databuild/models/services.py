@@ -88,13 +88,15 @@ class LocalServices:
 
     def provide(self, ask: Ask) -> Any:
         """Return the resource that a step asks for."""
+        if ask.resource == "embedder" and "model" not in ask.targets:
+            return None  # the step's option names none: it compares vectors that rows have already
         target = ask.targets["model"]
         if ask.resource == "generator":
             return self._generator(ask, target)
         if ask.resource == "reader":
             return self._reader(ask, target)
         if ask.resource == "embedder":
-            return self._embedder(ask, target).embed
+            return self._embedder(ask, target)
         if self._device == "cuda":
             self._stop_vllm()
         return self.folder(target, ask.step)

@@ -127,7 +127,7 @@ def relevance(rows: pl.DataFrame, model: Path) -> dict[str, dict]:
     embedder = open_embedder(model, log=Path(tempfile.gettempdir()) / "cleaning-embedder.log")
     try:
         config = RelevanceConfig(model=str(model), input="input")
-        found = measure_relevance(rows, config, embedder=embedder.embed)
+        found = measure_relevance(rows, config, embedder=embedder)
     finally:
         embedder.close()
     rows = rows.join(found, on="row_id", how="left", maintain_order="left")

@@ -148,6 +148,15 @@ def unscored() -> pl.DataFrame:
     return answers().drop("verify_score", "strict_pass")
 
 
+def _similar(folder: Path) -> Example:
+    """Texts compared by their spelling, against earlier ones of which one is among them."""
+    return Example(
+        {"rows": texts(), "before": texts().slice(4, 3).drop("quality")},
+        {"model": "start", "threshold": 0.8, "prefer": "quality"},
+        {"embedder": HashedNgrams(), "scratch": folder, "progress": Silence()},
+    )
+
+
 def _files(folder: Path) -> Example:
     path = folder / "tickets.jsonl"
     good = [{"prompt": text, "n": i, "tags": ["x"]} for i, text in enumerate(TEXTS)]
@@ -339,8 +348,16 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         },
         {"columns": ["prompt", "topic"], "in_columns": "prompt"},
     ),
-    "measure.embedding": _example(texts, {"model": "start"}, embedder=HashedNgrams().embed),
-    "measure.relevance": _example(answers, {"model": "start"}, embedder=HashedNgrams().embed),
+    "measure.embedding": lambda folder: Example(
+        {"rows": texts()},
+        {"model": "start"},
+        {"embedder": HashedNgrams(), "scratch": folder, "progress": Silence()},
+    ),
+    "measure.relevance": lambda folder: Example(
+        {"rows": answers()},
+        {"model": "start"},
+        {"embedder": HashedNgrams(), "scratch": folder, "progress": Silence()},
+    ),
     "measure.difficulty": _example(unscored, {"model": "start"}, reader=_read),
     "fix.normalize": _example(texts),
     "fix.edit": _example(unscored),
@@ -354,6 +371,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "fix.mask": _example(personal, {"columns": ["prompt", "response"]}, seed=7),
     "dedup.exact": _example(texts, {"prefer": "quality"}),
     "dedup.minhash": _example(texts, {"prefer": "quality"}),
+    "dedup.semantic": _similar,
     "sample.where": _example(texts, {"keep": "quality > 0.2 and len(prompt) > 3"}),
     "sample.parts": _example(texts, {"column": "split", "parts": ["train", "dev"]}),
     "sample.split": _example(

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from databuild.measure.relevance import RelevanceConfig, measure_relevance
+from databuild.models.embedder import Embedded
 
 VECTORS = {
     "rain?": [3, 4],
@@ -21,9 +22,10 @@ class Spy:
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
 
-    def __call__(self, texts: list[str]) -> np.ndarray:
+    def read(self, texts: list[str], prefix: str | None = None) -> Embedded:
         self.asked.append(list(texts))
-        return np.array([VECTORS[text] for text in texts], dtype=np.float32)
+        vectors_ND = np.array([VECTORS[text] for text in texts], dtype=np.float32)
+        return Embedded(vectors_ND, np.zeros(len(texts), dtype=np.bool_))
 
 
 def rows(responses, prompts=None, inputs=None):

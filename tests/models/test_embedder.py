@@ -110,7 +110,8 @@ def test_services_embed_without_a_model(tmp_path: Path, spec):
     services = LocalServices(tmp_path, "cpu")
     target = services.identify(ModelSpec.model_validate(spec), tmp_path)
     ask = Ask("embedder", "s", {"model": target}, tmp_path, 0, Silence())
-    assert services.provide(ask)(["a"]).shape == (1, 256)
+    assert services.provide(ask).embed(["a"]).shape == (1, 256)
+    assert services.provide(Ask("embedder", "s", {}, tmp_path, 0, Silence())) is None
     services.close()
     services.close()
 
@@ -121,3 +122,43 @@ def test_hashed_ngrams_cannot_be_trained_or_asked(tmp_path: Path):
     assert target.identity == "hashed-ngrams@v1"
     with pytest.raises(RecipeError, match="it has no folder, and can only embed"):
         services.provide(Ask("model", "s", {"model": target}, tmp_path, 0, Silence()))
+
+
+def test_texts_that_a_static_model_cuts_are_said(static_folder: Path):
+    read = StaticEmbedder(static_folder).read(["red red red", "red red red red", ""], "sky ")
+    assert read.is_cut_N.tolist() == [True, True, False]
+    assert read.longest == 3
+    assert read.vectors_ND[2] == pytest.approx([1, 0])
+    hashed = HashedNgrams().read(["apples"], "red ")
+    assert np.array_equal(hashed.vectors_ND, HashedNgrams().embed(["red apples"]))
+    assert (hashed.is_cut_N.tolist(), hashed.longest) == ([False], None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", b"[1]"),
+        ("model.safetensors", b"junk"),
+        ("tokenizer.json", b"{}"),
+        ("tokenizer.json", b"\xff"),
+    ],
+)
+def test_whatever_is_damaged_in_a_static_folder_is_named(static_folder: Path, name, content):
+    (static_folder / name).write_bytes(content)
+    with pytest.raises(ServiceError, match=r"is no model2vec folder: \w+"):
+        StaticEmbedder(static_folder)
+
+
+def test_a_static_folder_with_other_tensors_is_named(static_folder: Path):
+    from safetensors.numpy import save_file
+
+    for tensors in ({"weights": np.ones((2, 2))}, {"embeddings": np.ones(4)}):
+        save_file(tensors, static_folder / "model.safetensors")
+        with pytest.raises(ServiceError, match=r"is no model2vec folder: (KeyError|ValueError)"):
+            StaticEmbedder(static_folder)
+
+
+def test_a_model_that_generates_is_no_embedder(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"architectures": ["GPT2LMHeadModel"]}', "utf-8")
+    with pytest.raises(ServiceError, match=r"generates \(GPT2LMHeadModel\), not one that embeds"):
+        open_embedder(tmp_path, log=tmp_path / "log")
