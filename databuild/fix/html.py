@@ -11,6 +11,7 @@ from pydantic import Field
 from databuild.engine.step import Produced, step
 from databuild.errors import StepError
 from databuild.fix.record import fixed
+from databuild.fix.talks import talk_columns
 from databuild.recipe.options import Columns, StepConfig
 from databuild.text.html_text import PREFILTER, html_to_text
 
@@ -23,13 +24,18 @@ class HtmlConfig(StepConfig):
 
     columns: Columns = Field(default=("prompt",), min_length=1)
     """The columns of texts or messages to turn into text."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one: their turns follow, those of users,
+    systems and tools where `prompt` is fixed, the assistant's where `response` is (`fix.talks`).
+    Null (`~`) leaves it as it is."""
 
 
 @step(
     "fix.html",
     kind="produce",
     sees="row",
-    version=1,
+    version=2,
+    also=lambda config: talk_columns(config.columns, config.messages),
     adds=lambda config: (*config.columns, "fixes"),
     attributes=("fixes",),
     carries=True,
@@ -64,4 +70,4 @@ def turn_html_to_text(rows: pl.DataFrame, config: HtmlConfig) -> Produced:
         changed = texts.clone().scatter(suspect, made)
         return changed, {"html": (changed != texts).fill_null(value=False)}
 
-    return fixed(rows, config.columns, change, "fix.html")
+    return fixed(rows, config.columns, change, "fix.html", config.messages)

@@ -10,6 +10,7 @@ from pydantic import Field
 from databuild.engine.step import Produced, step
 from databuild.errors import StepError
 from databuild.fix.record import fixed
+from databuild.fix.talks import talk_columns
 from databuild.recipe.options import Columns, StepConfig
 from databuild.text.code import outside_code
 
@@ -27,13 +28,18 @@ class MojibakeConfig(StepConfig):
 
     columns: Columns = Field(default=("prompt",), min_length=1)
     """The columns of texts or messages to mend."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one: their turns follow, those of users,
+    systems and tools where `prompt` is fixed, the assistant's where `response` is (`fix.talks`).
+    Null (`~`) leaves it as it is."""
 
 
 @step(
     "fix.mojibake",
     kind="produce",
     sees="row",
-    version=1,
+    version=2,
+    also=lambda config: talk_columns(config.columns, config.messages),
     adds=lambda config: (*config.columns, "fixes"),
     attributes=("fixes",),
     carries=True,
@@ -84,7 +90,7 @@ def mend_mojibake(rows: pl.DataFrame, config: MojibakeConfig) -> Produced:
         mended = texts.clone().scatter(places, after)
         return mended, {"mojibake": gone.scatter(places, pl.Series(counts, dtype=pl.Int64))}
 
-    return fixed(rows, config.columns, change, "fix.mojibake")
+    return fixed(rows, config.columns, change, "fix.mojibake", config.messages)
 
 
 class _Mender:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from databuild.engine.step import Produced, step
 from databuild.fix.record import fixed
+from databuild.fix.talks import talk_columns
 from databuild.recipe.options import Columns, StepConfig
 from databuild.text.code import ends_in_code, outside_code
 from databuild.text.glyphs import narrow, plain_quotes, visible
@@ -26,6 +27,10 @@ class NormalizeConfig(StepConfig):
 
     columns: Columns = Field(default=("prompt",), min_length=1)
     """The columns of texts or messages to normalise."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one: their turns follow, those of users,
+    systems and tools where `prompt` is fixed, the assistant's where `response` is (`fix.talks`).
+    Null (`~`) leaves it as it is."""
     invisible: Literal["remove", "keep"] = "remove"
     """What happens to control, zero-width and bidirectional characters; see
     `text.characters.visible`."""
@@ -39,7 +44,8 @@ class NormalizeConfig(StepConfig):
     "fix.normalize",
     kind="produce",
     sees="row",
-    version=2,
+    version=3,
+    also=lambda config: talk_columns(config.columns, config.messages),
     adds=lambda config: (*config.columns, "fixes"),
     attributes=("fixes",),
     carries=True,
@@ -83,7 +89,7 @@ def normalize_text(rows: pl.DataFrame, config: NormalizeConfig) -> Produced:
                 counts[name] = was.scatter(changed, was.gather(changed) | more[name])
         return made, counts
 
-    return fixed(rows, config.columns, change, "fix.normalize")
+    return fixed(rows, config.columns, change, "fix.normalize", config.messages)
 
 
 def _passed(

@@ -7,7 +7,6 @@ byte. The column is an attribute: it says how a row was made and bears no identi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,15 +14,14 @@ import polars as pl
 
 from databuild.engine.step import Produced
 from databuild.errors import SchemaError
+from databuild.fix.talks import Change, change_turns, reached, talk_columns
 from databuild.text.nested import CONTENT, Texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 NOTE = pl.Struct({"column": pl.String, "fix": pl.String, "n": pl.Int64})
 NOTES = pl.List(NOTE)
-Change = Callable[[pl.Series], "tuple[pl.Series, Mapping[str, pl.Series]]"]
-"""From texts to changed texts, and by fix how often each text was changed (0 where not)."""
 
 
 def fixed(
@@ -31,16 +29,16 @@ def fixed(
     columns: Sequence[str],
     change: Change,
     where: str,
-    fields: tuple[str, ...] = CONTENT,
+    messages: str | None = None,
 ) -> Produced:
-    """Change the texts of columns; every row has one child.
+    """Change the texts of columns, and of the conversations beside them; every row has one child.
 
     Args:
         rows: n rows with `row_id`, the columns, and `fixes` where an earlier fix noted something.
         columns: Columns of texts, of lists of texts, or of messages.
         change: See `Change`.
         where: The step, for errors.
-        fields: The fields of messages that are changed.
+        messages: The column of conversations that follow, where the rows have it; see `fix.talks`.
 
     Raises:
         SchemaError: A column holds no texts, or `fixes` is something else.
@@ -48,10 +46,17 @@ def fixed(
     made = rows.select(pl.concat_list("row_id").alias("parent_ids"))
     notes = []
     for column in columns:
-        held = Texts(rows[column], fields, where)
+        held = Texts(rows[column], CONTENT, where)
         texts, counts = change(held.texts)
         made = made.with_columns(held.put(texts))
         notes.append(noted(held.rows, column, counts))
+    for column, sides in reached(rows, columns, messages):
+        held = Texts(rows[column], CONTENT, where)
+        texts, places, counts = change_turns(held, rows[column], sides, change)
+        made = made.with_columns(held.put(texts))
+        notes.append(noted(places, column, counts))
+    others = (name for name in talk_columns(columns, messages) if name in rows.columns)
+    made = made.with_columns(rows[name] for name in others if name not in made.columns)
     return Produced(rows=made.with_columns(fixes=with_notes(rows, notes, where)))
 
 
