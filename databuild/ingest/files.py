@@ -107,8 +107,8 @@ def plan_splits(
     """Divide files into splits that hold every record once.
 
     JSON lines that are not packed are divided by bytes (a split owns the lines that begin in it),
-    Parquet by row groups; every other file is one split, and is read in pieces. Every split carries
-    the types, so all have the same.
+    Parquet by row groups, unless it is packed once more; every other file is one split, and is read
+    in pieces. Every split carries the types, so all have the same.
 
     Raises:
         RecipeError: A file cannot be read, has an unknown format, or has columns that cannot be.
@@ -157,7 +157,7 @@ def peek_columns(config: FilesConfig, files: Sequence[Path]) -> tuple[str, ...] 
     "ingest.files",
     kind="produce",
     sees="source",
-    version=2,
+    version=3,
     adds=None,
     attributes=(*_SOURCE, *ATTRIBUTES),
     splits=plan_splits,

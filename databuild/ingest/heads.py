@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from databuild.errors import RecipeError
 from databuild.ingest import documents
-from databuild.ingest.arrow_tables import as_text, schema_of
+from databuild.ingest.arrow_tables import as_text
 from databuild.ingest.csv_stream import header_of
 from databuild.ingest.folders import found_in, names_of
 from databuild.ingest.json_stream import frame
@@ -16,7 +16,7 @@ from databuild.ingest.layouts import read_whole
 from databuild.ingest.probe import Source, probe
 from databuild.ingest.records import read_line
 from databuild.ingest.shapes import Seen, Shape, parse_shape
-from databuild.ingest.streams import Stream, TornError
+from databuild.ingest.streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -131,11 +131,7 @@ def _compare_tables(sources: Sequence[Source], types: Mapping[str, str]) -> None
         raise RecipeError(str(sources[0].file), what, fix="remove `types`")
     found: dict[str, tuple[Any, Source]] = {}
     for source in sources:
-        try:
-            schema = schema_of(source.file, source.format)
-        except TornError as error:
-            source.format, source.fault = "fault", str(error)
-            continue
+        schema = source.table
         if len(set(schema.names)) < len(schema.names):
             twice = next(name for name in schema.names if schema.names.count(name) > 1)
             what = f"it has the column {twice!r} twice"

@@ -13,6 +13,7 @@ from databuild.ingest.encodings import UTF8, detect, known
 from databuild.ingest.json_stream import frame
 from databuild.ingest.layouts import find_rows, layout_of
 from databuild.ingest.records import BOM, load, read_line
+from databuild.ingest.spool import on_disk
 from databuild.ingest.streams import Stream, TornError, head_of, is_packed
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Source:
     groups: list[tuple[int, int]] = field(default_factory=list)
     """Of Parquet: rows and bytes of each row group."""
     notes: dict[str, int] = field(default_factory=dict)
+    table: Any = None
+    """Of Parquet and Arrow: its own columns, as an Arrow schema."""
     schema: str = ""
     """Of Parquet and Arrow: the columns of all files together."""
     shapes: dict[str, Shape] = field(default_factory=dict)
@@ -148,15 +151,17 @@ def _suffix(path: Path, member: str | None) -> str:
 
 
 def _probe_table(source: Source) -> None:
+    is_alone = source.member is None and not is_packed(source.file)
     try:
-        if source.member is not None or is_packed(source.file):
-            msg = f"packed {source.format}: such files are packed inside; unpack it first"
-            raise TornError(msg)  # noqa: TRY301 -- one place makes the fault
-        schema_of(source.file, source.format)
-        if source.format == "parquet":
-            source.groups = row_groups(source.file)
+        with on_disk(source.file, source.member) as file:
+            source.table = schema_of(file, source.format)
+            if source.format == "parquet":
+                source.groups = row_groups(file)
     except TornError as error:
         source.format, source.fault = "fault", str(error)
+        return
+    if source.groups and not is_alone:  # it is unpacked for each split: one
+        source.groups = [(sum(n for n, _ in source.groups), source.n_bytes)]
 
 
 def _is_binary(head: bytes, encoding: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import tempfile
 import zipfile
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from pyarrow import parquet
 
 from databuild.errors import DatabuildError, RecipeError
-from databuild.ingest import arrow_tables, lines, pieces, records
+from databuild.ingest import arrow_tables, lines, pieces, records, spool
 from databuild.ingest.files import FilesConfig, plan_splits, read_files
 from databuild.ingest.json_stream import frame
+from databuild.ingest.streams import Stream, TornError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -236,8 +239,71 @@ def test_a_member_of_no_known_format_is_a_failed_record(tmp_path: Path) -> None:
     assert made.rows.height == 7
     assert made.failed.select("source_file", "error").rows() == [
         ("a.zip/x.docx", "unknown format: neither the member's name nor its first bytes tell it; 0 rows were read before"),
-        ("a.zip/b.parquet", "packed parquet: such files are packed inside; unpack it first; 0 rows were read before"),
+        ("a.zip/b.parquet", "truncated or broken parquet: Parquet file size is 4 bytes, smaller than the minimum file footer (8 bytes); 0 rows were read before"),
     ]  # fmt: skip
+
+
+def as_table(form: str) -> bytes:
+    table = pa.Table.from_pylist(ROWS)
+    held = io.BytesIO()
+    if form == "parquet":
+        parquet.write_table(table, held, row_group_size=3)
+    else:
+        new = pa.ipc.new_file if form == "arrow" else pa.ipc.new_stream
+        with new(held, table.schema) as writer:
+            writer.write_table(table, max_chunksize=3)
+    return held.getvalue()
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "stream"])
+@pytest.mark.parametrize("pack", [gzip.compress, zstd, lambda data: zipped({"in/x": data})])
+def test_packed_tables_are_unpacked_for_a_while_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, pack: Any
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    path = put(tmp_path, "x.bin", pack(as_table(form)))
+    made = Made([path], shard_bytes=10)
+    assert made.own.to_dicts() == ROWS
+    assert made.rows["source_record"].to_list() == list(range(7))
+    assert made.failed.is_empty()
+    assert len(made.splits) == 1
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_a_packed_table_beside_plain_ones_and_one_that_breaks_off(tmp_path: Path) -> None:
+    whole = as_table("parquet")
+    torn = gzip.compress(whole)[:-40]
+    paths = [put(tmp_path, name, data) for name, data in [
+        ("a.parquet", whole), ("b.parquet.gz", gzip.compress(whole)), ("c.parquet.gz", torn),
+    ]]  # fmt: skip
+    made = Made(paths, shard_bytes=10)
+    assert made.rows.height == 14
+    assert made.rows["source_file"].value_counts().sort("source_file")["count"].to_list() == [7, 7]
+    assert made.errors == ["truncated gzip"]
+
+
+def test_a_packed_table_above_the_limit_is_a_failed_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "MOST_BYTES", 1 << 20)
+    bomb = gzip.compress(b"PAR1" + b"\0" * (3 << 20))
+    made = Made([put(tmp_path, "a.parquet", as_table("parquet")), put(tmp_path, "b.gz", bomb)])
+    assert made.rows.height == 7
+    assert made.failed["error"][0].startswith("too large: a packed table may have 1 MiB unpacked")
+
+
+def test_a_full_folder_of_temporary_files_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path, "a.gz", gzip.compress(as_table("parquet")))
+
+    class Full(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(TornError, match="cannot be unpacked: No space left on device in the"):
+        spool._unpack(Stream(path), Full())
 
 
 def test_a_damaged_zip_member_is_a_failed_record(tmp_path: Path) -> None:
