@@ -9,7 +9,7 @@ from databuild.errors import RecipeError
 from databuild.ingest.arrow_tables import MAGIC, row_groups, schema_of
 from databuild.ingest.csv_stream import separator_of
 from databuild.ingest.documents import FORMATS
-from databuild.ingest.encodings import UTF8, detect, known
+from databuild.ingest.encodings import UNKNOWN, UTF8, detect, known
 from databuild.ingest.json_stream import frame
 from databuild.ingest.layouts import find_rows, layout_of
 from databuild.ingest.records import BOM, load, read_line
@@ -100,9 +100,7 @@ def probe(place: Place, name: str, config: FilesConfig, n_bytes: int) -> Source:
     if not head and fault:
         source.format, source.fault = "fault", fault
         return source
-    source.encoding = known(config.encoding) if config.encoding else detect(head)
-    if source.encoding != UTF8 and form != "pdf":
-        source.notes[f"files read as {source.encoding}"] = 1
+    source.encoding = _encoding_of(head, source, config)
     if form in FORMATS:
         return source
     if _is_binary(head, source.encoding):
@@ -123,6 +121,20 @@ def probe(place: Place, name: str, config: FilesConfig, n_bytes: int) -> Source:
     plain = member is None and source.encoding == UTF8 and not is_packed(path)
     source.is_divisible = plain and source.layout == "lines"
     return source
+
+
+def _encoding_of(head: bytes, source: Source, config: FilesConfig) -> str:
+    """The encoding; one that is none of the usual is noted."""
+    if source.format == "pdf":
+        return UTF8
+    found = known(config.encoding) if config.encoding else detect(head)
+    if found == UNKNOWN:
+        if not _is_binary(head, UTF8):
+            source.notes["files of unknown encoding (set `encoding`)"] = 1
+        return UTF8
+    if found != UTF8:
+        source.notes[f"files read as {found}"] = 1
+    return found
 
 
 def _format_of(path: Path, member: str | None, head: bytes) -> str:

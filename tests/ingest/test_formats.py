@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sys
 import tempfile
 import zipfile
 from collections import Counter
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from pyarrow import parquet
 
-from databuild.errors import DatabuildError, RecipeError
+from databuild.errors import DatabuildError, RecipeError, StepError
 from databuild.ingest import arrow_tables, lines, pieces, records, spool
 from databuild.ingest.files import FilesConfig, plan_splits, read_files
 from databuild.ingest.json_stream import frame
@@ -347,6 +348,66 @@ def test_the_encoding_of_a_file_is_found(
     made = made_of(tmp_path, form, gzip.compress(data) if form.endswith("gz") else data)
     assert made.rows[column].to_list() == wanted
     assert dict(made.notes) == ({f"files read as {noted}": 1} if noted else {})
+
+
+LEGACY = {
+    "big5": "今天早上我們一起去市場買了新鮮的水果。老師說，這個問題的答案並不難，只要大家多想一想就可以了。",
+    "cp932": "今日はとても良い天気でしたので、友だちと一緒に公園へ行きました。たくさん写真を撮りました。",
+    "euc_jp": "お弁当を食べてから、桜の花を見て、たくさん写真を撮りました。明日もまた来たいと思います。",
+    "cp949": "오늘은 날씨가 매우 좋아서 친구와 함께 공원에 갔습니다. 꽃을 보면서 사진을 많이 찍었습니다. 내일도 다시 오고 싶습니다.",
+    "cp1251": "Сегодня утром мы пошли на рынок и купили свежие фрукты. Погода была хорошая.",
+    "koi8_r": "Сегодня утром мы пошли на рынок и купили свежие фрукты. Погода была хорошая.",
+    "cp1250": "Dziś rano poszliśmy na targ i kupiliśmy świeże owoce. Źle się stało, że zaczęło padać.",
+    "cp1253": "Σήμερα το πρωί πήγαμε στην αγορά και αγοράσαμε φρέσκα φρούτα. Ο καιρός ήταν καλός.",
+    "cp1255": "הבוקר הלכנו לשוק וקנינו פירות טריים. מזג האוויר היה נעים והילדים רצו לשחק בפארק.",
+    "cp1256": "ذهبنا هذا الصباح إلى السوق واشترينا فاكهة طازجة. كان الطقس جميلا.",
+}
+
+
+@pytest.mark.parametrize("encoding", LEGACY)
+@pytest.mark.parametrize("form", ["a.jsonl", "a.csv", "a.txt"])
+def test_a_legacy_encoding_is_found_and_counted(tmp_path: Path, encoding: str, form: str) -> None:
+    text = LEGACY[encoding]
+    plain = json.dumps({"p": text, "n": 1}, ensure_ascii=False) + "\n"
+    content = {"a.jsonl": plain * 3 + '{"p": "plain", "n": 2}\n', "a.csv": f'n,p\n1,"{text}"\n'}
+    made = made_of(tmp_path, form, content.get(form, text).encode(encoding))
+    assert made.rows["text" if form == "a.txt" else "p"][0] == text
+    assert made.failed.is_empty()
+    assert dict(made.notes) == {f"files read as {encoding}": 1}
+    assert made.splits[0]["encoding"] == encoding
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Ναι.", "cp1253"),  # too short
+        ("Dnes ráno jsme šli na trh, koupili čerstvé ovoce a děti si hrály.", "cp1250"),  # or 1252
+        ("".join(map(chr, range(0x80, 0x100))), "latin-1"),  # no language
+    ],
+)
+def test_an_encoding_that_is_not_sure_fails_its_records_and_asks(
+    tmp_path: Path, text: str, encoding: str
+) -> None:
+    lines = '{"p": "plain"}\n{"p": "' + text + '"}\n'
+    made = made_of(tmp_path, "a.jsonl", lines.encode(encoding))
+    assert made.rows["p"].to_list() == ["plain"]
+    assert made.errors == ["invalid UTF-8"]
+    assert dict(made.notes) == {"files of unknown encoding (set `encoding`)": 1}
+
+
+def test_a_long_line_is_judged_by_its_beginning(tmp_path: Path) -> None:
+    text = LEGACY["cp949"] * 2000
+    made = made_of(tmp_path, "a.txt", text.encode("cp949"))
+    assert made.rows["text"].to_list() == [text]
+
+
+def test_without_the_library_a_legacy_encoding_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "charset_normalizer", None)
+    with pytest.raises(StepError, match=r"needs the package charset-normalizer.*\[encodings\]"):
+        made_of(tmp_path, "a.txt", LEGACY["koi8_r"].encode("koi8_r"))
+    assert made_of(tmp_path, "b.txt", CHINESE.encode("gb18030")).rows["text"].to_list() == [CHINESE]
 
 
 def test_a_declared_encoding_is_used_and_checked(tmp_path: Path) -> None:
