@@ -20,7 +20,7 @@ from polars.testing import assert_frame_equal
 from pyarrow import parquet
 
 from databuild.errors import DatabuildError, RecipeError, StepError
-from databuild.ingest import arrow_tables, lines, pieces, records, spool
+from databuild.ingest import arrow_tables, layouts, lines, pieces, records, spool
 from databuild.ingest.files import FilesConfig, plan_splits, read_files
 from databuild.ingest.json_stream import frame
 from databuild.ingest.streams import Stream, TornError
@@ -348,6 +348,29 @@ def test_the_encoding_of_a_file_is_found(
     made = made_of(tmp_path, form, gzip.compress(data) if form.endswith("gz") else data)
     assert made.rows[column].to_list() == wanted
     assert dict(made.notes) == ({f"files read as {noted}": 1} if noted else {})
+
+
+@pytest.mark.parametrize("head", [LINES, b""])
+def test_columns_in_json_above_the_limit_are_refused_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    monkeypatch.setattr(layouts, "MOST_BYTES", 1 << 20)
+    columns = {"p": ["x" * 100] * 11_000, "n": [*range(11_000)], "tags": [[]] * 11_000}
+    paths = [put(tmp_path, "b.json", json.dumps(columns))]
+    if head:
+        paths.insert(0, put(tmp_path, "a.jsonl", head))
+    made = Made(paths)
+    assert made.rows.height == (7 if head else 0)
+    assert made.failed["error"].to_list() == [
+        "too large: JSON that holds columns is read whole, up to 1 MiB; write it as JSON Lines "
+        "(pandas: to_json(orient='records', lines=True)) or as Parquet; no row of the file was read"
+    ]
+
+
+def test_surrogates_of_columns_in_json_are_repaired_and_counted_once(tmp_path: Path) -> None:
+    made = made_of(tmp_path, "a.json", '{"p": ["a\\ud800", "b"], "q": ["\\udc00", "c"]}')
+    assert made.own.rows() == [("a\ufffd", "\ufffd"), ("b", "c")]
+    assert made.notes == {records.REPAIRED: 2}
 
 
 LEGACY = {
