@@ -306,7 +306,9 @@ def _tokenizer(folder: Path) -> Example:
     path = folder / "tokenizer.json"
     tokenizer.save(str(path))
     return Example(
-        {"rows": texts()}, {"tokenizer": path.name, "column": "prompt"}, {"files": (path,)}
+        {"rows": texts()},
+        {"tokenizer": path.name, "column": "prompt"},
+        {"files": (path,), "model": None},
     )
 
 
