@@ -16,7 +16,7 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from databuild.ingest.legacy import guess
+from databuild.ingest.legacy import LEAST_BYTES, guess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +74,7 @@ def detect(head: bytes) -> str:
         return "gb18030"
     if len(_LETTERS.findall(head)) >= _MOSTLY * n_high and _decoded(head, "cp1252"):
         return "cp1252"
-    return guess(head) or UNKNOWN
+    return guess(head) or (UNKNOWN if n_high >= LEAST_BYTES else UTF8)
 
 
 def known(name: str) -> str:

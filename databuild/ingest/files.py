@@ -35,7 +35,9 @@ class FilesConfig(StepConfig):
     """Options of `ingest.files`."""
 
     path: Paths
-    """The files: paths, globs, or folders (all files in them), relative to the recipe's folder."""
+    """The files: paths, globs, or folders (all files in them), relative to the recipe's folder.
+    Records, tables (Parquet, Arrow) and documents may lie side by side with `rows: auto`; with the
+    files' own columns they are read in a step each."""
     format: Literal[
         "auto", "jsonl", "json", "csv", "parquet", "arrow", "text", "markdown", "html", "pdf"
     ] = "auto"
@@ -233,9 +235,10 @@ def _finish(frame: pl.DataFrame, split: Mapping[str, Any], config: FilesConfig) 
 
 def _check_columns(config: FilesConfig, sources: Sequence[Source], files: Sequence[Path]) -> None:
     """Refuse names that are reserved, names that stand twice, options that name nothing."""
-    if not sources or not sources[0].shapes:
+    shapes = {id(source.shapes): source.shapes for source in sources}.values()
+    where, have = str(files[0]), list(dict.fromkeys(name for own in shapes for name in own))
+    if not have:
         return
-    where, have = str(files[0]), list(sources[0].shapes)
     named = {f"`rename: {{{name}: ...}}`": name for name in config.rename}
     if config.key:
         named["`key`"] = config.key

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from charset_normalizer import CharsetMatch
 
 SAMPLE_BYTES = 1 << 16
-_LEAST_BYTES = 10
+LEAST_BYTES = 10
 """Of bytes above 127: fewer tell no encoding."""
 _SCRIPTS = {
     "big5": ("[\u4e00-\u9fff]", 0.7), "cp949": ("[\uac00-\ud7a3]", 0.7),
@@ -49,7 +49,7 @@ def guess(head: bytes) -> str | None:
         True
     """
     sample = _sample(head)
-    if len(sample) - len(sample.decode("ascii", "ignore")) < _LEAST_BYTES:
+    if len(sample) - len(sample.decode("ascii", "ignore")) < LEAST_BYTES:
         return None
     best, *others = _ranked(sample) or [None]
     if best is None or best.encoding in _RIVALS or not _is_sure(best):

@@ -31,7 +31,7 @@ SUFFIXES = {
     ".txt": "text", ".text": "text", ".md": "markdown", ".markdown": "markdown",
     ".html": "html", ".htm": "html", ".xhtml": "html", ".pdf": "pdf",
 }  # fmt: skip
-_PACKED = (".gz", ".gzip", ".zst", ".zstd")
+PACKED = (".gz", ".gzip", ".zst", ".zstd")
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\r\x0b\x0c\x1b\x1c\x1d\x1e\x1f")
 
 
@@ -159,7 +159,7 @@ def _format_of(path: Path, member: str | None, head: bytes) -> str:
 
 def _suffix(path: Path, member: str | None) -> str:
     suffixes = [s.lower() for s in (path if member is None else path / member).suffixes]
-    return next((s for s in reversed(suffixes) if s not in _PACKED), "")
+    return next((s for s in reversed(suffixes) if s not in PACKED), "")
 
 
 def _probe_table(source: Source) -> None:
