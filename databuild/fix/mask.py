@@ -12,11 +12,12 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from databuild.engine.step import Produced, step
-from databuild.errors import SchemaError, nearest
+from databuild.errors import SchemaError
 from databuild.fix.record import with_notes
 from databuild.fix.talks import all_of_talks
 from databuild.recipe.options import Columns, Names, StepConfig
 from databuild.text.conversations import has_conversations
+from databuild.text.faults import known_names
 from databuild.text.masking import RowMask
 from databuild.text.nested import CONTENT_AND_MORE, Texts
 from databuild.text.pii import TYPES, Span, find_in
@@ -62,11 +63,7 @@ class MaskConfig(StepConfig):
     @field_validator("types")
     @classmethod
     def _must_be_known(cls, types: tuple[str, ...]) -> tuple[str, ...]:
-        for name in types:
-            if name not in TYPES:
-                msg = f"there is no type {name!r}; {nearest(name, TYPES)}"
-                raise ValueError(msg)
-        return types
+        return known_names(types, TYPES, "type")
 
 
 def _adds(config: MaskConfig) -> tuple[str, ...]:

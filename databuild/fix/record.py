@@ -11,17 +11,44 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from pydantic import Field
 
-from databuild.engine.step import Produced
+from databuild.engine.step import Produced, Step, step
 from databuild.errors import SchemaError
 from databuild.fix.talks import Change, change_turns, reached, talk_columns
+from databuild.recipe.options import Columns, StepConfig
 from databuild.text.nested import CONTENT, Texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 NOTE = pl.Struct({"column": pl.String, "fix": pl.String, "n": pl.Int64})
 NOTES = pl.List(NOTE)
+
+
+class InPlaceConfig(StepConfig):
+    """The options of every fix that changes texts in place."""
+
+    columns: Columns = Field(default=("prompt",), min_length=1)
+    """The columns of texts or messages to fix."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one: their turns follow, those of users,
+    systems and tools where `prompt` is fixed, the assistant's where `response` is (`fix.talks`).
+    Null (`~`) leaves it as it is."""
+
+
+def in_place(name: str, *, version: int) -> Callable[[Callable[..., Produced]], Step]:
+    """Declare a fix in place: a produce step with one child a row, which notes what it changed."""
+    return step(
+        name,
+        kind="produce",
+        sees="row",
+        version=version,
+        adds=lambda config: (*config.columns, "fixes"),
+        also=lambda config: talk_columns(config.columns, config.messages),
+        attributes=("fixes",),
+        carries=True,
+    )
 
 
 def fixed(
