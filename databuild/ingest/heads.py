@@ -65,8 +65,9 @@ def _look_together(kind: str, sources: Sequence[Source], config: FilesConfig) ->
     if kind == "tables":
         _compare_tables(sources, config.types)
         return
+    shapes: dict[str, Shape]
     if kind == "documents":
-        shapes = dict(documents.shapes_of({source.format for source in sources}))
+        shapes = {**documents.shapes_of({source.format for source in sources})}
     else:
         shapes = _shapes(sources, config)
     for source in sources:

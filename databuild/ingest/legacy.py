@@ -51,8 +51,11 @@ def guess(head: bytes) -> str | None:
     sample = _sample(head)
     if len(sample) - len(sample.decode("ascii", "ignore")) < LEAST_BYTES:
         return None
-    best, *others = _ranked(sample) or [None]
-    if best is None or best.encoding in _RIVALS or not _is_sure(best):
+    ranked = _ranked(sample)
+    if not ranked:
+        return None
+    best, *others = ranked
+    if best.encoding in _RIVALS or not _is_sure(best):
         return None
     is_rivalled = any(
         other.chaos <= best.chaos + _MARGIN
