@@ -25,9 +25,11 @@ from rich.text import Text
 EXTRAS = {
     "dedup": "near-duplicates (MinHash)",
     "documents": "PDF and HTML files as rows",
+    "encodings": "legacy encodings of files besides GB18030 and Windows-1252",
     "endpoint": "answers from an OpenAI-compatible server",
     "measure": "languages of texts, tokens of a tokenizer",
-    "privacy": "mojibake and HTML mended, masked values that can be put back",
+    "fix": "mojibake and HTML mended",
+    "privacy": "masked values that can be put back",
     "hub": "data sets by name (datasets)",
     "report": "report.html with plots",
     "train": "SFT and DPO (TRL)",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from databuild.engine.laws import check_measure, check_produce, check_select
-from databuild.engine.step import DROPPED, Produced, Reported, Step
+from databuild.engine.step import DROPPED, RETRY, Produced, Reported, Step
 from databuild.engine.store import Counts
 from databuild.errors import DatabuildError, LawError, StepError
 from databuild.schema.identity import content_ids, occurrences, row_ids
@@ -156,9 +156,10 @@ def _measured(step: Step, config: StepConfig, rows: pl.DataFrame, out: pl.DataFr
         nan = pl.any_horizontal([pl.col(c).is_nan().fill_null(value=False) for c in floats])
         error = pl.coalesce("error", pl.when(nan).then(pl.lit(NOT_A_NUMBER)))
         out = out.with_columns(error=error).with_columns(pl.col(floats).fill_nan(None))
-    failed = out.filter(pl.col("error").is_not_null()).select("row_id", "error")
+    again = [RETRY] if RETRY in out.columns and RETRY not in added else []
+    failed = out.filter(pl.col("error").is_not_null()).select("row_id", "error", *again)
     counts = Counts(
-        rows_in=rows.height, rows_out=out.height, failed=failed.height,
+        rows_in=rows.height, rows_out=out.height, failed=failed.height, retry=_sum(failed, RETRY),
         by_reason=reasons(failed, "error"),
     )  # fmt: skip
     return Batch(out.select("row_id", *added).sort("row_id"), _nothing(), failed, counts)
@@ -195,10 +196,9 @@ def _produced(step: Step, inputs: Sequence[pl.DataFrame], out: Produced) -> Batc
     rows = rows.select(*order, pl.exclude(order))
     # A source's rows stay as they lie in the file: quicker, smaller, and what a reader expects.
     rows = rows.sort("row_id") if inputs else rows
-    retry = int(failed["retry"].sum()) if "retry" in failed.columns else 0
     counts = Counts(
         rows_in=sum(table.height for table in inputs), rows_out=rows.height,
-        dropped=dropped.height, failed=failed.height, retry=retry,
+        dropped=dropped.height, failed=failed.height, retry=_sum(failed, RETRY),
         by_reason=reasons(dropped, "reason") | reasons(failed, "error"), notes=dict(out.notes),
     )  # fmt: skip
     if "generator" in step.needs:
@@ -226,7 +226,7 @@ def _carry(step: Step, rows: pl.DataFrame, inputs: Sequence[pl.DataFrame]) -> pl
 
 
 def _sum(rows: pl.DataFrame, column: str) -> int:
-    return int(rows[column].sum()) if column in rows.columns else 0
+    return int(rows[column].sum() or 0) if column in rows.columns else 0
 
 
 def reasons(rows: pl.DataFrame, column: str) -> dict[str, int]:

@@ -261,13 +261,14 @@ def _deliver(task: Task, manifest: Manifest) -> None:
     """Run a train or deliver step: what it leaves in `out` becomes the step's folder."""
     config = task.node.config
     columns = task.step.columns_taken(config)
-    tables = [task.views[slot].read(columns) for slot in task.step.inputs if slot in task.views]
+    slots = [slot for slot in task.step.slots(task.views) if slot in task.views]
+    tables = [task.views[slot].read(columns) for slot in slots]
     with staged(task.folder) as out:
         given = {"out": out} if "out" in task.step.needs else {}
         others = {name: task.resource(name) for name in task.step.needs if name != "out"}
-        slots = [slot for slot in task.step.inputs if slot in task.views]
+        absent = {slot: None for slot in task.step.inputs if slot not in slots}
         named = dict(zip(slots, tables, strict=True))
-        facts = call(task.step, config=config, **named, **given, **others)
+        facts = call(task.step, config=config, **named, **absent, **given, **others)
     manifest.metrics = dict(facts)
     rows = sum(table.height for table in tables)
     skipped = pl.DataFrame(manifest.metrics.pop("rows_skipped", []), schema=_SKIPPED)

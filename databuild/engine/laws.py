@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from databuild.engine.step import DROPPED, RESERVED, Produced
+from databuild.engine.step import DROPPED, RESERVED, RETRY, Produced
 from databuild.errors import LawError
 
 if TYPE_CHECKING:
@@ -26,11 +26,15 @@ _SHOWN = 3
 def check_measure(step: Step, rows: pl.DataFrame, out: pl.DataFrame, added: Sequence[str]) -> None:
     """Raise LawError unless `out` has each row of `rows` once, with the columns declared."""
     _check_same_rows(step, rows, out)
-    extra = [c for c in out.columns if c not in {"row_id", "error", *added}]
+    extra = [c for c in out.columns if c not in {"row_id", "error", RETRY, *added}]
     missing = [c for c in added if c not in out.columns]
     if extra or missing:
         what = f"it declares the columns {list(added)}, returns also {extra} and lacks {missing}"
         raise LawError(step.name, what, fix="make `adds` say what the function returns")
+    says = out.schema.get(RETRY, pl.Null())  # an empty or null one says no of every row
+    if RETRY not in added and says not in {pl.Boolean(), pl.Null()}:
+        what = f"its column {RETRY!r} is {says}, and says which errors to try again"
+        raise LawError(step.name, what, fix="make it Boolean, or declare it in `adds`")
 
 
 def check_select(step: Step, rows: pl.DataFrame, out: pl.DataFrame, parts: Sequence[str]) -> None:

@@ -66,7 +66,8 @@ def _why(
     if status == "resume":
         return "it was interrupted"
     if status == "retry" and manifest:
-        return f"{manifest.rows.retry} failed requests are tried again"
+        what = "rows" if manifest.kind == "measure" else "requests"
+        return f"{manifest.rows.retry} failed {what} are tried again"
     before = outputs.store.latest().get("steps", {}).get(node.name)
     old = read_manifest(outputs.store.root / before) if before else None
     if old is None:

@@ -1,7 +1,8 @@
 """What a step is: a pure function of one of three kinds on tables, or of two at the edges.
 
 - *measure*: `(rows, config) -> DataFrame` with `row_id`, the columns that it `adds`, and an
-  optional `error`. Every row of the input has exactly one row in the result.
+  optional `error`. Every row of the input has exactly one row in the result. An optional `retry:
+  bool` says which errors are worth another try on the next run, such as those of an endpoint.
 - *select*: `(rows, config) -> DataFrame` with `row_id`, `part`, and optional `reason` and
   `evidence`. Every row gets exactly one part; the part `dropped` needs a reason.
 - *produce*: `(rows, config) -> Produced`. New rows name their parents; an input row that became
@@ -68,6 +69,7 @@ RESOURCES: Mapping[str, str] = {
 }
 RESERVED = frozenset({"row_id", "content_id", "parent_ids", "error", "part", "reason", "evidence"})
 DROPPED = "dropped"
+RETRY = "retry"
 
 
 @dataclass(frozen=True)

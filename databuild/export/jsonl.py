@@ -9,13 +9,14 @@ from pydantic import Field
 
 from databuild.engine.step import step
 from databuild.errors import StepError
+from databuild.export.splits import SPLIT, together
 from databuild.recipe.options import Columns, Names, StepConfig
 from databuild.schema.rows import KINDS
 from databuild.text.formats.registry import write_record
 from databuild.text.formats.values import FaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -50,7 +51,8 @@ class JsonlConfig(StepConfig):
     keep: Columns = ()
     """Columns to write beside, under their own names, such as `row_id`."""
     split: str = Field(default="train", pattern=r"^\w+(\.\w+)*$")
-    """The name of the file, before `.jsonl`."""
+    """The name of the file, before `.jsonl`, where there is one input. Of several, as in `from:
+    {train: split.train, dev: split.dev}`, each gets the file of its name."""
     allow_empty: bool = False
     """Where there are no rows, write an empty file and go on; else the run stops with an error."""
 
@@ -59,10 +61,12 @@ class JsonlConfig(StepConfig):
     "export.jsonl",
     kind="deliver",
     sees="table",
-    version=2,
+    version=3,
     reads=lambda config: (*(("row_kind",) if config.kind == "auto" else ()), "*"),
 )
-def write_jsonl(rows: pl.DataFrame, config: JsonlConfig, *, out: Path) -> dict[str, Any]:
+def write_jsonl(
+    rows: pl.DataFrame | None, config: JsonlConfig, *, out: Path, **others: pl.DataFrame
+) -> dict[str, Any]:
     r"""Write every row as one line of JSON that reads back as the same row.
 
     What is written is read again and compared: a row that the format cannot hold is left out and
@@ -73,9 +77,11 @@ def write_jsonl(rows: pl.DataFrame, config: JsonlConfig, *, out: Path) -> dict[s
         rows: n rows with `row_id` and the columns of their kind.
         config: See `JsonlConfig`.
         out: An empty folder; gets `<split>.jsonl`.
+        others: Further splits by name; each gets a file.
 
     Returns:
-        `rows` and `files`; `rows_skipped` names the rows that the format cannot hold.
+        `rows` and `files`, with several splits `splits` (rows by name); `rows_skipped` names the
+        rows that the format cannot hold.
 
     Raises:
         StepError: There are no rows to write, or none that the format can hold.
@@ -93,8 +99,38 @@ def write_jsonl(rows: pl.DataFrame, config: JsonlConfig, *, out: Path) -> dict[s
         ...     (Path(folder) / "train.jsonl").read_text()
         '{"prompt": "Hi", "completion": "Hello!"}\n'
     """
-    path = out / f"{config.split}.jsonl"
-    written, skipped = 0, []
+    tables = _by_split(rows, config, others)
+    counts: dict[str, int] = {}
+    skipped: list[dict[str, str]] = []
+    for split, table in tables.items():
+        lost: list[dict[str, str]] = []
+        counts[split] = _write(table, config, out / f"{split}.jsonl", lost)
+        if not counts[split] and not (config.allow_empty and table.is_empty()):
+            name = f" in the split {split!r}" if len(tables) > 1 else ""
+            raise _nothing_to_write(table, name, lost)
+        skipped += lost
+    facts: dict[str, Any] = {
+        "rows": sum(counts.values()), "files": [f"{split}.jsonl" for split in tables],
+    }  # fmt: skip
+    if len(tables) > 1:
+        facts["splits"] = counts
+    return {**facts, "rows_skipped": skipped} if skipped else facts
+
+
+def _by_split(
+    rows: pl.DataFrame | None, config: JsonlConfig, others: Mapping[str, pl.DataFrame]
+) -> dict[str, pl.DataFrame]:
+    if rows is not None and not others:
+        return {config.split: rows}
+    table, splits = together(rows, config.split, others, "export.jsonl")
+    return {split: table.filter(table[SPLIT] == split).drop(SPLIT) for split in splits}
+
+
+def _write(
+    rows: pl.DataFrame, config: JsonlConfig, path: Path, skipped: list[dict[str, str]]
+) -> int:
+    """Write the rows that the format can hold, and add the others to `skipped`."""
+    written = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows.sort("row_id").iter_rows(named=True):
             try:
@@ -104,17 +140,20 @@ def write_jsonl(rows: pl.DataFrame, config: JsonlConfig, *, out: Path) -> dict[s
                 continue
             file.write(json.dumps(made, ensure_ascii=False, default=str) + "\n")
             written += 1
-    if not written and not (config.allow_empty and rows.is_empty()):
-        what = "no rows to write"
-        if skipped:
-            ids = [row["row_id"] for row in skipped[:_SHOWN]]
-            what = f"no rows to write: {skipped[0]['reason']} (as {ids})"
-        fix = "choose another `format`, or name what it may lose under `leave_out`"
-        if rows.is_empty():
-            fix = "look at the steps before with `databuild show`, or set `allow_empty: true`"
-        raise StepError("export.jsonl", what, fix=fix)
-    facts: dict[str, Any] = {"rows": written, "files": [path.name]}
-    return {**facts, "rows_skipped": skipped} if skipped else facts
+    return written
+
+
+def _nothing_to_write(
+    rows: pl.DataFrame, split: str, skipped: Sequence[Mapping[str, str]]
+) -> StepError:
+    what = f"no rows to write{split}"
+    if skipped:
+        ids = [row["row_id"] for row in skipped[:_SHOWN]]
+        what = f"{what}: {skipped[0]['reason']} (as {ids})"
+    fix = "choose another `format`, or name what it may lose under `leave_out`"
+    if rows.is_empty():
+        fix = "look at the steps before with `databuild show`, or set `allow_empty: true`"
+    return StepError("export.jsonl", what, fix=fix)
 
 
 def _record(row: Mapping[str, Any], config: JsonlConfig) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from pydantic import Field
 
 from databuild.engine.step import step
 from databuild.errors import StepError
+from databuild.export.splits import SPLIT, together
 from databuild.export.turns import conversations, has_turns
 from databuild.recipe.options import Column, Columns, StepConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -25,7 +27,8 @@ class TrlConfig(StepConfig):
     layout: Literal["prompt_completion", "messages"] = "prompt_completion"
     """How SFT rows are written: with `prompt_completion` TRL trains on the answer only."""
     split: str = Field(default="train", pattern=r"^\w+(\.\w+)*$")
-    """The name of the split."""
+    """The name of the split, where there is one input. Of several, as in `from: {train:
+    split.train, dev: split.dev}`, each is the split of its name."""
     prompt: Column = "prompt"
     """What was asked."""
     response: str = "response"
@@ -56,10 +59,12 @@ def _answers(config: TrlConfig) -> tuple[str, ...]:
     "export.trl",
     kind="deliver",
     sees="table",
-    version=3,
+    version=4,
     reads=lambda config: (*_answers(config), "*"),
 )
-def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dict[str, Any]:
+def write_trl_folder(
+    rows: pl.DataFrame | None, config: TrlConfig, *, out: Path, **others: pl.DataFrame
+) -> dict[str, Any]:
     """Write rows as a Hugging Face data set folder in TRL's conversational formats.
 
     `data/<split>-00000.parquet` ... in the order of row_id, and `README.md`, a data set card. Texts
@@ -71,13 +76,15 @@ def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dic
         rows: n rows with `row_id` and the columns that `config` names.
         config: See `TrlConfig`.
         out: An empty folder.
+        others: Further splits by name; all have the same columns, and `load_dataset` of the folder
+            gives a `DatasetDict`.
 
     Returns:
-        `rows`, `files` and `columns`; `rows_skipped` names the conversations that do not end with
-        the row's answer.
+        `rows`, `files` and `columns`, with several splits `splits` (rows by name); `rows_skipped`
+        names the conversations that do not end with the row's answer.
 
     Raises:
-        StepError: There are no rows, or one lacks its prompt or an answer.
+        StepError: A split has no rows, or a row lacks its prompt or an answer.
 
     Example:
         >>> import tempfile
@@ -87,20 +94,10 @@ def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dic
         ...     write_trl_folder(rows, TrlConfig(), out=Path(folder))["files"]
         ['data/train-00000.parquet']
     """
-    if rows.is_empty() and config.allow_empty:
+    rows, splits = together(rows, config.split, others, "export.trl")
+    _check_rows(rows, splits, config)
+    if rows.is_empty():
         return {"rows": 0, "files": [], "columns": []}
-    texts = [config.prompt, *_answers(config)]
-    lacking = rows.filter(pl.any_horizontal(pl.col(texts).is_null()))["row_id"].to_list()
-    if rows.is_empty() or lacking:
-        what = (
-            f"{len(lacking)} rows lack {' or '.join(texts)}, as {lacking[:3]}"
-            if lacking
-            else "no rows to write"
-        )
-        fix = "look at the steps before with `databuild show`" + (
-            ", or set `allow_empty: true`" if rows.is_empty() else ""
-        )
-        raise StepError("export.trl", what, fix=fix)
     rows, skipped = _without_strays(rows, config)
     made = conversations(rows, config)
     clash = sorted(set(config.keep) & {name for name in made if name != "row_id"})
@@ -108,15 +105,36 @@ def write_trl_folder(rows: pl.DataFrame, config: TrlConfig, *, out: Path) -> dic
         what = f"`keep` names {clash[0]!r}, which the export writes itself"
         raise StepError("export.trl", what, fix="leave it out of `keep`")
     kept = list(dict.fromkeys(("row_id", *config.keep)))
-    table = rows.sort("row_id").select(**made, **{name: pl.col(name) for name in kept})
+    own = {name: pl.col(name) for name in kept}
+    table = rows.sort("row_id").select(**made, **own, **{SPLIT: pl.col(SPLIT)})
     (out / "data").mkdir(parents=True, exist_ok=True)
-    files = []
-    for n, chunk in enumerate(table.iter_slices(config.max_file_rows)):
-        files.append(f"data/{config.split}-{n:05d}.parquet")
-        _write(chunk, out / files[-1])
-    (out / "README.md").write_text(_card(table, config), encoding="utf-8")
-    facts = {"rows": table.height, "files": files, "columns": table.columns}
+    files, counts = [], {}
+    for split in splits:
+        part = table.filter(pl.col(SPLIT) == split).drop(SPLIT)
+        counts[split] = part.height
+        for n, chunk in enumerate(part.iter_slices(config.max_file_rows) if part.height else ()):
+            files.append(f"data/{split}-{n:05d}.parquet")
+            _write(chunk, out / files[-1])
+    table = table.drop(SPLIT)
+    (out / "README.md").write_text(_card(table, config, counts), encoding="utf-8")
+    facts: dict[str, Any] = {"rows": table.height, "files": files, "columns": table.columns}
+    if len(splits) > 1:
+        facts["splits"] = counts
     return {**facts, "rows_skipped": skipped} if skipped else facts
+
+
+def _check_rows(rows: pl.DataFrame, splits: tuple[str, ...], config: TrlConfig) -> None:
+    texts = [config.prompt, *_answers(config)]
+    lacking = rows.filter(pl.any_horizontal(pl.col(texts).is_null()))["row_id"].to_list()
+    if lacking:
+        what = f"{len(lacking)} rows lack {' or '.join(texts)}, as {lacking[:3]}"
+        fix = "look at the steps before with `databuild show`"
+        raise StepError("export.trl", what, fix=fix)
+    empty = [split for split in splits if split not in rows[SPLIT]]
+    if empty and not config.allow_empty:
+        what = "no rows to write" + (f" in the split {empty[0]!r}" if len(splits) > 1 else "")
+        fix = "look at the steps before with `databuild show`, or set `allow_empty: true`"
+        raise StepError("export.trl", what, fix=fix)
 
 
 def _without_strays(
@@ -159,7 +177,7 @@ def _write(rows: pl.DataFrame, path: Path) -> None:
     parquet.write_table(table.cast(schema), path)
 
 
-def _card(table: pl.DataFrame, config: TrlConfig) -> str:
+def _card(table: pl.DataFrame, config: TrlConfig, splits: Mapping[str, int]) -> str:
     """A data set card: the YAML head is what `load_dataset` goes by."""
     counts = ""
     if "strength" in table.columns:
@@ -168,14 +186,18 @@ def _card(table: pl.DataFrame, config: TrlConfig) -> str:
             f"| {s} | {n} |\n" for s, n in tally.rows()
         )
     columns = "".join(f"| `{name}` | {dtype} |\n" for name, dtype in table.schema.items())
+    data_files = "".join(
+        f"  - split: {name}\n    path: data/{name}-*.parquet\n" for name, n in splits.items() if n
+    )
+    if len(splits) > 1:
+        rows = "".join(f"| `{name}` | {n} |\n" for name, n in splits.items())
+        counts = f"\n| split | rows |\n|---|---|\n{rows}{counts}"
     task = "question-answering" if config.kind == "sft" else "reinforcement-learning"
     return f"""---
 configs:
 - config_name: default
   data_files:
-  - split: {config.split}
-    path: data/{config.split}-*.parquet
-task_categories:
+{data_files}task_categories:
 - {task}
 tags:
 - trl

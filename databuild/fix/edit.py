@@ -8,8 +8,10 @@ import polars as pl
 from pydantic import Field
 
 from databuild.engine.step import Produced, step
+from databuild.fix.talks import with_answers
 from databuild.recipe.options import Column, StepConfig
 from databuild.text.constraints import judge
+from databuild.text.conversations import has_conversations
 from databuild.text.edits import edit
 
 
@@ -22,6 +24,9 @@ class EditConfig(StepConfig):
     """Answers with the same text here belong together."""
     response: Column = "response"
     """The answer to rewrite."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one: what its last turn answers becomes the
+    edited answer. Null (`~`) leaves it as it is."""
     constraints: Column = "constraints"
     """What it must meet: a list of `{kind, value}`; see `text.constraints`."""
     about: Column = "about"
@@ -37,7 +42,8 @@ class EditConfig(StepConfig):
     "fix.edit",
     kind="produce",
     sees="group",
-    version=1,
+    version=2,
+    also=lambda config: () if config.messages is None else (config.messages,),
     adds=lambda config: (config.response, config.finish_reason, "origin"),
     group=lambda config: (config.prompt,),
     attributes=("finish_reason", "origin"),
@@ -86,6 +92,8 @@ def edit_answers(rows: pl.DataFrame, config: EditConfig) -> Produced:
                 made.append(([row["row_id"]], text))
     parents = ("parent_ids", pl.List(pl.String))
     children = pl.DataFrame(made, schema=[parents, (config.response, pl.String)], orient="row")
+    if config.messages in rows.columns:
+        children = _with_talks(children, rows, config, config.messages or "")
     return Produced(
         rows=children.with_columns(
             pl.lit("stop").alias(config.finish_reason), pl.lit("edited").alias("origin")
@@ -95,6 +103,17 @@ def edit_answers(rows: pl.DataFrame, config: EditConfig) -> Produced:
             dropped, schema={"row_id": pl.String, "reason": pl.String}, orient="row"
         ),
     )
+
+
+def _with_talks(
+    children: pl.DataFrame, rows: pl.DataFrame, config: EditConfig, messages: str
+) -> pl.DataFrame:
+    """The children with their parents' conversations, which end with the edited answers."""
+    parents = rows.select(pl.concat_list("row_id").alias("parent_ids"), messages)
+    made = children.join(parents, on="parent_ids", how="left", maintain_order="left")
+    if not has_conversations(rows, messages):
+        return made
+    return made.with_columns(with_answers(made[messages], made[config.response]))
 
 
 def _edited(row: dict[str, Any], config: EditConfig, texts: set[str]) -> tuple[str | None, str]:

@@ -6,34 +6,22 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import polars as pl
-from pydantic import Field
 
-from databuild.engine.step import Produced, step
 from databuild.errors import StepError
-from databuild.fix.record import fixed
-from databuild.recipe.options import Columns, StepConfig
+from databuild.fix.record import InPlaceConfig, fixed, in_place
 from databuild.text.html_text import PREFILTER, html_to_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from databuild.engine.step import Produced
 
-class HtmlConfig(StepConfig):
+
+class HtmlConfig(InPlaceConfig):
     """Options of `fix.html`."""
 
-    columns: Columns = Field(default=("prompt",), min_length=1)
-    """The columns of texts or messages to turn into text."""
 
-
-@step(
-    "fix.html",
-    kind="produce",
-    sees="row",
-    version=1,
-    adds=lambda config: (*config.columns, "fixes"),
-    attributes=("fixes",),
-    carries=True,
-)
+@in_place("fix.html", version=2)
 def turn_html_to_text(rows: pl.DataFrame, config: HtmlConfig) -> Produced:
     """Turn HTML into readable text, and entities into characters, by `text.html_text`.
 
@@ -47,16 +35,16 @@ def turn_html_to_text(rows: pl.DataFrame, config: HtmlConfig) -> Produced:
         n rows, in order, one parent each. `fixes` notes `html`, 1 for a changed text.
 
     Raises:
-        StepError: The package selectolax is not installed.
+        StepError: The package resiliparse is not installed.
 
     Example:
         >>> rows = pl.DataFrame({"row_id": ["a"], "prompt": ["<p>Fish &amp; <b>chips</b></p>"]})
         >>> turn_html_to_text(rows, HtmlConfig()).rows["prompt"].to_list()
         ['Fish & chips']
     """
-    if find_spec("selectolax") is None:
-        what = "it needs the package selectolax, which is not installed"
-        raise StepError("fix.html", what, fix="uv add 'databuild[privacy]'")
+    if find_spec("resiliparse") is None:
+        what = "it needs the package resiliparse, which is not installed"
+        raise StepError("fix.html", what, fix="uv add 'databuild[fix]'")
 
     def change(texts: pl.Series) -> tuple[pl.Series, Mapping[str, pl.Series]]:
         suspect = texts.str.contains(PREFILTER).fill_null(value=False).arg_true()
@@ -64,4 +52,4 @@ def turn_html_to_text(rows: pl.DataFrame, config: HtmlConfig) -> Produced:
         changed = texts.clone().scatter(suspect, made)
         return changed, {"html": (changed != texts).fill_null(value=False)}
 
-    return fixed(rows, config.columns, change, "fix.html")
+    return fixed(rows, config.columns, change, "fix.html", config.messages)

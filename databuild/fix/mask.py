@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from hashlib import sha512
 from typing import TYPE_CHECKING, Literal
@@ -11,9 +12,12 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from databuild.engine.step import Produced, step
-from databuild.errors import SchemaError, nearest
+from databuild.errors import SchemaError
 from databuild.fix.record import with_notes
+from databuild.fix.talks import all_of_talks
 from databuild.recipe.options import Columns, Names, StepConfig
+from databuild.text.conversations import has_conversations
+from databuild.text.faults import known_names
 from databuild.text.masking import RowMask
 from databuild.text.nested import CONTENT_AND_MORE, Texts
 from databuild.text.pii import TYPES, Span, find_in
@@ -34,6 +38,11 @@ class MaskConfig(StepConfig):
 
     columns: Columns = Field(default=("prompt",), min_length=1)
     """The columns of texts or messages to mask. Equal values of a row have one stand-in in all."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one: with `prompt`, `response`, `chosen` or
+    `rejected` every turn is masked, and so is what repeats a turn (`prompt`, `response` and
+    `reasoning` of rows with a conversation, `chosen_messages`, `rejected_messages`), whether
+    `columns` names it or not. Null (`~`) masks `columns` alone."""
     types: Names = Field(default=TYPES, min_length=1)
     """What to mask; all types that `text.pii` finds."""
     style: Literal["placeholder", "pseudonym"] = "placeholder"
@@ -48,16 +57,13 @@ class MaskConfig(StepConfig):
     with it, in the column `pii_mapping`, and `databuild unmask` puts it back."""
     spans: Columns = ()
     """Columns of spans that a step of your own found, such as names: lists of `{type, start, end}`
-    in code points. The name of each begins with that of the text's column: `prompt_names`."""
+    in code points. The name of each begins with that of the text's column: `prompt_names`. In a row
+    with a conversation such a value is masked wherever it stands as a word of its own."""
 
     @field_validator("types")
     @classmethod
     def _must_be_known(cls, types: tuple[str, ...]) -> tuple[str, ...]:
-        for name in types:
-            if name not in TYPES:
-                msg = f"there is no type {name!r}; {nearest(name, TYPES)}"
-                raise ValueError(msg)
-        return types
+        return known_names(types, TYPES, "type")
 
 
 def _adds(config: MaskConfig) -> tuple[str, ...]:
@@ -68,7 +74,8 @@ def _adds(config: MaskConfig) -> tuple[str, ...]:
     "fix.mask",
     kind="produce",
     sees="row",
-    version=1,
+    version=2,
+    also=lambda config: all_of_talks(config.columns, config.messages),
     adds=_adds,
     attributes=("fixes", MAPPING),
     carries=True,
@@ -97,15 +104,22 @@ def mask_text(rows: pl.DataFrame, config: MaskConfig, *, seed: int) -> Produced:
         >>> mask_text(rows, MaskConfig(), seed=7).rows["prompt"].to_list()
         ['[EMAIL], [IP_ADDRESS]']
     """
+    others = [c for c in all_of_talks(config.columns, config.messages) if c in rows.columns]
     held = {name: Texts(rows[name], CONTENT_AND_MORE, "fix.mask") for name in config.columns}
+    held |= _of_talks(rows, config, others)
     stand_ins = _stand_ins(config, seed)
     seal = None
     if config.mapping_key_env:
         seal = Seal(secret_of(config.mapping_key_env, "fix.mask"), "fix.mask")
-    work = _Work(held, _found(rows, config, held), stand_ins, config.types)
+    work = _Work(held, _found(rows, config, held, others), stand_ins, config.types)
     made = rows.select(pl.concat_list("row_id").alias("parent_ids")).with_columns(
-        text.put(work.texts[name]) for name, text in held.items()
+        # A text that repeats no conversation was not looked at, and stays.
+        text.put(work.texts[name]).fill_null(rows[name])
+        if text.is_flat
+        else text.put(work.texts[name])
+        for name, text in held.items()
     )
+    made = made.with_columns(rows[name] for name in others if name not in held)
     made = made.with_columns(fixes=with_notes(rows, [work.notes()], "fix.mask"))
     if seal is not None:
         made = made.with_columns(_mappings(rows, work.swaps, seal))
@@ -121,14 +135,27 @@ def _stand_ins(config: MaskConfig, seed: int) -> StandIns:
     return Pseudonyms(sha512(secret.encode()).digest())
 
 
+def _of_talks(rows: pl.DataFrame, config: MaskConfig, others: Sequence[str]) -> dict[str, Texts]:
+    """The conversations beside the columns, and what repeats them: null where there is none."""
+    held = {}
+    for name in others:
+        if has_conversations(rows, name):
+            held[name] = Texts(rows[name], CONTENT_AND_MORE, "fix.mask")
+        elif rows.schema[name] == pl.String and has_conversations(rows, config.messages):
+            repeats = pl.when(pl.col(config.messages or "").is_not_null()).then(name)
+            held[name] = Texts(rows.select(repeats.alias(name)).to_series(), where="fix.mask")
+    return held
+
+
 def _found(
-    rows: pl.DataFrame, config: MaskConfig, held: dict[str, Texts]
+    rows: pl.DataFrame, config: MaskConfig, held: dict[str, Texts], others: Sequence[str]
 ) -> dict[int, dict[tuple[str, int], list[Span]]]:
     """The spans by row, then by column and place in the column's texts."""
     found: dict[int, dict[tuple[str, int], list[Span]]] = {}
     for name, texts in held.items():
         for place, spans in find_in(texts.texts, config.types):
             found.setdefault(int(texts.rows[place]), {})[name, place] = spans
+    named: dict[int, set[tuple[str, str]]] = {}
     for own in config.spans:
         name = _column_of(own, config.columns)
         texts = held[name]
@@ -143,7 +170,32 @@ def _found(
                     continue
                 more = found.setdefault(row, {}).setdefault((name, at), [])
                 more.append(Span(span["start"], span["end"], span["type"]))
+                value = text[span["start"] : span["end"]]
+                named.setdefault(row, set()).add((value, span["type"]))
+    if named and others:
+        _add_again(found, {c: text for c, text in held.items() if c in others}, named)
     return found
+
+
+def _add_again(
+    found: dict[int, dict[tuple[str, int], list[Span]]],
+    held: Mapping[str, Texts],
+    named: Mapping[int, set[tuple[str, str]]],
+) -> None:
+    """Add the spans of the conversation that hold a value which the user's own step found."""
+    for name, texts in held.items():
+        for row, places in _places(texts, named).items():
+            for place in places:
+                text = texts.texts[place] or ""
+                for value, kind in sorted(named[row]):
+                    spans = [
+                        Span(*match.span(), kind)
+                        for match in re.finditer(
+                            rf"(?<![A-Za-z0-9]){re.escape(value)}(?![A-Za-z0-9])", text
+                        )
+                    ]
+                    if spans:
+                        found.setdefault(row, {}).setdefault((name, place), []).extend(spans)
 
 
 def _column_of(own: str, columns: Sequence[str]) -> str:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from pydantic import Field
 
-from databuild.engine.step import Produced, step
 from databuild.errors import StepError
-from databuild.fix.record import fixed
-from databuild.recipe.options import Columns, StepConfig
+from databuild.fix.record import InPlaceConfig, fixed, in_place
 from databuild.text.code import outside_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from databuild.engine.step import Produced
 
 # What the encodings that are mistaken for UTF-8 show for its bytes: Latin, Greek, Cyrillic letters,
 # signs, box drawing, ligatures. Texts of ASCII and Han alone are not looked at.
@@ -22,22 +21,11 @@ _SUSPECT = r"[\x{80}-\x{2FFF}\x{F8FF}\x{FB01}\x{FB02}\x{FFFD}]"
 _MAX_PASSES = 4
 
 
-class MojibakeConfig(StepConfig):
+class MojibakeConfig(InPlaceConfig):
     """Options of `fix.mojibake`."""
 
-    columns: Columns = Field(default=("prompt",), min_length=1)
-    """The columns of texts or messages to mend."""
 
-
-@step(
-    "fix.mojibake",
-    kind="produce",
-    sees="row",
-    version=1,
-    adds=lambda config: (*config.columns, "fixes"),
-    attributes=("fixes",),
-    carries=True,
-)
+@in_place("fix.mojibake", version=2)
 def mend_mojibake(rows: pl.DataFrame, config: MojibakeConfig) -> Produced:
     """Undo wrong decodings, such as `Ã©` for `é`, line by line, outside code.
 
@@ -84,7 +72,7 @@ def mend_mojibake(rows: pl.DataFrame, config: MojibakeConfig) -> Produced:
         mended = texts.clone().scatter(places, after)
         return mended, {"mojibake": gone.scatter(places, pl.Series(counts, dtype=pl.Int64))}
 
-    return fixed(rows, config.columns, change, "fix.mojibake")
+    return fixed(rows, config.columns, change, "fix.mojibake", config.messages)
 
 
 class _Mender:
@@ -115,7 +103,7 @@ def _mender() -> _Mender:
         from ftfy.badness import badness
     except ImportError as error:
         what = "it needs the package ftfy, which is not installed"
-        raise StepError("fix.mojibake", what, fix="uv add 'databuild[privacy]'") from error
+        raise StepError("fix.mojibake", what, fix="uv add 'databuild[fix]'") from error
     config: Any = ftfy.TextFixerConfig(
         unescape_html=False, remove_terminal_escapes=False, fix_latin_ligatures=False,
         fix_character_width=False, uncurl_quotes=False, fix_line_breaks=False,

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
-from pydantic import Field
 
-from databuild.engine.step import Produced, step
-from databuild.fix.record import fixed
-from databuild.recipe.options import Columns, StepConfig
+from databuild.fix.record import InPlaceConfig, fixed, in_place
 from databuild.text.code import ends_in_code, outside_code
 from databuild.text.glyphs import narrow, plain_quotes, visible
 from databuild.text.whitespace import tidied
@@ -17,15 +14,15 @@ from databuild.text.whitespace import tidied
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from databuild.engine.step import Produced
+
 # A character that goes may leave a fence behind, and what is code is then another question.
 _MAX_PASSES = 8
 
 
-class NormalizeConfig(StepConfig):
+class NormalizeConfig(InPlaceConfig):
     """Options of `fix.normalize`."""
 
-    columns: Columns = Field(default=("prompt",), min_length=1)
-    """The columns of texts or messages to normalise."""
     invisible: Literal["remove", "keep"] = "remove"
     """What happens to control, zero-width and bidirectional characters; see
     `text.characters.visible`."""
@@ -35,15 +32,7 @@ class NormalizeConfig(StepConfig):
     """Whether curly quotation marks and apostrophes become straight ones."""
 
 
-@step(
-    "fix.normalize",
-    kind="produce",
-    sees="row",
-    version=2,
-    adds=lambda config: (*config.columns, "fixes"),
-    attributes=("fixes",),
-    carries=True,
-)
+@in_place("fix.normalize", version=3)
 def normalize_text(rows: pl.DataFrame, config: NormalizeConfig) -> Produced:
     """Bring texts to Unicode NFC (UAX #15), visible characters and tidy white space.
 
@@ -83,7 +72,7 @@ def normalize_text(rows: pl.DataFrame, config: NormalizeConfig) -> Produced:
                 counts[name] = was.scatter(changed, was.gather(changed) | more[name])
         return made, counts
 
-    return fixed(rows, config.columns, change, "fix.normalize")
+    return fixed(rows, config.columns, change, "fix.normalize", config.messages)
 
 
 def _passed(

@@ -7,23 +7,48 @@ byte. The column is an attribute: it says how a row was made and bears no identi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from pydantic import Field
 
-from databuild.engine.step import Produced
+from databuild.engine.step import Produced, Step, step
 from databuild.errors import SchemaError
+from databuild.fix.talks import Change, change_turns, reached, talk_columns
+from databuild.recipe.options import Columns, StepConfig
 from databuild.text.nested import CONTENT, Texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 NOTE = pl.Struct({"column": pl.String, "fix": pl.String, "n": pl.Int64})
 NOTES = pl.List(NOTE)
-Change = Callable[[pl.Series], "tuple[pl.Series, Mapping[str, pl.Series]]"]
-"""From texts to changed texts, and by fix how often each text was changed (0 where not)."""
+
+
+class InPlaceConfig(StepConfig):
+    """The options of every fix that changes texts in place."""
+
+    columns: Columns = Field(default=("prompt",), min_length=1)
+    """The columns of texts or messages to fix."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one: their turns follow, those of users,
+    systems and tools where `prompt` is fixed, the assistant's where `response` is (`fix.talks`).
+    Null (`~`) leaves it as it is."""
+
+
+def in_place(name: str, *, version: int) -> Callable[[Callable[..., Produced]], Step]:
+    """Declare a fix in place: a produce step with one child a row, which notes what it changed."""
+    return step(
+        name,
+        kind="produce",
+        sees="row",
+        version=version,
+        adds=lambda config: (*config.columns, "fixes"),
+        also=lambda config: talk_columns(config.columns, config.messages),
+        attributes=("fixes",),
+        carries=True,
+    )
 
 
 def fixed(
@@ -31,16 +56,16 @@ def fixed(
     columns: Sequence[str],
     change: Change,
     where: str,
-    fields: tuple[str, ...] = CONTENT,
+    messages: str | None = None,
 ) -> Produced:
-    """Change the texts of columns; every row has one child.
+    """Change the texts of columns, and of the conversations beside them; every row has one child.
 
     Args:
         rows: n rows with `row_id`, the columns, and `fixes` where an earlier fix noted something.
         columns: Columns of texts, of lists of texts, or of messages.
         change: See `Change`.
         where: The step, for errors.
-        fields: The fields of messages that are changed.
+        messages: The column of conversations that follow, where the rows have it; see `fix.talks`.
 
     Raises:
         SchemaError: A column holds no texts, or `fixes` is something else.
@@ -48,10 +73,17 @@ def fixed(
     made = rows.select(pl.concat_list("row_id").alias("parent_ids"))
     notes = []
     for column in columns:
-        held = Texts(rows[column], fields, where)
+        held = Texts(rows[column], CONTENT, where)
         texts, counts = change(held.texts)
         made = made.with_columns(held.put(texts))
         notes.append(noted(held.rows, column, counts))
+    for column, sides in reached(rows, columns, messages):
+        held = Texts(rows[column], CONTENT, where)
+        texts, places, counts = change_turns(held, rows[column], sides, change)
+        made = made.with_columns(held.put(texts))
+        notes.append(noted(places, column, counts))
+    others = (name for name in talk_columns(columns, messages) if name in rows.columns)
+    made = made.with_columns(rows[name] for name in others if name not in made.columns)
     return Produced(rows=made.with_columns(fixes=with_notes(rows, notes, where)))
 
 

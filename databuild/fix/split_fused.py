@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import polars as pl
 from pydantic import Field
 
@@ -11,6 +12,8 @@ from databuild.engine.step import Produced, step
 from databuild.errors import SchemaError
 from databuild.fix.record import noted, with_notes
 from databuild.recipe.options import Column, StepConfig
+from databuild.text.conversations import has_conversations
+from databuild.text.formats.turns import ROLE_OF
 from databuild.text.fused import PREFILTER, Pair, take_apart
 
 if TYPE_CHECKING:
@@ -27,6 +30,9 @@ class SplitFusedConfig(StepConfig):
     """The column of questions, or of texts that hold questions with their answers."""
     response: str = "response"
     """The column of answers; it is made where there is none."""
+    messages: str | None = "messages"
+    """The column of conversations, where the rows have one: the first of the rows that are made
+    goes on from the turns before, the others stand alone (null). Null (`~`) leaves it as it is."""
     in_prompt: tuple[Family, ...] = ("instruction", "question")
     """Labels that are looked for in a prompt that has no response of its own."""
     in_response: tuple[Family, ...] = Field(default=("instruction",))
@@ -38,7 +44,8 @@ class SplitFusedConfig(StepConfig):
     "fix.split_fused",
     kind="produce",
     sees="row",
-    version=1,
+    version=2,
+    also=lambda config: () if config.messages is None else (config.messages,),
     adds=lambda config: (config.prompt, config.response, "fixes"),
     attributes=("fixes",),
     carries=True,
@@ -113,7 +120,43 @@ def _children(
     alone = whole.join(pairs, on="_row", how="anti")
     split = pairs.join(whole.select("_row", "parent_ids", "fixes"), on="_row", how="left")
     both = pl.concat([alone, split.select(alone.columns)]).sort("_row", maintain_order=True)
+    messages = config.messages
+    if messages is not None and messages in rows.columns:
+        talks = rows.with_row_index("_row").select("_row", messages)
+        both = both.join(talks, on="_row", how="left", maintain_order="left")
+        if has_conversations(rows, messages):
+            both = both.with_columns(_talks(both, made["row"], config, messages))
     return Produced(rows=both.drop("_row"))
+
+
+def _talks(
+    both: pl.DataFrame, changed: pl.Series, config: SplitFusedConfig, messages: str
+) -> pl.Series:
+    """The conversations of children: those of rows that were taken apart end with the new texts."""
+    is_first = both["_row"].is_first_distinct().to_numpy()
+    is_changed = both["_row"].is_in(changed.implode()).to_numpy()
+    talks = both[messages]
+    kind: Any = talks.dtype
+    named = {field.name: None for field in kind.inner.fields}
+    made = []
+    for place in np.flatnonzero(is_changed).tolist():
+        before = _before_question(talks[place].to_list()) if is_first[place] else None
+        exchange = [
+            {**named, "role": "user", "content": both[config.prompt][place]},
+            {**named, "role": "assistant", "content": both[config.response][place]},
+        ]
+        # One question and its answer is no conversation: two columns hold it (`schema.rows`).
+        made.append([*before, *exchange] if before else None)
+    new = np.zeros(len(talks), np.int64)
+    new[is_changed] = np.arange(len(made))
+    changed_talks = pl.Series(messages, [*made, None], dtype=talks.dtype).gather(new)
+    return changed_talks.zip_with(pl.Series(is_changed), talks)
+
+
+def _before_question(turns: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """The turns before the last one of the user."""
+    places = [n for n, turn in enumerate(turns or ()) if ROLE_OF.get(turn["role"]) == "user"]
+    return (turns or [])[: places[-1]] if places else []
 
 
 def _apart(

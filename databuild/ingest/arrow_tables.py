@@ -3,22 +3,24 @@
 Kept as they are: booleans, numbers, decimals of up to 38 digits, texts, bytes, dates and times, and
 lists and structs of those. A dictionary becomes its values, a map a list of {key, value}, bytes
 within lists or structs Base64 text, a duration its count of units; every other type (longer
-decimals, intervals, unions) becomes text. NaN is missing.
+decimals, intervals, unions) becomes text. NaN is missing. A file that is packed once more (gzip,
+Zstandard, zip) is unpacked to a temporary file (`ingest.spool`), to look at it and to read it.
 """
 
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from databuild.ingest.lines import CHUNK_BYTES
-from databuild.ingest.streams import TornError
+from databuild.ingest.spool import on_disk
+from databuild.ingest.streams import TornError, is_packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -73,8 +75,11 @@ def read_tables(split: Mapping[str, Any]) -> Iterator[pa.Table]:
     """
     import pyarrow as pa
 
+    path, member = Path(split["file"]), split.get("member")
+    groups = split.get("groups") if member is None and not is_packed(path) else None
     try:
-        yield from _parquet(split) if split["format"] == "parquet" else _arrow(split)
+        with on_disk(path, member) as file:
+            yield from _parquet(file, groups) if split["format"] == "parquet" else _arrow(file)
     except (OSError, pa.ArrowException) as error:
         msg = f"truncated or broken {split['format']}: {str(error).splitlines()[0]}"
         raise TornError(msg) from None
@@ -219,12 +224,13 @@ def _is_sound(table: pa.Table) -> bool:
     return True
 
 
-def _parquet(split: Mapping[str, Any]) -> Iterator[pa.Table]:
+def _parquet(path: Path, among: Sequence[int] | None) -> Iterator[pa.Table]:
+    """The rows of some row groups, or of all."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    with parquet.ParquetFile(split["file"], pre_buffer=False) as file:
-        groups = range(*split["groups"])
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
+        groups = range(*(among or (file.num_row_groups,)))
         n_rows = sum(file.metadata.row_group(i).num_rows for i in groups)
         n_bytes = sum(file.metadata.row_group(i).total_byte_size for i in groups)
         size = max(1, min(PIECE_ROWS, CHUNK_BYTES * n_rows // max(n_bytes, 1)))
@@ -232,11 +238,11 @@ def _parquet(split: Mapping[str, Any]) -> Iterator[pa.Table]:
             yield pa.Table.from_batches([batch])
 
 
-def _arrow(split: Mapping[str, Any]) -> Iterator[pa.Table]:
+def _arrow(path: Path) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     held: list[pa.RecordBatch] = []
-    reader = _open(split["file"])
+    reader = _open(path)
     for batch in _batches(reader):
         size = max(1, min(PIECE_ROWS, CHUNK_BYTES * batch.num_rows // max(batch.nbytes, 1)))
         for start in range(0, batch.num_rows, size):

@@ -33,8 +33,8 @@ def bundle(splits: Sequence[dict[str, Any]], shard_bytes: int) -> list[dict[str,
     held = shard_bytes
     for split in splits:
         size = split["end"] - split["start"]
-        if held + size > shard_bytes:
-            alike = {name: split[name] for name in _ALIKE if name in split}
+        alike = {name: split[name] for name in _ALIKE if name in split}
+        if held + size > shard_bytes or not alike.items() <= bundles[-1].items():
             bundles.append({"file": split["file"], **alike, "files": []})
             held = 0
         own = {name: value for name, value in split.items() if name not in _ALIKE}

@@ -4,8 +4,9 @@ The rule is fixed, so that a file is read alike everywhere. A byte-order mark de
 every second byte are UTF-16. Bytes that are valid UTF-8 are UTF-8, and so is a file with more valid
 characters than broken bytes: its broken records fail. Else the first MiB is GB18030 if it decodes
 strictly, nearly all characters are Chinese or its punctuation, and common ones are frequent; else
-Windows-1252 if nearly all bytes above 127 are letters beside letters, or typographic marks. What is
-none of them is read as UTF-8 and fails record by record.
+Windows-1252 if nearly all bytes above 127 are letters beside letters, or typographic marks; else
+what `ingest.legacy` is sure of (Big5, Shift JIS, EUC-JP, EUC-KR, KOI8-R, Windows-1250, -1251, -1253
+to -1256). What is none of them is read as UTF-8, fails record by record, and is counted.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from databuild.ingest.legacy import LEAST_BYTES, guess
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 UTF8 = "utf-8"
+UNKNOWN = "unknown"
+"""Most of what is not ASCII is no UTF-8, and no other encoding is sure."""
 HEAD_BYTES = 1 << 20
 _MARKS = {
     codecs.BOM_UTF8: UTF8,
@@ -44,7 +49,10 @@ _MOSTLY = 0.9
 
 
 def detect(head: bytes) -> str:
-    """Name the encoding of a file from its first MiB.
+    """Name the encoding of a file from its first MiB; `UNKNOWN` if no rule is sure.
+
+    Raises:
+        StepError: charset-normalizer is needed and not installed.
 
     Example:
         >>> detect("这是一个例子。".encode("gb18030")), detect("déjà vu".encode("cp1252"))
@@ -64,8 +72,9 @@ def detect(head: bytes) -> str:
         return UTF8
     if _is_chinese(head):
         return "gb18030"
-    is_western = len(_LETTERS.findall(head)) >= _MOSTLY * n_high and _decoded(head, "cp1252")
-    return "cp1252" if is_western else UTF8
+    if len(_LETTERS.findall(head)) >= _MOSTLY * n_high and _decoded(head, "cp1252"):
+        return "cp1252"
+    return guess(head) or (UNKNOWN if n_high >= LEAST_BYTES else UTF8)
 
 
 def known(name: str) -> str:

@@ -35,7 +35,9 @@ class FilesConfig(StepConfig):
     """Options of `ingest.files`."""
 
     path: Paths
-    """The files: paths, globs, or folders (all files in them), relative to the recipe's folder."""
+    """The files: paths, globs, or folders (all files in them), relative to the recipe's folder.
+    Records, tables (Parquet, Arrow) and documents may lie side by side with `rows: auto`; with the
+    files' own columns they are read in a step each."""
     format: Literal[
         "auto", "jsonl", "json", "csv", "parquet", "arrow", "text", "markdown", "html", "pdf"
     ] = "auto"
@@ -107,8 +109,8 @@ def plan_splits(
     """Divide files into splits that hold every record once.
 
     JSON lines that are not packed are divided by bytes (a split owns the lines that begin in it),
-    Parquet by row groups; every other file is one split, and is read in pieces. Every split carries
-    the types, so all have the same.
+    Parquet by row groups, unless it is packed once more; every other file is one split, and is read
+    in pieces. Every split carries the types, so all have the same.
 
     Raises:
         RecipeError: A file cannot be read, has an unknown format, or has columns that cannot be.
@@ -157,7 +159,7 @@ def peek_columns(config: FilesConfig, files: Sequence[Path]) -> tuple[str, ...] 
     "ingest.files",
     kind="produce",
     sees="source",
-    version=2,
+    version=3,
     adds=None,
     attributes=(*_SOURCE, *ATTRIBUTES),
     splits=plan_splits,
@@ -233,9 +235,10 @@ def _finish(frame: pl.DataFrame, split: Mapping[str, Any], config: FilesConfig) 
 
 def _check_columns(config: FilesConfig, sources: Sequence[Source], files: Sequence[Path]) -> None:
     """Refuse names that are reserved, names that stand twice, options that name nothing."""
-    if not sources or not sources[0].shapes:
+    shapes = {id(source.shapes): source.shapes for source in sources}.values()
+    where, have = str(files[0]), list(dict.fromkeys(name for own in shapes for name in own))
+    if not have:
         return
-    where, have = str(files[0]), list(sources[0].shapes)
     named = {f"`rename: {{{name}: ...}}`": name for name in config.rename}
     if config.key:
         named["`key`"] = config.key

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from databuild.errors import RecipeError
 from databuild.ingest import documents
-from databuild.ingest.arrow_tables import as_text, schema_of
+from databuild.ingest.arrow_tables import as_text
 from databuild.ingest.csv_stream import header_of
 from databuild.ingest.folders import found_in, names_of
 from databuild.ingest.json_stream import frame
 from databuild.ingest.layouts import read_whole
-from databuild.ingest.probe import Source, probe
+from databuild.ingest.probe import PACKED, Source, probe
 from databuild.ingest.records import read_line
 from databuild.ingest.shapes import Seen, Shape, parse_shape
-from databuild.ingest.streams import Stream, TornError
+from databuild.ingest.streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,31 +51,64 @@ def look_at(config: FilesConfig, files: Sequence[Path]) -> list[Source]:
         what = f"this file cannot be read: {sources[0].fault}"
         where = str(sources[0].file)
         raise RecipeError(where, what, fix="repair the file, or leave it out of `path`")
-    kind = _kind_of(readable)
-    if kind == "tables":
-        _compare_tables(readable, config.types)
-        shapes = readable[0].shapes
+    for kind, some in _by_kind(readable, config).items():
+        _look_together(kind, some, config)
+    if readable:  # what cannot be read has the columns of the first that can
         for source in sources:
-            source.schema = readable[0].schema
-    elif kind == "documents":
-        shapes = dict(documents.shapes_of({source.format for source in readable}))
-    else:
-        shapes = _shapes(readable, config)
-    for source in sources:
-        source.shapes = shapes
+            if source.format == "fault":
+                source.shapes, source.schema = readable[0].shapes, readable[0].schema
     return sources
 
 
-def _kind_of(sources: Sequence[Source]) -> str:
-    kinds = {_KINDS.get(source.format, "records"): source for source in reversed(sources)}
-    if len(kinds) > 1:
-        first, second = list(kinds.items())[:2]
-        what = f"{second[1].name} holds {second[0]} and {first[1].name} {first[0]}"
-        raise RecipeError(
-            str(second[1].file), f"{what}, and these are read together",
-            fix="read them in two steps and mix them",
-        )  # fmt: skip
-    return next(iter(kinds), "records")
+def _look_together(kind: str, sources: Sequence[Source], config: FilesConfig) -> None:
+    """Give files of one kind their columns."""
+    if kind == "tables":
+        _compare_tables(sources, config.types)
+        return
+    shapes: dict[str, Shape]
+    if kind == "documents":
+        shapes = {**documents.shapes_of({source.format for source in sources})}
+    else:
+        shapes = _shapes(sources, config)
+    for source in sources:
+        source.shapes = shapes
+
+
+def _by_kind(sources: Sequence[Source], config: FilesConfig) -> dict[str, list[Source]]:
+    """The files by what they hold: records, tables or documents.
+
+    Raises:
+        RecipeError: They hold several, and their columns are to be those of one table.
+    """
+    kinds: dict[str, list[Source]] = {}
+    for source in sources:
+        kinds.setdefault(_KINDS.get(source.format, "records"), []).append(source)
+    if len(kinds) > 1 and config.rows == "columns":
+        (first, [one, *_]), (second, [other, *_]) = list(kinds.items())[:2]
+        what = (
+            f"{one.name} holds {first} and {other.name} {second}, whose columns are not those of "
+            "one table"
+        )
+        steps = "; ".join(
+            f"`{kind}: {{use: ingest.files, path: {_globs(found, config)}}}`"
+            for kind, found in kinds.items()
+        )
+        fix = f"read them in a step each: {steps}; or set `rows: auto`, which reads both as rows"
+        raise RecipeError(str(one.file), what, fix=fix)
+    return kinds
+
+
+def _globs(sources: Sequence[Source], config: FilesConfig) -> str:
+    """What `path` may be for some of the files, as YAML."""
+    folder, _, last = config.path[0].rstrip("/").rpartition("/")
+    is_folder = not re.search(r"[*?\[.]", last)
+    start = f"{config.path[0].rstrip('/')}/**/" if is_folder else folder and f"{folder}/"
+    globs = list(dict.fromkeys(f"{start}*{_suffix(source.file)}" for source in sources))
+    return globs[0] if len(globs) == 1 else f"[{', '.join(globs)}]"
+
+
+def _suffix(file: Path) -> str:
+    return "".join(file.suffixes[-2:] if file.suffix in PACKED else file.suffixes[-1:])
 
 
 def _shapes(sources: Sequence[Source], config: FilesConfig) -> dict[str, Shape]:
@@ -131,11 +165,7 @@ def _compare_tables(sources: Sequence[Source], types: Mapping[str, str]) -> None
         raise RecipeError(str(sources[0].file), what, fix="remove `types`")
     found: dict[str, tuple[Any, Source]] = {}
     for source in sources:
-        try:
-            schema = schema_of(source.file, source.format)
-        except TornError as error:
-            source.format, source.fault = "fault", str(error)
-            continue
+        schema = source.table
         if len(set(schema.names)) < len(schema.names):
             twice = next(name for name in schema.names if schema.names.count(name) > 1)
             what = f"it has the column {twice!r} twice"

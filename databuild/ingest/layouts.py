@@ -7,12 +7,14 @@
     {"a": [1, 2], "b": ["x", "y"]}                    `datasets`: a list for each column
 
 Rows under a key are streamed. The others hold every record in pieces, so the whole file must be
-read; above 1 GiB it is refused.
+read; above 1 GiB it is refused. Its values are held in memory once (a file of 63 MiB, two texts of
+320 characters a row, took 220 MiB at the peak), the records are made of them one by one.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from databuild.ingest.json_stream import frame
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from databuild.ingest.streams import Stream
 
 MOST_BYTES = 1 << 30
+_TOLD_BYTES = 1000
+_ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")
 ROWS_UNDER = ("data", "rows", "records", "examples", "items", "instances", "samples", "entries",
               "train", "validation", "test", "dev")  # fmt: skip
 """Keys under which rows are looked for, in this order, unless `under` names one."""
@@ -73,19 +77,30 @@ def layout_of(value: Mapping[str, Any]) -> str:
 def read_whole(stream: Stream) -> Iterator[Record]:
     """Read a file that is one JSON value: its records in order, or one that failed."""
     data = stream.take(MOST_BYTES + 1)
+    head = data[:_TOLD_BYTES]
     try:
         if len(data) > MOST_BYTES:
-            msg = "too large: columns in JSON are read whole, up to 1 GiB; convert them to Parquet"
-            raise ValueError(msg)  # noqa: TRY301 -- one place makes the failed record
+            raise ValueError(_too_large())  # noqa: TRY301 -- one place makes the failed record
         value, n_nan = load(data.decode("utf-8-sig"))
-        value, repaired = repair(value)
-        rows = list(rows_of(value))
+        value, repaired = repair(value) if _ESCAPED.search(data) else (value, 0)
+        del data  # the values are held by now, and their text need not be
+        rows = rows_of(value)
+        first = next(rows, None)
     except (ValueError, RecursionError) as error:
-        yield bad_record(0, 1, f"{error}; no row of the file was read", data)
+        yield bad_record(0, 1, f"{error}; no row of the file was read", head)
         return
-    for number, row in enumerate(rows):
+    if first is None:
+        return
+    for number, row in enumerate(chain([first], rows)):
         done = (repaired, n_nan) if number == 0 else (0, 0)
         yield Record(number, None, row, None, "", *done)
+
+
+def _too_large() -> str:
+    return (
+        f"too large: JSON that holds columns is read whole, up to {MOST_BYTES >> 20:,} MiB; write "
+        "it as JSON Lines (pandas: to_json(orient='records', lines=True)) or as Parquet"
+    )
 
 
 def rows_of(value: Any) -> Iterator[dict[str, Any]]:
@@ -106,11 +121,11 @@ def rows_of(value: Any) -> Iterator[dict[str, Any]]:
         yield value
     elif layout == "split":
         names = [str(name) for name in value["columns"]]
-        for cells in value["data"]:
-            if not isinstance(cells, list) or len(cells) != len(names):
-                msg = f"broken layout: a row of `data` has not the {len(names)} cells of `columns`"
-                raise ValueError(msg)
-            yield dict(zip(names, cells, strict=True))
+        # All are looked at before the first is a row: the file is read, or it is not.
+        if any(not isinstance(cells, list) or len(cells) != len(names) for cells in value["data"]):
+            msg = f"broken layout: a row of `data` has not the {len(names)} cells of `columns`"
+            raise ValueError(msg)
+        yield from (dict(zip(names, cells, strict=True)) for cells in value["data"])
     elif layout == "index":
         yield from value.values()
     else:

@@ -9,10 +9,11 @@ from databuild.errors import RecipeError
 from databuild.ingest.arrow_tables import MAGIC, row_groups, schema_of
 from databuild.ingest.csv_stream import separator_of
 from databuild.ingest.documents import FORMATS
-from databuild.ingest.encodings import UTF8, detect, known
+from databuild.ingest.encodings import UNKNOWN, UTF8, detect, known
 from databuild.ingest.json_stream import frame
 from databuild.ingest.layouts import find_rows, layout_of
 from databuild.ingest.records import BOM, load, read_line
+from databuild.ingest.spool import on_disk
 from databuild.ingest.streams import Stream, TornError, head_of, is_packed
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ SUFFIXES = {
     ".txt": "text", ".text": "text", ".md": "markdown", ".markdown": "markdown",
     ".html": "html", ".htm": "html", ".xhtml": "html", ".pdf": "pdf",
 }  # fmt: skip
-_PACKED = (".gz", ".gzip", ".zst", ".zstd")
+PACKED = (".gz", ".gzip", ".zst", ".zstd")
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\r\x0b\x0c\x1b\x1c\x1d\x1e\x1f")
 
 
@@ -57,6 +58,8 @@ class Source:
     groups: list[tuple[int, int]] = field(default_factory=list)
     """Of Parquet: rows and bytes of each row group."""
     notes: dict[str, int] = field(default_factory=dict)
+    table: Any = None
+    """Of Parquet and Arrow: its own columns, as an Arrow schema."""
     schema: str = ""
     """Of Parquet and Arrow: the columns of all files together."""
     shapes: dict[str, Shape] = field(default_factory=dict)
@@ -97,9 +100,7 @@ def probe(place: Place, name: str, config: FilesConfig, n_bytes: int) -> Source:
     if not head and fault:
         source.format, source.fault = "fault", fault
         return source
-    source.encoding = known(config.encoding) if config.encoding else detect(head)
-    if source.encoding != UTF8 and form != "pdf":
-        source.notes[f"files read as {source.encoding}"] = 1
+    source.encoding = _encoding_of(head, source, config)
     if form in FORMATS:
         return source
     if _is_binary(head, source.encoding):
@@ -120,6 +121,20 @@ def probe(place: Place, name: str, config: FilesConfig, n_bytes: int) -> Source:
     plain = member is None and source.encoding == UTF8 and not is_packed(path)
     source.is_divisible = plain and source.layout == "lines"
     return source
+
+
+def _encoding_of(head: bytes, source: Source, config: FilesConfig) -> str:
+    """The encoding; one that is none of the usual is noted."""
+    if source.format == "pdf":
+        return UTF8
+    found = known(config.encoding) if config.encoding else detect(head)
+    if found == UNKNOWN:
+        if not _is_binary(head, UTF8):
+            source.notes["files of unknown encoding (set `encoding`)"] = 1
+        return UTF8
+    if found != UTF8:
+        source.notes[f"files read as {found}"] = 1
+    return found
 
 
 def _format_of(path: Path, member: str | None, head: bytes) -> str:
@@ -144,19 +159,21 @@ def _format_of(path: Path, member: str | None, head: bytes) -> str:
 
 def _suffix(path: Path, member: str | None) -> str:
     suffixes = [s.lower() for s in (path if member is None else path / member).suffixes]
-    return next((s for s in reversed(suffixes) if s not in _PACKED), "")
+    return next((s for s in reversed(suffixes) if s not in PACKED), "")
 
 
 def _probe_table(source: Source) -> None:
+    is_alone = source.member is None and not is_packed(source.file)
     try:
-        if source.member is not None or is_packed(source.file):
-            msg = f"packed {source.format}: such files are packed inside; unpack it first"
-            raise TornError(msg)  # noqa: TRY301 -- one place makes the fault
-        schema_of(source.file, source.format)
-        if source.format == "parquet":
-            source.groups = row_groups(source.file)
+        with on_disk(source.file, source.member) as file:
+            source.table = schema_of(file, source.format)
+            if source.format == "parquet":
+                source.groups = row_groups(file)
     except TornError as error:
         source.format, source.fault = "fault", str(error)
+        return
+    if source.groups and not is_alone:  # it is unpacked for each split: one
+        source.groups = [(sum(n for n, _ in source.groups), source.n_bytes)]
 
 
 def _is_binary(head: bytes, encoding: str) -> bool:

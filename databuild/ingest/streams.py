@@ -2,7 +2,8 @@
 
 What a file is packed with is told by its first bytes, not by its name: gzip (any number of members)
 and Zstandard (any number of frames); a member of a zip archive is opened by its name inside, and
-nothing is ever written to disk. A stream that breaks off ends there and says why in `fault`.
+nothing is written to disk (but tables for a while: `ingest.spool`). A stream that breaks off ends
+there and says why in `fault`.
 """
 
 from __future__ import annotations

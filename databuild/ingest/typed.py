@@ -139,7 +139,10 @@ class TypedRows:
         for number, told in faults:
             raw = _beginning(without_nulls(bare.row(number, named=True)))
             piece.failed.append(([], told, split["name"], places[number], None, raw))
-        return self._placed(rows, places, frame[self.key].cast(pl.String) if self.key else None)
+        # A table that lies beside files with the key may have none.
+        missing = pl.repeat(None, frame.height, dtype=pl.String, eager=True)
+        keys = frame.get_column(self.key, default=missing).cast(pl.String) if self.key else None
+        return self._placed(rows, places, keys)
 
     def records(
         self, records: Iterable[Record], split: Mapping[str, Any], piece: Piece

@@ -7,8 +7,8 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from databuild.engine.step import step
-from databuild.errors import nearest
 from databuild.recipe.options import Column, Names, StepConfig
+from databuild.text.faults import known_names
 from databuild.text.nested import CONTENT_AND_MORE, Texts
 from databuild.text.pii import TYPES, find_in
 
@@ -24,11 +24,7 @@ class PiiConfig(StepConfig):
     @field_validator("types")
     @classmethod
     def _must_be_known(cls, types: tuple[str, ...]) -> tuple[str, ...]:
-        for name in types:
-            if name not in TYPES:
-                msg = f"there is no type {name!r}; {nearest(name, TYPES)}"
-                raise ValueError(msg)
-        return types
+        return known_names(types, TYPES, "type")
 
 
 def _names(config: PiiConfig) -> tuple[str, ...]:

@@ -87,10 +87,10 @@ class LocalServices:
         return ModelTarget(identity=identity, kind="folder", location=str(path), options=options)
 
     def provide(self, ask: Ask) -> Any:
-        """Return the resource that a step asks for."""
-        if ask.resource == "embedder" and "model" not in ask.targets:
-            return None  # the step's option names none: it compares vectors that rows have already
-        target = ask.targets["model"]
+        """Return the resource that a step asks for; None where its options name no model."""
+        target = ask.targets.get("model")
+        if target is None:
+            return None
         if ask.resource == "generator":
             return self._generator(ask, target)
         if ask.resource == "reader":

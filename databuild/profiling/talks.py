@@ -11,7 +11,7 @@ from databuild.profiling.facts import Conversation, Pairs, Spread
 from databuild.profiling.flags import strata_of
 from databuild.profiling.gather import as_text, contents, joined, message_fields
 from databuild.profiling.spread import spread_of
-from databuild.profiling.texts import normal_form
+from databuild.text.normal import normal_forms
 
 if TYPE_CHECKING:
     from databuild.profiling.table import Table
@@ -131,7 +131,7 @@ class Chosen:
         long, short = chosen.str.len_chars(), rejected.str.len_chars()
         self._n["all"] += both.height
         self._n["equal"] += int((chosen == rejected).sum())
-        self._n["normal"] += int((normal_form(chosen) == normal_form(rejected)).sum())
+        self._n["normal"] += int((normal_forms(chosen) == normal_forms(rejected)).sum())
         self._n["chosen"] += int((long > short).sum())
         self._n["rejected"] += int((long < short).sum())
         self._ratios.append((long / short).filter(short > 0))

@@ -10,11 +10,11 @@ import polars as pl
 from databuild.profiling.facts import Repeated, Spread, Text
 from databuild.profiling.gather import Picked, contents, joined
 from databuild.profiling.spread import spread_of
-from databuild.text.tokens import TOKEN, folded
-from databuild.text.whitespace import collapsed
+from databuild.text.normal import by_script, normal_forms
+from databuild.text.tokens import TOKEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from databuild.profiling.table import Table
 
@@ -41,7 +41,7 @@ class Texts:
         self._chars.append(text.str.len_chars())
         self._words.append(count_words(text))
         self._hashes.append(text.hash())
-        self._forms.append(normal_form(text).hash())
+        self._forms.append(normal_forms(text).hash())
         self.n_blank += int((~text.str.contains(r"\S")).sum())
 
     @property
@@ -107,26 +107,6 @@ class Found:
         )
 
 
-def normal_form(text: pl.Series) -> pl.Series:
-    r"""Texts after Unicode NFKC, in lower case, with one space for any run of white space.
-
-    Example:
-        >>> normal_form(pl.Series(["Ａ  b\n", "a B", None])).to_list()
-        ['a b', 'a b', None]
-    """
-    return _by_script(
-        text,
-        # ASCII needs no NFKC; single characters are faster to replace than runs.
-        lambda plain: (
-            plain.str.to_lowercase()
-            .str.replace_all(r"[\t-\r]", " ")
-            .str.replace_all(r"  +", " ")
-            .str.strip_chars(" ")
-        ),
-        lambda other: other.to_frame("t").select(collapsed(folded(pl.col("t"))))["t"],
-    )
-
-
 def count_words(text: pl.Series) -> pl.Series:
     """How many words (`text.tokens`) each text has.
 
@@ -134,21 +114,7 @@ def count_words(text: pl.Series) -> pl.Series:
         >>> count_words(pl.Series(["It's no. 12", "世界 ok", "", None])).to_list()
         [4, 3, 0, None]
     """
-    return _by_script(text, _ascii_words, lambda other: other.str.count_matches(TOKEN))
-
-
-def _by_script(
-    text: pl.Series,
-    plain: Callable[[pl.Series], pl.Series],
-    other: Callable[[pl.Series], pl.Series],
-) -> pl.Series:
-    """Treat texts of nothing but ASCII one way and all others another way, in order."""
-    is_plain = (text.str.len_bytes() == text.str.len_chars()).fill_null(value=False)
-    if is_plain.all():
-        return plain(text)
-    places = pl.int_range(text.len(), dtype=pl.UInt32, eager=True)
-    done = pl.concat([plain(text.filter(is_plain)), other(text.filter(~is_plain))])
-    return done.gather(pl.concat([places.filter(is_plain), places.filter(~is_plain)]).arg_sort())
+    return by_script(text, _ascii_words, lambda other: other.str.count_matches(TOKEN))
 
 
 def _ascii_words(text: pl.Series) -> pl.Series:

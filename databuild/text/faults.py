@@ -46,12 +46,26 @@ def known_faults(ignore: tuple[str, ...], faults: Iterable[str]) -> tuple[str, .
         Traceback (most recent call last):
         ValueError: unknown fault 'tailess'; did you mean 'tailless'? Known: tailless, headless
     """
-    known = list(faults)
-    for name in ignore:
-        if name not in known:
-            msg = f"unknown fault {name!r}; {nearest(name, known)}"
+    return known_names(ignore, faults, "fault")
+
+
+def known_names(names: tuple[str, ...], known: Iterable[str], kind: str) -> tuple[str, ...]:
+    """Return `names` if every one is known: for the options of steps that name what they look for.
+
+    Raises:
+        ValueError: One is not; the message has the nearest that is.
+
+    Example:
+        >>> known_names(("e-mail",), ["email", "phone"], "type")
+        Traceback (most recent call last):
+        ValueError: unknown type 'e-mail'; did you mean 'email'? Known: email, phone
+    """
+    listed = list(known)
+    for name in names:
+        if name not in listed:
+            msg = f"unknown {kind} {name!r}; {nearest(name, listed)}"
             raise ValueError(msg)
-    return ignore
+    return names
 
 
 def check_messages(rows: pl.DataFrame, column: str, where: str) -> None:

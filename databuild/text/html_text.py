@@ -33,8 +33,10 @@ _LITERAL = re.compile(rf"</?[A-Za-z!][^<>\n]{{0,200}}>|{_ENTITY.pattern[4:]}", r
 _IS_BLOCK = (frozenset(_BLOCKS.split("|")) | {"hr"}) - {"html", "head", "body"}
 _IS_LINE = frozenset({"div", "tr", "dt", "dd", "figcaption"})
 _NO_TEXT = frozenset(
-    {"script", "style", "head", "template", "iframe", "noscript", "svg", "-comment"}
+    {"script", "style", "head", "template", "iframe", "noscript", "svg", "#comment"}
 )
+_IS_CODE = frozenset({"pre", "code", "kbd", "samp", "tt"})
+_WITHOUT_CHILDREN = _IS_CODE | {"img"}
 _MAX_PASSES = 5
 
 
@@ -110,9 +112,9 @@ def _guarded(text: str) -> str:
 
 
 def _render(prose: str) -> str:
-    from selectolax.lexbor import LexborHTMLParser
+    from resiliparse.parse.html import HTMLTree
 
-    root = LexborHTMLParser(prose).root
+    root = HTMLTree.parse(prose).document
     has_blocks = prose.lstrip().startswith("<") and _BLOCK_TAG.search(prose) is not None
     writer = _Writer(has_blocks=has_blocks)
     # A stack instead of recursion: pages may be nested deeper than Python's own.
@@ -121,17 +123,14 @@ def _render(prose: str) -> str:
         node = stack.pop()
         if callable(node):
             node()
-        elif node.tag == "-text":
-            writer.text(node.text_content or "")
-        elif node.tag not in _NO_TEXT:
-            after = writer.opens(node)
-            children = []
-            child = None if node.tag in {"img", "pre", "code", "kbd", "samp", "tt"} else node.child
-            while child is not None:
-                children.append(child)
-                child = child.next
-            stack.append(after)
-            stack.extend(reversed(children))
+            continue
+        tag = node.tag
+        if tag == "#text":
+            writer.text(node.value or "")
+        elif tag not in _NO_TEXT:
+            stack.append(writer.opens(node, tag))
+            if tag not in _WITHOUT_CHILDREN:
+                stack.extend(reversed(node.child_nodes))
     made = writer.whole()
     return made if has_blocks or prose.endswith("\n") else made.rstrip("\n")
 
@@ -152,17 +151,16 @@ class _Writer:
                 text = text.lstrip(" ")
         self._add(_guarded(text))
 
-    def opens(self, node: Any) -> Callable[[], None]:
+    def opens(self, node: Any, tag: str) -> Callable[[], None]:
         """Write what stands before an element's children; return what writes the rest."""
-        tag = node.tag
-        if tag in {"pre", "code", "kbd", "samp", "tt"}:
-            self._code(node)
+        if tag in _IS_CODE:
+            self._code(node.text or "", tag)
         elif tag == "br":
             self._add("\n")
         elif tag == "img":
-            self.text(node.attributes.get("alt") or "")
+            self.text(node.getattr("alt") or "")
         elif tag == "a":
-            return self._link(node.attributes.get("href") or "")
+            return self._link(node.getattr("href") or "")
         elif tag in {"ul", "ol"}:
             return self._list(tag)
         elif tag == "li":
@@ -173,9 +171,8 @@ class _Writer:
             return self._block(tag)
         return lambda: None
 
-    def _code(self, node: Any) -> None:
-        code = (node.text_content if node.tag == "-text" else node.text(deep=True)) or ""
-        if node.tag == "pre":
+    def _code(self, code: str, tag: str) -> None:
+        if tag == "pre":
             body = code.strip("\n").replace("```", "'''")
             self._edge(2)
             self._add(f"```\n{body}\n```")

@@ -12,6 +12,7 @@ from databuild.models.fake_training import save_fake
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from databuild.engine.execute import Settings
     from databuild.engine.run import RunResult
 
 RECIPE = """\
@@ -71,8 +72,8 @@ def write(folder: Path, recipe: str = RECIPE) -> Path:
     return folder / "r.yaml"
 
 
-def run(path: Path, *overrides: str) -> RunResult:
-    return api.run(path, overrides, runs=path.parent / "runs", workers=1)
+def run(path: Path, *overrides: str, settings: Settings | None = None) -> RunResult:
+    return api.run(path, overrides, runs=path.parent / "runs", workers=1, settings=settings)
 
 
 def fake_folder(folder: Path, **options: Any) -> Path:

@@ -11,8 +11,16 @@ import polars as pl
 import pytest
 
 from databuild import api
+from databuild.engine.execute import Settings
 from databuild.engine.step import DROPPED
-from databuild.errors import DatabuildError, RecipeError, SchemaError, StepError, StoreError
+from databuild.errors import (
+    DatabuildError,
+    LawError,
+    RecipeError,
+    SchemaError,
+    StepError,
+    StoreError,
+)
 from tests.engine.small import fake_folder, prompts, run, write
 
 if TYPE_CHECKING:
@@ -153,6 +161,74 @@ def test_failed_requests_are_tried_again_and_only_those(tmp_path: Path) -> None:
     assert (rows.rows_out, rows.failed, rows.retry) == (4 * rows.rows_in, 0, 0)
     assert old < set(answers(second))
     assert all(step.cached for step in run(recipe).steps)
+
+
+GRADES = """\
+import polars as pl
+from databuild import StepConfig, step
+from databuild.models.protocol import Message, Request, Sampling
+from databuild.recipe.options import ModelRef
+
+class GradeConfig(StepConfig):
+    model: ModelRef = "start"
+
+@step("mine.grade", kind="measure", sees="row", version=1, reads=("prompt",), adds=("grade",))
+def measure_grade(rows: pl.DataFrame, config: GradeConfig, *, generator) -> pl.DataFrame:
+    asked = [
+        Request(id=row_id, messages=(Message("user", prompt),), sampling=Sampling(), seed=1)
+        for row_id, prompt in rows.select("row_id", "prompt").rows()
+    ]
+    got = generator(asked)
+    made = [got[one.id] for one in asked]
+    return rows.select("row_id").with_columns(
+        grade=pl.Series([one.text for one in made], dtype=pl.String),
+        error=pl.Series([one.error for one in made], dtype=pl.String),
+        retry=pl.Series([one.finish_reason == "error" for one in made]),
+    )
+
+@step("mine.strange", kind="measure", sees="row", version=1, reads=("prompt",), adds=("x",))
+def measure_strangely(rows: pl.DataFrame, config: GradeConfig) -> pl.DataFrame:
+    return rows.select("row_id", x=1, retry=pl.lit("yes"))
+"""
+
+
+def graded(folder: Path, step: str = "grade") -> Path:
+    (folder / "mine.py").write_text(GRADES)
+    return write(
+        folder,
+        "name: small\nplugins: [mine.py]\nmodels:\n  start: {path: model}\nsteps:\n"
+        "  raw: {use: ingest.files, path: prompts.jsonl}\n"
+        f"  grades: {{use: mine.{step}, from: raw, max_failure_ratio: 0.9}}\n",
+    )
+
+
+def test_rows_that_a_measure_lost_are_measured_again_and_only_their_parts(tmp_path: Path) -> None:
+    recipe = graded(tmp_path)
+    model = fake_folder(tmp_path / "model", time_out_ratio=0.3, skill_ratio=0.9)
+    small = Settings(shard_rows=4, shard_bytes=400)
+    first = run(recipe, settings=small)["grades"]
+    still_ill = run(recipe, settings=small)
+    lost = failed(still_ill, "grades")
+    assert first.manifest.rows.retry == first.manifest.rows.failed == lost.height > 0
+    assert not still_ill["grades"].cached  # tried again, and failed again
+    parts = {p.name: p.stat().st_mtime_ns for p in Path(first.folder).glob("part-*.parquet")}
+    ill = {p.name for p in (Path(first.folder) / "failed").glob("part-*.parquet")}
+    assert 0 < len(ill) < len(parts)
+    (plan,) = (p for p in api.plan(recipe, runs=tmp_path / "runs") if p.name == "grades")
+    assert (plan.status, plan.reason) == ("retry", f"{lost.height} failed rows are tried again")
+    fake_folder(model, skill_ratio=0.9)  # it is well again
+    second = run(recipe, settings=small)["grades"]
+    rows = second.manifest.rows
+    assert (rows.rows_in, rows.rows_out, rows.failed, rows.retry) == (23, 23, 0, 0)
+    now = {p.name: p.stat().st_mtime_ns for p in Path(second.folder).glob("part-*.parquet")}
+    assert {name for name, at in now.items() if at != parts[name]} == ill
+    assert all(step.cached for step in run(recipe, settings=small).steps)
+
+
+def test_a_column_retry_that_says_nothing_of_errors_is_refused(tmp_path: Path) -> None:
+    fake_folder(tmp_path / "model")
+    with pytest.raises(LawError, match="its column 'retry' is String"):
+        run(graded(tmp_path, "strange"))
 
 
 def answers(result: RunResult) -> list[str]:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 
+from databuild.api import run
 from databuild.errors import StepError
+from databuild.export.jsonl import JsonlConfig, write_jsonl
 from databuild.export.trl import TrlConfig, write_trl_folder
 from databuild.schema.rows import MESSAGES
 
@@ -166,3 +169,69 @@ def test_no_rows_are_an_error_unless_they_are_allowed(tmp_path):
     with pytest.raises(StepError, match="allow_empty"):
         write_trl_folder(rows, TrlConfig(), out=tmp_path)
     assert write_trl_folder(rows, TrlConfig(allow_empty=True), out=tmp_path)["rows"] == 0
+
+
+def test_several_splits_load_as_one_data_set(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    lines = [
+        {"prompt": f"Question {n}?", "response": f"Answer {n}.", "score": n / 2} for n in range(20)
+    ]
+    (tmp_path / "qa.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        "name: splits\nsteps:\n  raw: {use: ingest.files, path: qa.jsonl}\n"
+        "  split: {use: sample.split, from: raw, parts: {train: 0.7, dev: 0.2, test: 0.1}}\n"
+        "  set: {use: export.trl, from: {train: split.train, dev: split.dev, test: split.test},"
+        " keep: score, max_file_rows: 5}\n"
+        "  lines: {use: export.jsonl, from: {rows: split.train, dev: split.dev}, kind: sft,"
+        " leave_out: [score]}\n"
+    )
+    result = run(recipe, runs=tmp_path / "runs")
+    metrics = result["set"].manifest.metrics
+    assert metrics["splits"] == {"dev": 4, "test": 2, "train": 14}
+    assert result["set"].manifest.rows.rows_in == 20
+    folder = tmp_path / "runs" / result["set"].folder
+    loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    assert {name: split.num_rows for name, split in loaded.items()} == metrics["splits"]
+    assert loaded["dev"].features == loaded["train"].features
+    held = {row["row_id"] for split in loaded.values() for row in split}
+    assert len(held) == 20
+    lines = tmp_path / "runs" / result["lines"].folder
+    counts = [len((lines / f"{name}.jsonl").read_text().splitlines()) for name in ("train", "dev")]
+    assert counts == [14, 4]
+
+
+def test_splits_have_the_same_columns_though_one_has_more(tmp_path):
+    more = SFT.with_columns(pl.lit("x").alias("note"), pl.lit(None).alias("score"))
+    config = TrlConfig(keep=("score",))
+    write_trl_folder(SFT, config, out=tmp_path, dev=more)
+    parts = [pl.read_parquet(tmp_path / f"data/{name}-00000.parquet") for name in ("train", "dev")]
+    assert parts[0].schema == parts[1].schema
+    assert parts[1]["score"].to_list() == [None, None]
+
+
+@pytest.mark.parametrize("write", ["trl", "jsonl"])
+def test_a_split_without_rows_or_with_a_name_twice_is_refused(tmp_path, write):
+    def deliver(rows, out, **options):
+        (tmp_path / out).mkdir()
+        if write == "trl":
+            return write_trl_folder(rows, TrlConfig(), out=tmp_path / out, **options)
+        config = JsonlConfig(kind="sft", leave_out=("score",))
+        return write_jsonl(rows, config, out=tmp_path / out, **options)
+
+    with pytest.raises(StepError, match="no rows to write in the split 'dev'"):
+        deliver(SFT, "a", dev=SFT.head(0))
+    with pytest.raises(StepError, match="the split 'train' is named twice"):
+        deliver(SFT, "b", train=SFT)
+    with pytest.raises(StepError, match="it has no input"):
+        deliver(None, "c")
+    with pytest.raises(StepError, match="'prompt' is String in one split and Struct"):
+        deliver(SFT, "d", dev=SFT.with_columns(prompt=pl.struct("prompt")))
+
+
+def test_an_empty_split_may_be_left_out(tmp_path):
+    config = TrlConfig(allow_empty=True)
+    facts = write_trl_folder(None, config, out=tmp_path, train=SFT, dev=SFT.head(0))
+    assert facts["splits"] == {"train": 2, "dev": 0}
+    assert "split: dev" not in (tmp_path / "README.md").read_text(encoding="utf-8")

@@ -48,8 +48,8 @@ def test_a_very_deep_page_is_no_recursion_error():
     assert html_to_text("<div>" * 3_000 + "x" + "</div>" * 3_000) == "x"
 
 
-def test_without_selectolax_it_says_what_to_install(monkeypatch):
+def test_without_resiliparse_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(fix_html, "find_spec", lambda _name: None)
     rows = pl.DataFrame({"row_id": ["a"], "prompt": ["x"]})
-    with pytest.raises(StepError, match=r"selectolax, which is not installed\. Fix: uv add"):
+    with pytest.raises(StepError, match=r"resiliparse, which is not installed\. Fix: uv add"):
         turn_html_to_text(rows, HtmlConfig())

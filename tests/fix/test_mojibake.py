@@ -56,6 +56,6 @@ def test_the_note_counts_the_sequences_that_are_gone():
 def test_without_ftfy_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ftfy", None)
     with pytest.raises(
-        StepError, match=r"ftfy, which is not installed\. Fix: uv add 'databuild\[privacy\]'"
+        StepError, match=r"ftfy, which is not installed\. Fix: uv add 'databuild\[fix\]'"
     ):
         mend("x")

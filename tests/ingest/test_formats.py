@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sys
+import tempfile
 import zipfile
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -15,11 +17,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from pyarrow import parquet
 
-from databuild.errors import DatabuildError, RecipeError
-from databuild.ingest import arrow_tables, lines, pieces, records
+from databuild.errors import DatabuildError, RecipeError, StepError
+from databuild.ingest import arrow_tables, layouts, lines, pieces, records, spool
 from databuild.ingest.files import FilesConfig, plan_splits, read_files
 from databuild.ingest.json_stream import frame
+from databuild.ingest.streams import Stream, TornError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -236,8 +240,71 @@ def test_a_member_of_no_known_format_is_a_failed_record(tmp_path: Path) -> None:
     assert made.rows.height == 7
     assert made.failed.select("source_file", "error").rows() == [
         ("a.zip/x.docx", "unknown format: neither the member's name nor its first bytes tell it; 0 rows were read before"),
-        ("a.zip/b.parquet", "packed parquet: such files are packed inside; unpack it first; 0 rows were read before"),
+        ("a.zip/b.parquet", "truncated or broken parquet: Parquet file size is 4 bytes, smaller than the minimum file footer (8 bytes); 0 rows were read before"),
     ]  # fmt: skip
+
+
+def as_table(form: str) -> bytes:
+    table = pa.Table.from_pylist(ROWS)
+    held = io.BytesIO()
+    if form == "parquet":
+        parquet.write_table(table, held, row_group_size=3)
+    else:
+        new = pa.ipc.new_file if form == "arrow" else pa.ipc.new_stream
+        with new(held, table.schema) as writer:
+            writer.write_table(table, max_chunksize=3)
+    return held.getvalue()
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "stream"])
+@pytest.mark.parametrize("pack", [gzip.compress, zstd, lambda data: zipped({"in/x": data})])
+def test_packed_tables_are_unpacked_for_a_while_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, pack: Any
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    path = put(tmp_path, "x.bin", pack(as_table(form)))
+    made = Made([path], shard_bytes=10)
+    assert made.own.to_dicts() == ROWS
+    assert made.rows["source_record"].to_list() == list(range(7))
+    assert made.failed.is_empty()
+    assert len(made.splits) == 1
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_a_packed_table_beside_plain_ones_and_one_that_breaks_off(tmp_path: Path) -> None:
+    whole = as_table("parquet")
+    torn = gzip.compress(whole)[:-40]
+    paths = [put(tmp_path, name, data) for name, data in [
+        ("a.parquet", whole), ("b.parquet.gz", gzip.compress(whole)), ("c.parquet.gz", torn),
+    ]]  # fmt: skip
+    made = Made(paths, shard_bytes=10)
+    assert made.rows.height == 14
+    assert made.rows["source_file"].value_counts().sort("source_file")["count"].to_list() == [7, 7]
+    assert made.errors == ["truncated gzip"]
+
+
+def test_a_packed_table_above_the_limit_is_a_failed_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "MOST_BYTES", 1 << 20)
+    bomb = gzip.compress(b"PAR1" + b"\0" * (3 << 20))
+    made = Made([put(tmp_path, "a.parquet", as_table("parquet")), put(tmp_path, "b.gz", bomb)])
+    assert made.rows.height == 7
+    assert made.failed["error"][0].startswith("too large: a packed table may have 1 MiB unpacked")
+
+
+def test_a_full_folder_of_temporary_files_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path, "a.gz", gzip.compress(as_table("parquet")))
+
+    class Full(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(TornError, match="cannot be unpacked: No space left on device in the"):
+        spool._unpack(Stream(path), Full())
 
 
 def test_a_damaged_zip_member_is_a_failed_record(tmp_path: Path) -> None:
@@ -281,6 +348,95 @@ def test_the_encoding_of_a_file_is_found(
     made = made_of(tmp_path, form, gzip.compress(data) if form.endswith("gz") else data)
     assert made.rows[column].to_list() == wanted
     assert dict(made.notes) == ({f"files read as {noted}": 1} if noted else {})
+
+
+@pytest.mark.parametrize("head", [LINES, b""])
+def test_columns_in_json_above_the_limit_are_refused_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    monkeypatch.setattr(layouts, "MOST_BYTES", 1 << 20)
+    columns = {"p": ["x" * 100] * 11_000, "n": [*range(11_000)], "tags": [[]] * 11_000}
+    paths = [put(tmp_path, "b.json", json.dumps(columns))]
+    if head:
+        paths.insert(0, put(tmp_path, "a.jsonl", head))
+    made = Made(paths)
+    assert made.rows.height == (7 if head else 0)
+    assert made.failed["error"].to_list() == [
+        "too large: JSON that holds columns is read whole, up to 1 MiB; write it as JSON Lines "
+        "(pandas: to_json(orient='records', lines=True)) or as Parquet; no row of the file was read"
+    ]
+
+
+def test_surrogates_of_columns_in_json_are_repaired_and_counted_once(tmp_path: Path) -> None:
+    made = made_of(tmp_path, "a.json", '{"p": ["a\\ud800", "b"], "q": ["\\udc00", "c"]}')
+    assert made.own.rows() == [("a\ufffd", "\ufffd"), ("b", "c")]
+    assert made.notes == {records.REPAIRED: 2}
+
+
+LEGACY = {
+    "big5": "今天早上我們一起去市場買了新鮮的水果。老師說，這個問題的答案並不難，只要大家多想一想就可以了。",
+    "cp932": "今日はとても良い天気でしたので、友だちと一緒に公園へ行きました。たくさん写真を撮りました。",
+    "euc_jp": "お弁当を食べてから、桜の花を見て、たくさん写真を撮りました。明日もまた来たいと思います。",
+    "cp949": "오늘은 날씨가 매우 좋아서 친구와 함께 공원에 갔습니다. 꽃을 보면서 사진을 많이 찍었습니다. 내일도 다시 오고 싶습니다.",
+    "cp1251": "Сегодня утром мы пошли на рынок и купили свежие фрукты. Погода была хорошая.",
+    "koi8_r": "Сегодня утром мы пошли на рынок и купили свежие фрукты. Погода была хорошая.",
+    "cp1250": "Dziś rano poszliśmy na targ i kupiliśmy świeże owoce. Źle się stało, że zaczęło padać.",
+    "cp1253": "Σήμερα το πρωί πήγαμε στην αγορά και αγοράσαμε φρέσκα φρούτα. Ο καιρός ήταν καλός.",
+    "cp1255": "הבוקר הלכנו לשוק וקנינו פירות טריים. מזג האוויר היה נעים והילדים רצו לשחק בפארק.",
+    "cp1256": "ذهبنا هذا الصباح إلى السوق واشترينا فاكهة طازجة. كان الطقس جميلا.",
+}
+
+
+@pytest.mark.parametrize("encoding", LEGACY)
+@pytest.mark.parametrize("form", ["a.jsonl", "a.csv", "a.txt"])
+def test_a_legacy_encoding_is_found_and_counted(tmp_path: Path, encoding: str, form: str) -> None:
+    text = LEGACY[encoding]
+    plain = json.dumps({"p": text, "n": 1}, ensure_ascii=False) + "\n"
+    content = {"a.jsonl": plain * 3 + '{"p": "plain", "n": 2}\n', "a.csv": f'n,p\n1,"{text}"\n'}
+    made = made_of(tmp_path, form, content.get(form, text).encode(encoding))
+    assert made.rows["text" if form == "a.txt" else "p"][0] == text
+    assert made.failed.is_empty()
+    assert dict(made.notes) == {f"files read as {encoding}": 1}
+    assert made.splits[0]["encoding"] == encoding
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Ναι.", "cp1253"),  # too short
+        (
+            "Tomáš a Žofie šli na trh, koupili švestky, žito a těšili se. Ještě přišlo léto.",
+            "cp1250",
+        ),  # or 1252
+        ("".join(map(chr, range(0x80, 0x100))), "latin-1"),  # no language
+    ],
+)
+def test_an_encoding_that_is_not_sure_fails_its_records_and_asks(
+    tmp_path: Path, text: str, encoding: str
+) -> None:
+    lines = '{"p": "plain"}\n{"p": "' + text + '"}\n'
+    made = made_of(tmp_path, "a.jsonl", lines.encode(encoding))
+    assert made.rows["p"].to_list() == ["plain"]
+    assert made.errors == ["invalid UTF-8"]
+    is_much = len(text) > 20  # a few bytes say nothing of a file
+    assert dict(made.notes) == (
+        {"files of unknown encoding (set `encoding`)": 1} if is_much else {}
+    )
+
+
+def test_a_long_line_is_judged_by_its_beginning(tmp_path: Path) -> None:
+    text = LEGACY["cp949"] * 2000
+    made = made_of(tmp_path, "a.txt", text.encode("cp949"))
+    assert made.rows["text"].to_list() == [text]
+
+
+def test_without_the_library_a_legacy_encoding_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "charset_normalizer", None)
+    with pytest.raises(StepError, match=r"needs the package charset-normalizer.*\[encodings\]"):
+        made_of(tmp_path, "a.txt", LEGACY["koi8_r"].encode("koi8_r"))
+    assert made_of(tmp_path, "b.txt", CHINESE.encode("gb18030")).rows["text"].to_list() == [CHINESE]
 
 
 def test_a_declared_encoding_is_used_and_checked(tmp_path: Path) -> None:
@@ -533,9 +689,54 @@ def test_a_document_without_text_or_that_is_broken_fails(tmp_path: Path) -> None
     assert made.errors == ["no text", "no text", "broken PDF"]
 
 
-def test_documents_and_records_are_read_in_two_steps(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"a\.jsonl holds records and b\.txt documents"):
-        Made([put(tmp_path, "a.jsonl", LINES), put(tmp_path, "b.txt", "x")])
+@pytest.mark.parametrize(
+    ("path", "records", "documents"),
+    [
+        ("data", "data/**/*.jsonl", "data/**/*.txt"), ("./in/data/", "./in/data/**/*.jsonl", "./in/data/**/*.txt"),
+        ("in/*", "in/*.jsonl", "in/*.txt"), ("a.*", "*.jsonl", "*.txt"),
+    ],
+)  # fmt: skip
+def test_documents_and_records_with_columns_of_their_own_are_read_in_a_step_each(
+    tmp_path: Path, path: str, records: str, documents: str
+) -> None:
+    files = [put(tmp_path, "a.jsonl", LINES), put(tmp_path, "b.txt", "x")]
+    with pytest.raises(RecipeError) as caught:
+        plan_splits(FilesConfig(path=path), files, ONE)
+    assert caught.value.what == (
+        "a.jsonl holds records and b.txt documents, whose columns are not those of one table"
+    )
+    assert caught.value.fix == (
+        f"read them in a step each: `records: {{use: ingest.files, path: {records}}}`; "
+        f"`documents: {{use: ingest.files, path: {documents}}}`; or set `rows: auto`, which reads "
+        "both as rows"
+    )
+
+
+def test_rows_of_a_kind_are_read_from_records_tables_and_documents_side_by_side(
+    tmp_path: Path,
+) -> None:
+    records = [{"id": n, "instruction": f"Question {n}", "output": "So."} for n in range(3)]
+    table = io.BytesIO()
+    pl.DataFrame({"question": ["Why?"], "answer": ["So."]}).write_parquet(table)
+    paths = [
+        put(tmp_path, "a.md", "# Tides\n\nThey come and go."),
+        put(tmp_path, "b.jsonl", "\n".join(map(json.dumps, records))),
+        put(tmp_path, "c.parquet", table.getvalue()),
+        put(tmp_path, "d.csv", "prompt,response\nWho?,Me.\n"),
+        put(tmp_path, "e.parquet", b"PAR1 torn"),
+        *(put(tmp_path, f"more/{n:02d}.txt", f"Text {n}.") for n in range(70)),
+    ]
+    made = Made(paths, rows="auto")
+    assert len(made.splits) < 10  # many small files, in bundles whose files are alike
+    kinds = made.rows["row_kind"].value_counts(sort=True).rows()
+    assert kinds == [("document", 71), ("sft", 5)]
+    assert made.rows.filter(row_kind="sft")["prompt"].to_list() == [
+        "Question 0", "Question 1", "Question 2", "Why?", "Who?",
+    ]  # fmt: skip
+    assert made.rows["title"].drop_nulls().to_list() == ["Tides"]
+    assert made.errors == ["truncated or broken parquet"]
+    with_key = Made(paths, rows="auto", key="id")
+    assert with_key.rows["key"].drop_nulls().to_list() == ["0", "1", "2"]
 
 
 # -------------------------------------------------------------------------------------- properties

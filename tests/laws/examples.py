@@ -102,6 +102,15 @@ def marked_up() -> pl.DataFrame:
     return texts().with_columns(prompt=pl.Series([*found, *TEXTS[4:]], dtype=pl.String))
 
 
+def with_talks(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with conversations: of two turns, of one, empty, null, and with a turn of nothing."""
+    said = {"role": "assistant", "content": "<think>\nHm  m\n</think>\n\n ann@post.org &amp; CafÃ©"}
+    talks = [[{"role": "user", "content": " Hi  "}, said], [said], [], None, [{"role": "user"}]]
+    kind = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+    held = pl.Series("messages", [talks[n % 5] for n in range(rows.height)], dtype=kind)
+    return rows.with_columns(held)
+
+
 def answers() -> pl.DataFrame:
     """Answers to three prompts: good, bad, equal, empty, cut, one without an answer, one
     impossible."""
@@ -306,7 +315,9 @@ def _tokenizer(folder: Path) -> Example:
     path = folder / "tokenizer.json"
     tokenizer.save(str(path))
     return Example(
-        {"rows": texts()}, {"tokenizer": path.name, "column": "prompt"}, {"files": (path,)}
+        {"rows": texts()},
+        {"tokenizer": path.name, "column": "prompt"},
+        {"files": (path,), "model": None},
     )
 
 
@@ -359,16 +370,18 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         {"embedder": HashedNgrams(), "scratch": folder, "progress": Silence()},
     ),
     "measure.difficulty": _example(unscored, {"model": "start"}, reader=_read),
-    "fix.normalize": _example(texts),
-    "fix.edit": _example(unscored),
-    "fix.mojibake": _example(texts),
-    "fix.html": _example(marked_up),
-    "fix.split_fused": _example(marked_up),
+    "fix.normalize": _example(lambda: with_talks(texts())),
+    "fix.edit": _example(lambda: with_talks(unscored())),
+    "fix.mojibake": _example(lambda: with_talks(texts())),
+    "fix.html": _example(lambda: with_talks(marked_up())),
+    "fix.split_fused": _example(lambda: with_talks(marked_up())),
     "fix.cut_last_turn": _example(answers),
     "fix.merge_fragments": _example(
         texts, {"by": "topic", "order": "quality", "column": "prompt", "keep": ["split"]}
     ),
-    "fix.mask": _example(personal, {"columns": ["prompt", "response"]}, seed=7),
+    "fix.mask": _example(
+        lambda: with_talks(personal()), {"columns": ["prompt", "response"]}, seed=7
+    ),
     "dedup.exact": _example(texts, {"prefer": "quality"}),
     "dedup.minhash": _example(texts, {"prefer": "quality"}),
     "dedup.semantic": _similar,

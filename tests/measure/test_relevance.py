@@ -22,7 +22,7 @@ class Spy:
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
 
-    def read(self, texts: list[str], prefix: str | None = None) -> Embedded:
+    def read(self, texts: list[str], prefix: str | None = None) -> Embedded:  # noqa: ARG002
         self.asked.append(list(texts))
         vectors_ND = np.array([VECTORS[text] for text in texts], dtype=np.float32)
         return Embedded(vectors_ND, np.zeros(len(texts), dtype=np.bool_))

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
+from databuild.api import run, show
 from databuild.errors import StepError
 from databuild.measure.tokens import TokensConfig, measure_tokens
 
@@ -26,7 +28,7 @@ def tokenizer(tmp_path):
 def measure(path, *texts, **options):
     rows = pl.DataFrame({"row_id": [str(i) for i in range(len(texts))], "response": texts})
     config = TokensConfig(tokenizer=str(path), **options)
-    found = measure_tokens(rows.cast({"response": pl.String}), config, files=(path,))
+    found = measure_tokens(rows.cast({"response": pl.String}), config, files=(path,), model=None)
     return found["response_tokens"].to_list()
 
 
@@ -53,12 +55,48 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path):
 def test_no_file_is_refused():
     rows = pl.DataFrame({"row_id": ["a"], "response": ["rain"]})
     with pytest.raises(StepError, match="is no file"):
-        measure_tokens(rows, TokensConfig(tokenizer="gone/*.json"), files=())
+        measure_tokens(rows, TokensConfig(tokenizer="gone/*.json"), files=(), model=None)
 
 
 def test_a_models_folder_is_named_as_well_as_its_file(tokenizer):
     others = [tokenizer.with_name(name) for name in ("config.json", "vocab.txt")]
     rows = pl.DataFrame({"row_id": ["a"], "response": ["rain and sun"]})
     config = TokensConfig(tokenizer=str(tokenizer.parent))
-    found = measure_tokens(rows, config, files=(others[0], tokenizer, others[1]))
+    found = measure_tokens(rows, config, files=(others[0], tokenizer, others[1]), model=None)
     assert found["response_tokens"].to_list() == [3]
+
+
+def test_a_model_counts_with_its_own_tokenizer(tokenizer, tmp_path):
+    rows = pl.DataFrame({"row_id": ["a", "b"], "response": ["rain and sun", None]})
+    config = TokensConfig(model="start")
+    found = measure_tokens(rows, config, files=(), model=tokenizer.parent)
+    assert found["response_tokens"].to_list() == [3, 0]
+    with pytest.raises(StepError, match="the model 'start' has no tokenizer"):
+        measure_tokens(rows, config, files=(), model=tmp_path / "other")
+
+
+@pytest.mark.parametrize("options", [{}, {"model": "start", "tokenizer": "t.json"}])
+def test_one_of_model_and_tokenizer_is_named(options):
+    with pytest.raises(ValidationError, match="name one of `model` and `tokenizer`"):
+        TokensConfig(**options)
+
+
+def test_in_a_recipe_the_model_is_named_and_another_one_counts_anew(tokenizer, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "rows.jsonl").write_text('{"response": "rain, and sun."}\n')
+    recipe = tmp_path / "r.yaml"
+    steps = (
+        "steps:\n  raw: {use: ingest.files, path: rows.jsonl}\n"
+        "  sizes: {use: measure.tokens, from: raw, model: start}\n"
+        "  own: {use: measure.tokens, from: raw, tokenizer: tokenizer.json}\n"
+    )
+    counts, cached = [], []
+    for start in ("fake: {}", "path: .", "path: ."):
+        recipe.write_text(f"name: sizes\nmodels: {{start: {{{start}}}}}\n" + steps)
+        result = run(recipe, runs=tmp_path / "runs")
+        rows = [show(name, "sizes", runs=tmp_path / "runs") for name in ("sizes", "own")]
+        counts.append([one["response_tokens"].item() for one in rows])
+        cached.append([result[name].cached for name in ("sizes", "own")])
+    assert counts == [[5, 5], [5, 5], [5, 5]]
+    assert cached == [[False, False], [False, True], [True, True]]

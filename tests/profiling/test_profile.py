@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import databuild
 from databuild.profiling import gather, profile, spread, table, texts
+from databuild.text.normal import normal_forms
 from databuild.text.tokens import TOKEN, folded
 from databuild.text.whitespace import collapsed
 
@@ -285,7 +286,7 @@ def test_words_and_normal_forms_are_those_of_the_expressions(values):
     frame = text.to_frame()
     assert texts.count_words(text).to_list() == text.str.count_matches(TOKEN).to_list()
     expected = frame.select(collapsed(folded(pl.col("t"))))["t"].to_list()
-    assert texts.normal_form(text).to_list() == expected
+    assert normal_forms(text).to_list() == expected
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=40))
