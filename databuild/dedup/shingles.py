@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -88,19 +89,31 @@ def shingle_batches(
 
 def joined(parts: Iterable[Shingles]) -> Shingles:
     """The sets of several tables as those of one; each part may go once the next is asked for."""
-    flat, size = np.empty(1 << 20, np.uint64), 0
+    flat = _Growing()
     counts, forms = [np.empty(0, np.int64)], [np.empty((0, 2), np.uint64)]
     for part in parts:
-        end = size + len(part.hashes)
-        if end > len(flat):
-            # The system moves the pages of large memory instead of copying them.
-            flat.resize(max(end, len(flat) * 3 // 2), refcheck=False)
-        flat[size:end] = part.hashes
-        size = end
+        flat.append(part.hashes)
         counts.append(np.diff(part.offsets))
         forms.append(part.form)
-    flat.resize(size, refcheck=False)
-    return Shingles(flat, offsets_of(np.concatenate(counts)), np.concatenate(forms))
+    return Shingles(flat.numbers(), offsets_of(np.concatenate(counts)), np.concatenate(forms))
+
+
+class _Growing:
+    """Numbers in memory that grows in place: the system moves its pages instead of copying."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._size = 0
+
+    def append(self, numbers: NDArray[np.uint64]) -> None:
+        end = self._size + numbers.nbytes
+        if end > len(self._memory):
+            self._memory.resize(max(end, len(self._memory) * 3 // 2))
+        self._memory[self._size : end] = memoryview(numbers).cast("B")
+        self._size = end
+
+    def numbers(self) -> NDArray[np.uint64]:
+        return np.frombuffer(self._memory, np.uint64, self._size // 8)
 
 
 def _shingled(texts: Texts, ngram: int) -> Shingles:
