@@ -198,7 +198,8 @@ def keep_in_order(pairs: Any, jaccards: Any, kept_by: Any, jaccard: Any) -> None
 def unite(pairs: Any, label: Any) -> None:
     """Union-find with path halving; `label[i]` is i before, the smallest of its cluster after."""
     for k in range(pairs.size):
-        i, j = int(pairs[k] & _LOW32), int(pairs[k] >> _32)
+        i: Any = np.int64(pairs[k] & _LOW32)
+        j: Any = np.int64(pairs[k] >> _32)
         while label[i] != i:
             label[i] = label[label[i]]
             i = label[i]
