@@ -81,6 +81,17 @@ def folded8(x: Any) -> Any:
 
 
 @inlined
+def fold_ascii(data: Any, start: int, end: int, out: Any, at: int) -> int:
+    """Fold ASCII from `start` on, eight characters at a time; how many."""
+    size = 0
+    while start + size + 8 <= end and load64(data, start + size) & _HIGH == U64(0):
+        size += 8
+    for k in range(size // 8):
+        store64(out, at + 8 * k, folded8(load64(data, start + 8 * k)))
+    return size
+
+
+@inlined
 def decoded(data: Any, i: int) -> Any:
     """The code point of more than one byte of UTF-8 that begins at i, and its bytes."""
     first = np.int64(data[i])
@@ -101,17 +112,14 @@ def fold(data: Any, start: int, end: int, table: Any, out: Any, origin: Any) -> 
     """
     ascii_, kinds, forms, classes, many_at, many = table
     traced = origin.size > 0
-    o, i, last, stable = 0, start, 0, True
+    o: Any = 0
+    i, stable = start, True
+    last: Any = 0
     while i < end:
         if not traced:
-            eights = 0
-            while i + 8 * eights + 8 <= end and load64(data, i + 8 * eights) & _HIGH == U64(0):
-                eights += 1
-            for k in range(eights):
-                store64(out, o + 8 * k, folded8(load64(data, i + 8 * k)))
-            if eights > 0:
-                i += 8 * eights
-                o += 8 * eights
+            plain = fold_ascii(data, i, end, out, o)
+            if plain > 0:
+                i, o = i + plain, o + plain
                 last, stable = 0, True
                 continue
         first = np.int64(data[i])
@@ -170,7 +178,8 @@ def hash_tokens(out: Any, length: int, tokens: Any, ends: Any) -> int:
 
     Where `ends` is not empty it tells where each token ends.
     """
-    count, p, h, begun = 0, 0, _SEED, False
+    count, h, begun = 0, _SEED, False
+    p: Any = 0
     while p < length:
         x = load64(out, p)
         zero = (x - _LOW) & ~x & _HIGH
