@@ -63,9 +63,8 @@ def sorted_band(keys: NDArray[np.uint32], *, shared_only: bool = False) -> NDArr
     """
     from databuild.dedup.kernels.pairing import shared_only as filtered
 
-    packed: NDArray[np.uint64]
     if not shared_only:
-        packed = keys.astype(np.uint64) << np.uint64(32)
+        packed: NDArray[np.uint64] = keys.astype(np.uint64) << np.uint64(32)
         packed |= np.arange(len(keys), dtype=np.uint64)
     else:
         room: NDArray[np.uint64] = np.empty(len(keys) + 1, np.uint64)

@@ -105,6 +105,17 @@ def decoded(data: Any, i: int) -> Any:
 
 
 @inlined
+def put_single(out: Any, at: int, form: Any, size: int) -> int:
+    """Write a character that is a token by itself; where the next one goes."""
+    if at > 0 and out[at - 1] != 0:
+        out[at] = 0
+        at += 1
+    store32(out, at, form)
+    out[at + size] = 0
+    return at + size + 1
+
+
+@inlined
 def fold(data: Any, start: int, end: int, table: Any, out: Any, origin: Any) -> int:
     """Write the folded tokens of a text, zero bytes between them; their length, -1 if slow.
 
@@ -113,8 +124,7 @@ def fold(data: Any, start: int, end: int, table: Any, out: Any, origin: Any) -> 
     ascii_, kinds, forms, classes, many_at, many = table
     traced = origin.size > 0
     o: Any = 0
-    i, stable = start, True
-    last: Any = 0
+    i, stable, last = start, True, np.int64(0)
     while i < end:
         if not traced:
             plain = fold_ascii(data, i, end, out, o)
@@ -146,13 +156,7 @@ def fold(data: Any, start: int, end: int, table: Any, out: Any, origin: Any) -> 
         else:
             last, stable = 0, (flags & STABLE) != 0
         if kind == SINGLE:
-            if o > 0 and out[o - 1] != 0:
-                out[o] = 0
-                o += 1
-            store32(out, o, forms[point])
-            o += (flags >> LENGTH_SHIFT) + 1
-            out[o] = 0
-            o += 1
+            o = put_single(out, o, forms[point], (flags >> LENGTH_SHIFT) + 1)
         elif kind == WORD:
             store32(out, o, forms[point])
             o += (flags >> LENGTH_SHIFT) + 1
@@ -169,7 +173,7 @@ def fold(data: Any, start: int, end: int, table: Any, out: Any, origin: Any) -> 
         if traced:
             for k in range(before, o):
                 origin[k] = at
-    return o
+    return int(o)
 
 
 @inlined

@@ -36,7 +36,7 @@ def shared_only(keys: Any, bits: int, packed: Any) -> int:
         place = np.int64(keys[r]) & mask
         packed[found] = (U64(keys[r]) << _32) | U64(r)
         found += (np.int64(seen[place >> 2]) >> ((place & 3) * 2 + 1)) & 1
-    return found
+    return int(found)
 
 
 @compiled(
