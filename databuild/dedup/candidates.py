@@ -107,11 +107,11 @@ def probe(
 
 def distinct(pairs: Iterable[NDArray[np.uint64]]) -> NDArray[np.uint64]:
     """All pairs in ascending order (so by the worse row), each once."""
-    flat = np.concatenate([np.empty(0, np.uint64), *pairs])
+    flat: NDArray[np.uint64] = np.concatenate([np.empty(0, np.uint64), *pairs])
     flat.sort()
     is_first = np.ones(len(flat), bool)
     np.not_equal(flat[1:], flat[:-1], out=is_first[1:])
-    return flat[is_first]
+    return np.asarray(flat[is_first], np.uint64)
 
 
 def packed_pairs(better: NDArray[np.int64], worse: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -105,7 +105,7 @@ def decoded(data: Any, i: int) -> Any:
 
 
 @inlined
-def put_single(out: Any, at: int, form: Any, size: int) -> int:
+def put_single(out: Any, at: Any, form: Any, size: Any) -> Any:
     """Write a character that is a token by itself; where the next one goes."""
     if at > 0 and out[at - 1] != 0:
         out[at] = 0
@@ -124,7 +124,8 @@ def fold(data: Any, start: int, end: int, table: Any, out: Any, origin: Any) -> 
     ascii_, kinds, forms, classes, many_at, many = table
     traced = origin.size > 0
     o: Any = 0
-    i, stable, last = start, True, np.int64(0)
+    last: Any = 0
+    i, stable = start, True
     while i < end:
         if not traced:
             plain = fold_ascii(data, i, end, out, o)
