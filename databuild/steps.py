@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from databuild.dedup.contamination import drop_contaminated
 from databuild.dedup.exact import drop_exact_duplicates
 from databuild.dedup.minhash import drop_near_duplicates
 from databuild.engine.step import Step, load_plugin
@@ -91,6 +92,7 @@ STEPS: tuple[Step, ...] = (
     merge_fragments,
     drop_exact_duplicates,
     drop_near_duplicates,
+    drop_contaminated,
     select_where,
     select_parts,
     split_rows,

@@ -1,0 +1,241 @@
+"""The items of benchmark test sets, and the index by which rows that hold them are found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from databuild.dedup.tokenizing import token_hashes
+from databuild.errors import SchemaError
+from databuild.text.lookalikes import unmasked
+from databuild.text.tokens import UNSPACED, folded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from databuild.dedup.kernels.overlap import Index
+
+    Ints = NDArray[np.int64]
+    Hashes = NDArray[np.uint64]
+    Flags = NDArray[np.bool_]
+
+_EDITED = 10  # of so many words one may be another
+# Short items are much alike ("Write a function to find the ... of a ..."): where less than so many
+# tokens agree, all but the edited tenth must.
+_ENOUGH = 20
+_FILTER_BITS = 32  # bits of the filter per gram: one lookup of 32 for nothing
+_CROWD = 64  # a gram that stands in more items than this is no help in finding them
+_PLACE = ("source_file", "source_record")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a row holds an item; see `ContaminationConfig`."""
+
+    n: int
+    min_share: float
+    min_tokens: int
+    max_items: int
+    edited: bool
+
+
+@dataclass(frozen=True)
+class Exam:
+    """All items and their index.
+
+    `items` has one row per item of a set and column: `set`, `item` (its row_id), `source_file`,
+    `source_record`, `column`, `text`, and `number`: its number in the index, the same for the same
+    tokens, null where it is too short to be looked for. In the order of the sets, then by id.
+    """
+
+    items: pl.DataFrame
+    index: Index
+    n_own_I: Ints
+    """How many tokens of each item of the index count."""
+
+    @cached_property
+    def first(self) -> dict[int, dict[str, Any]]:
+        """Of each number the first item."""
+        known = self.items.drop_nulls("number").unique("number", keep="first")
+        return {row["number"]: row for row in known.iter_rows(named=True)}
+
+    @cached_property
+    def sizes(self) -> pl.DataFrame:
+        """Of each set, in order: `set`, `items`, and how many of them are too short."""
+        is_short = pl.col("number").is_null().all().over("set", "item")
+        return (
+            self.items.with_columns(is_short=is_short).unique(["set", "item"], maintain_order=True)
+            .group_by("set", maintain_order=True)
+            .agg(pl.len().alias("items"), pl.col("is_short").sum())
+        )  # fmt: skip
+
+
+def read_exam(tables: Mapping[str, pl.DataFrame], columns: Sequence[str], rules: Rules) -> Exam:
+    """Cut the items of all test sets into tokens and index their runs.
+
+    Args:
+        tables: The sets by name, each with `row_id` and `columns`.
+        columns: The columns of texts, or of lists of texts; each value is an item of its own.
+        rules: What is to be found.
+
+    Raises:
+        SchemaError: A column holds neither texts nor lists of texts.
+    """
+    listed = [_listed(table, name, at, c) for at, (name, table) in enumerate(tables.items())
+              for c in columns]  # fmt: skip
+    items = pl.concat(listed).sort("place", "item", "column", maintain_order=True).drop("place")
+    plain = unmasked(items["text"])
+    tokens = token_hashes(plain)
+    starts, lengths = tokens.offsets, np.diff(tokens.offsets)
+    n_unspaced = pl.select(folded(plain).str.count_matches(f"[{UNSPACED}]").fill_null(0))
+    words = lengths - n_unspaced.to_series().to_numpy() / 2
+    is_sought = (words >= rules.min_tokens) & (lengths > 0)
+    forms = [
+        tokens.hashes[starts[i] : starts[i + 1]].tobytes() if is_sought[i] else None
+        for i in range(items.height)
+    ]
+    numbers: dict[bytes, int] = {}
+    number = [None if form is None else numbers.setdefault(form, len(numbers)) for form in forms]
+    items = items.with_columns(number=pl.Series(number, dtype=pl.Int64))
+    index, n_own_I = _index([np.frombuffer(form, dtype=np.uint64) for form in numbers], rules)
+    return Exam(items, index, n_own_I)
+
+
+def _listed(table: pl.DataFrame, name: str, place: int, column: str) -> pl.DataFrame:
+    dtype = table.schema[column]
+    if dtype == pl.List(pl.String):
+        text = pl.col(column).list.join("\n", ignore_nulls=True)
+    elif dtype in {pl.String, pl.Null}:
+        text = pl.col(column).cast(pl.String)
+    else:
+        what = f"the column {column!r} of {name!r} holds {dtype}, not text"
+        raise SchemaError("dedup.contamination", what, fix="name columns of text in `in_columns`")
+    where = [pl.col(c) if c in table.columns else pl.lit(None).alias(c) for c in _PLACE]
+    return table.select(
+        pl.lit(place).alias("place"), pl.lit(name).alias("set"), pl.col("row_id").alias("item"),
+        where[0].cast(pl.String), where[1].cast(pl.Int64),
+        pl.lit(column).alias("column"), text.alias("text"),
+    )  # fmt: skip
+
+
+def _index(items: Sequence[Hashes], rules: Rules) -> tuple[Index, Ints]:
+    lengths_I = np.array([len(item) for item in items], dtype=np.int64)
+    counts = _counting(items, rules)
+    n_own_I = np.array([int(one.sum()) for one in counts], dtype=np.int64)
+    edits_I = n_own_I // _EDITED
+    # k edits leave k + 1 runs, one of which has at least this length.
+    run_I = np.minimum(rules.n, -(-(n_own_I - edits_I) // (edits_I + 1)))
+    run_I = run_I if rules.edited else np.full_like(n_own_I, rules.n)
+    # What is too short, or nearly all the exam's own wording, must be there word for word.
+    is_whole_I = (n_own_I < rules.min_tokens) | (lengths_I < run_I)
+    run_I = np.where(is_whole_I, lengths_I, run_I)
+    seeds = _seeds(items, run_I, is_whole_I, rules)
+    need_I = np.ceil(rules.min_share * n_own_I - 1e-9).astype(np.int64)
+    need_I = np.maximum(need_I, np.minimum(_ENOUGH, n_own_I - edits_I))
+    for whole in np.flatnonzero(is_whole_I):
+        counts[whole][:] = 1
+    made = _table(items, seeds, int(min(rules.n, run_I.min(initial=rules.n))))
+    need_I, run_I, n_own_I = (
+        np.where(is_whole_I, lengths_I, one) for one in (need_I, run_I, n_own_I)
+    )
+    flat = np.concatenate([np.empty(0, np.uint8), *counts])
+    return made._replace(counts_E=flat, need_I=need_I, run_I=run_I), n_own_I
+
+
+def _keys(items: Sequence[Hashes], length: int) -> list[Hashes]:
+    """The keys of all runs of one length, item by item."""
+    from databuild.dedup.kernels.overlap import gram_keys
+
+    made = [np.empty(max(len(item) - length + 1, 0), dtype=np.uint64) for item in items]
+    for item, keys in zip(items, made, strict=True):
+        gram_keys(item, length, keys)
+    return made
+
+
+def _spread(keys: Sequence[Hashes]) -> list[Ints]:
+    """In how many items each run stands, in the shape of the runs."""
+    sizes = [len(one) for one in keys]
+    flat = pl.DataFrame({
+        "key": np.concatenate([np.empty(0, np.uint64), *keys]),
+        "item": np.repeat(np.arange(len(keys)), sizes),
+    })  # fmt: skip
+    found = flat.select(pl.col("item").n_unique().over("key"))["item"].to_numpy().astype(np.int64)
+    return np.split(found, np.cumsum(sizes)[:-1]) if keys else []
+
+
+def _counting(items: Sequence[Hashes], rules: Rules) -> list[NDArray[np.uint8]]:
+    """0 for the tokens of runs of n that stand in too many items, else 1."""
+    counting = [np.ones(len(item), dtype=np.uint8) for item in items]
+    for counts, spread in zip(counting, _spread(_keys(items, rules.n)), strict=True):
+        for place in np.flatnonzero(spread > rules.max_items):
+            counts[place : place + rules.n] = 0
+    return counting
+
+
+def _seeds(
+    items: Sequence[Hashes], run_I: Ints, is_whole_I: Flags, rules: Rules
+) -> list[dict[int, int]]:
+    """The grams of each item, key to place, by which it is found.
+
+    Every run of `run_I` tokens that is not in too many items has one of them, the one that is in
+    the fewest. An item that has none is from now on whole: its rarest gram stands for it.
+    """
+    length = int(min(rules.n, run_I.min(initial=rules.n)))
+    keys = _keys(items, length)
+    spread = _spread(keys)
+    spreads = {int(run): _spread(_keys(items, int(run))) for run in np.unique(run_I[~is_whole_I])}
+    seeds = []
+    for t in range(len(items)):
+        places: set[int] = set()
+        if not is_whole_I[t]:
+            is_rare = spreads[int(run_I[t])][t] <= rules.max_items
+            places = _chosen(spread[t], is_rare, int(run_I[t]) - length + 1)
+        if not places:
+            is_whole_I[t] = True
+            places = {int(np.argmin(spread[t]))}
+        seeds.append({int(keys[t][place]): place for place in sorted(places, reverse=True)})
+    return seeds
+
+
+def _chosen(spread: Ints, is_rare: Flags, window: int) -> set[int]:
+    """One place in every rare window of so many grams: where none is yet, the rarest, the last."""
+    places: set[int] = set()
+    last = -1
+    for begin in np.flatnonzero(is_rare):
+        if last < begin:
+            here = spread[begin : begin + window]
+            last = int(begin + window - 1 - np.argmin(here[::-1]))
+            if spread[last] > _CROWD:
+                continue
+            places.add(last)
+    return places
+
+
+def _table(items: Sequence[Hashes], seeds: Sequence[dict[int, int]], length: int) -> Index:
+    from databuild.dedup.kernels.overlap import Index, fill_table
+
+    postings = pl.DataFrame(
+        [(key, t, place) for t, one in enumerate(seeds) for key, place in one.items()],
+        schema={"key": pl.UInt64, "item": pl.Int32, "place": pl.Int32}, orient="row",
+    ).sort("key", "item")  # fmt: skip
+    grams = postings.group_by("key", maintain_order=True).len()
+    n_slots = 1 << max(4, (4 * grams.height).bit_length())
+    n_bits = max(6, (_FILTER_BITS * grams.height).bit_length())
+    keys_H, gram_H = np.zeros(n_slots, dtype=np.uint64), np.zeros(n_slots, dtype=np.int32)
+    filter_B, shift = np.zeros(1 << n_bits - 6, dtype=np.uint64), np.uint64(64 - n_bits)
+    fill_table(grams["key"].to_numpy(), shift, filter_B, keys_H, gram_H)
+    none = np.empty(0, dtype=np.int64)
+    return Index(
+        length=length, shift=shift, filter_B=filter_B, keys_H=keys_H, gram_H=gram_H,
+        postings_G=np.concatenate([[0], np.cumsum(grams["len"].to_numpy())]).astype(np.int64),
+        item_P=postings["item"].to_numpy(writable=True), place_P=postings["place"].to_numpy(writable=True),
+        starts_I=np.concatenate([[0], np.cumsum([len(one) for one in items])]).astype(np.int64),
+        tokens_E=np.concatenate([np.empty(0, np.uint64), *items]),
+        counts_E=np.empty(0, np.uint8), need_I=none, run_I=none,
+    )  # fmt: skip

@@ -1,0 +1,148 @@
+"""Rows searched for the items of an exam: what each holds, and where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from databuild.dedup.tokenizing import token_hashes
+from databuild.errors import SchemaError, StepError
+from databuild.text.lookalikes import unmasked, visible_places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from databuild.dedup.exam import Exam
+
+_BATCH_ROWS = 65_536
+_BATCH_BYTES = 64 << 20
+_FOUND = {
+    "text": pl.Int64, "number": pl.Int64, "n": pl.Int64, "run": pl.Int64, "first": pl.Int64,
+    "last": pl.Int64,
+}  # fmt: skip
+_HELD = {
+    "row_id": pl.String, "number": pl.Int64, "share": pl.Float64, "run": pl.Int64,
+    "first": pl.Int64, "last": pl.Int64, "place": pl.Int64, "turn": pl.Int64, "string": pl.String,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A row and the item of which it holds most."""
+
+    row_id: str
+    number: int
+    n_items: int
+    """How many items it holds."""
+    column: str
+    turn: int | None
+    run: int
+    share: float
+    start: int
+    end: int
+    """Characters of the text."""
+    text: str
+    """What stands there."""
+
+
+def search(
+    rows: pl.DataFrame, columns: Sequence[str], exam: Exam
+) -> tuple[pl.DataFrame, list[Hit]]:
+    """Find all rows that hold items.
+
+    Args:
+        rows: n rows with `row_id` and `columns`, of texts, lists of texts, or conversations.
+        columns: Where to search.
+        exam: What for.
+
+    Returns:
+        `row_id` and `number` of all that was found, each pair once; and a hit for each row in the
+        order of their ids: of the item with the largest share, then the longest run, the first
+        column and turn, the first item.
+
+    Raises:
+        SchemaError: A column holds something else.
+        StepError: numba is not installed.
+    """
+    held = pl.concat(
+        [pl.DataFrame(schema=_HELD)]
+        + [
+            _held(batch.select("row_id", column), place, exam)
+            for batch in _batches(rows, columns)
+            for place, column in enumerate(columns)
+        ]
+    ).sort(
+        "row_id", "share", "run", "place", "turn", "number",
+        descending=[False, True, True, False, False, False],
+    )  # fmt: skip
+    pairs = held.select("row_id", "number").unique(maintain_order=True)
+    n_items = dict(pairs.group_by("row_id").len().iter_rows())
+    best = held.unique("row_id", keep="first", maintain_order=True)
+    hits = [
+        Hit(
+            row["row_id"], row["number"], n_items[row["row_id"]], columns[row["place"]],
+            row["turn"], row["run"], row["share"], *_span(row["string"], row["first"], row["last"]),
+        )
+        for row in best.iter_rows(named=True)
+    ]  # fmt: skip
+    return pairs, hits
+
+
+def _batches(rows: pl.DataFrame, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    size = max(1, int(rows.select(columns).estimated_size()) // max(rows.height, 1))
+    yield from rows.iter_slices(max(1, min(_BATCH_ROWS, _BATCH_BYTES // size)))
+
+
+def _held(rows: pl.DataFrame, place: int, exam: Exam) -> pl.DataFrame:
+    """What the texts of one column hold."""
+    try:
+        from databuild.dedup.kernels.overlap import scan
+    except ImportError as error:
+        what = "numba is not installed"
+        raise StepError("dedup.contamination", what, fix="uv add 'databuild[dedup]'") from error
+    texts = _texts(rows)
+    tokens = token_hashes(unmasked(texts["string"]))
+    found = pl.DataFrame(scan(tokens.hashes, tokens.offsets, exam.index), schema=_FOUND)
+    n_own = pl.Series(exam.n_own_I).gather(found["number"])
+    return pl.concat(
+        [texts[found["text"]], found.with_columns(share=pl.col("n") / n_own)], how="horizontal"
+    ).select(
+        "row_id", "number", "share", "run", "first", "last",
+        pl.lit(place, dtype=pl.Int64).alias("place"), "turn", "string",
+    )  # fmt: skip
+
+
+def _texts(rows: pl.DataFrame) -> pl.DataFrame:
+    """The texts of one column: `row_id`, `turn`, `string`."""
+    (column,) = (name for name in rows.columns if name != "row_id")
+    dtype, value = rows.schema[column], pl.col(column)
+    if dtype in {pl.String, pl.Null}:
+        string = value.cast(pl.String).alias("string")
+        return rows.select("row_id", pl.lit(None, dtype=pl.Int64).alias("turn"), string)
+    inner = dtype.inner if isinstance(dtype, pl.List) else None
+    if isinstance(inner, pl.Struct) and pl.Field("content", pl.String) in inner.fields:
+        value = value.list.eval(pl.element().struct.field("content"))
+    elif inner != pl.String:
+        what = f"the column {column!r} holds {dtype}, not text"
+        raise SchemaError("dedup.contamination", what, fix="name columns of text in `columns`")
+    return (
+        rows.select("row_id", string=value)
+        .with_columns(turn=pl.int_ranges(pl.col("string").list.len(), dtype=pl.Int64))
+        .filter(pl.col("string").list.len() > 0)
+        .explode("turn", "string")
+    )
+
+
+def _span(text: str, first: int, last: int) -> tuple[int, int, str]:
+    """From the numbers of the first and last token to the characters of the text as it is."""
+    plain = unmasked(pl.Series([text], dtype=pl.String))
+    spans = token_hashes(plain, spans=True).spans
+    encoded = plain[0].encode()
+    start = len(encoded[: spans[first, 0]].decode())
+    end = start + len(encoded[spans[first, 0] : spans[last, 1]].decode())
+    if len(plain[0]) != len(text):
+        places = visible_places(text)
+        start, end = places[start], places[end - 1] + 1
+    return start, end, text[start:end]
