@@ -126,4 +126,6 @@ def unpacked(pairs: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.i
         >>> [side.tolist() for side in unpacked(packed_pairs(np.array([1]), np.array([4])))]
         [[1], [4]]
     """
-    return (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64), (pairs >> np.uint64(32)).astype(np.int64)
+    return (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64), (pairs >> np.uint64(32)).astype(
+        np.int64
+    )

@@ -84,12 +84,13 @@ def drop_contaminated(
     others, N tokens:
 
     - A row is looked at where it shares a run of the smallest of `ngrams` with an item; with
-      `edited`, of an item of N tokens of which e = N // 10 are edited, a run of
-      ceil((N - e) / (e + 1)) where that is shorter: k edits leave k + 1 runs, and one is as long.
+      `edited`, a run of ceil((N - lost) / (edits + 1)) where that is shorter, with edits = N // 10
+      and lost = 15 N // 100, 0 below 10 tokens (some words are several tokens): k edits leave k + 1 runs, and one is
+      as long.
     - From there item and row are followed both ways over gaps of up to 8 tokens. Tokens that agree
       on the way count, together with those of other shared runs within twice the item's length.
     - The row holds the item when `min_share` of the N count (0.5 as in Tulu 3, Lambert et al. 2024,
-      section 3.2), and 20 of them or, of shorter items, N - e.
+      section 3.2), and 20 of them or, of shorter items, N - lost.
     - An item shorter than its run, or with fewer than `min_tokens` own tokens, must be there word
       for word.
 

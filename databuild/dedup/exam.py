@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 _EDITED = 10  # of so many words one may be another
+_LOST = 15  # percent of the tokens that such edits cost at most: "$2,300" is two, "isn't" too
 # Short items are much alike ("Write a function to find the ... of a ..."): where less than so many
-# tokens agree, all but the edited tenth must.
+# tokens agree, all but the edited must.
 _ENOUGH = 20
 _FILTER_BITS = 32  # bits of the filter per gram: one lookup of 32 for nothing
 _CROWD = 64  # a gram that stands in more items than this is no help in finding them
@@ -129,15 +130,16 @@ def _index(items: Sequence[Hashes], rules: Rules) -> tuple[Index, Ints]:
     counts = _counting(items, rules)
     n_own_I = np.array([int(one.sum()) for one in counts], dtype=np.int64)
     edits_I = n_own_I // _EDITED
+    lost_I = np.where(edits_I > 0, n_own_I * _LOST // 100, 0)
     # k edits leave k + 1 runs, one of which has at least this length.
-    run_I = np.minimum(rules.n, -(-(n_own_I - edits_I) // (edits_I + 1)))
+    run_I = np.minimum(rules.n, -(-(n_own_I - lost_I) // (edits_I + 1)))
     run_I = run_I if rules.edited else np.full_like(n_own_I, rules.n)
     # What is too short, or nearly all the exam's own wording, must be there word for word.
     is_whole_I = (n_own_I < rules.min_tokens) | (lengths_I < run_I)
     run_I = np.where(is_whole_I, lengths_I, run_I)
     seeds = _seeds(items, run_I, is_whole_I, rules)
     need_I = np.ceil(rules.min_share * n_own_I - 1e-9).astype(np.int64)
-    need_I = np.maximum(need_I, np.minimum(_ENOUGH, n_own_I - edits_I))
+    need_I = np.maximum(need_I, np.minimum(_ENOUGH, n_own_I - lost_I))
     for whole in np.flatnonzero(is_whole_I):
         counts[whole][:] = 1
     made = _table(items, seeds, int(min(rules.n, run_I.min(initial=rules.n))))
@@ -218,7 +220,7 @@ def _chosen(spread: Ints, is_rare: Flags, window: int) -> set[int]:
 
 
 def _table(items: Sequence[Hashes], seeds: Sequence[dict[int, int]], length: int) -> Index:
-    from databuild.dedup.kernels.overlap import Index, fill_table
+    from databuild.dedup.kernels.overlap import Index, fill_table, power
 
     postings = pl.DataFrame(
         [(key, t, place) for t, one in enumerate(seeds) for key, place in one.items()],
@@ -232,9 +234,11 @@ def _table(items: Sequence[Hashes], seeds: Sequence[dict[int, int]], length: int
     fill_table(grams["key"].to_numpy(), shift, filter_B, keys_H, gram_H)
     none = np.empty(0, dtype=np.int64)
     return Index(
-        length=length, shift=shift, filter_B=filter_B, keys_H=keys_H, gram_H=gram_H,
+        length=length, top=np.uint64(power(length)), shift=shift,
+        filter_B=filter_B, keys_H=keys_H, gram_H=gram_H,
         postings_G=np.concatenate([[0], np.cumsum(grams["len"].to_numpy())]).astype(np.int64),
-        item_P=postings["item"].to_numpy(writable=True), place_P=postings["place"].to_numpy(writable=True),
+        item_P=postings["item"].to_numpy(writable=True),
+        place_P=postings["place"].to_numpy(writable=True),
         starts_I=np.concatenate([[0], np.cumsum([len(one) for one in items])]).astype(np.int64),
         tokens_E=np.concatenate([np.empty(0, np.uint64), *items]),
         counts_E=np.empty(0, np.uint8), need_I=none, run_I=none,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
-from databuild.dedup.tokenizing import token_hashes
-from databuild.errors import SchemaError, StepError
+from databuild.dedup.folding_table import folding_table
+from databuild.dedup.tokenizing import as_bytes, fold_slowly, in_slices, token_hashes
+from databuild.errors import SchemaError
 from databuild.text.lookalikes import unmasked, visible_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from databuild.dedup.exam import Exam
 
@@ -64,7 +68,6 @@ def search(
 
     Raises:
         SchemaError: A column holds something else.
-        StepError: numba is not installed.
     """
     held = pl.concat(
         [pl.DataFrame(schema=_HELD)]
@@ -97,14 +100,8 @@ def _batches(rows: pl.DataFrame, columns: Sequence[str]) -> Iterator[pl.DataFram
 
 def _held(rows: pl.DataFrame, place: int, exam: Exam) -> pl.DataFrame:
     """What the texts of one column hold."""
-    try:
-        from databuild.dedup.kernels.overlap import scan
-    except ImportError as error:
-        what = "numba is not installed"
-        raise StepError("dedup.contamination", what, fix="uv add 'databuild[dedup]'") from error
     texts = _texts(rows)
-    tokens = token_hashes(unmasked(texts["string"]))
-    found = pl.DataFrame(scan(tokens.hashes, tokens.offsets, exam.index), schema=_FOUND)
+    found = _scanned(unmasked(texts["string"]), exam)
     n_own = pl.Series(exam.n_own_I).gather(found["number"])
     return pl.concat(
         [texts[found["text"]], found.with_columns(share=pl.col("n") / n_own)], how="horizontal"
@@ -112,6 +109,33 @@ def _held(rows: pl.DataFrame, place: int, exam: Exam) -> pl.DataFrame:
         "row_id", "number", "share", "run", "first", "last",
         pl.lit(place, dtype=pl.Int64).alias("place"), "turn", "string",
     )  # fmt: skip
+
+
+def _scanned(texts: pl.Series, exam: Exam) -> pl.DataFrame:
+    """What texts hold, by their places: the columns of `_FOUND`."""
+    from databuild.dedup.kernels.folding import IS_SLOW
+    from databuild.dedup.kernels.overlap import scan_texts
+
+    def scan(part: pl.Series, *, is_folded: bool) -> tuple[int, NDArray[Any], NDArray[Any]]:
+        state = np.empty(len(part), np.uint8)
+        found = scan_texts(*as_bytes(part), is_folded, folding_table(), exam.index, state)
+        return len(part), found, state
+
+    def work(part: pl.Series) -> tuple[int, NDArray[Any]]:
+        n, found, state = scan(part, is_folded=False)
+        slow = np.flatnonzero(state == IS_SLOW)
+        if len(slow):
+            _, more, _ = scan(fold_slowly(part.gather(slow)), is_folded=True)
+            more[:, 0] = slow[more[:, 0]]
+            found = np.concatenate([found, more])
+        return n, found
+
+    parts, begin = [pl.DataFrame(schema=_FOUND)], 0
+    for n, found in in_slices(work, texts):
+        found[:, 0] += begin
+        begin += n
+        parts.append(pl.DataFrame(found, schema=_FOUND))
+    return pl.concat(parts)
 
 
 def _texts(rows: pl.DataFrame) -> pl.DataFrame:

@@ -129,9 +129,7 @@ def _signed(texts: pl.Series, ngram: int, number: int) -> NDArray[np.uint32]:
     return found
 
 
-def to_lsh(
-    found: NDArray[np.uint32], ids: Sequence[Hashable], bands: int, rows: int
-) -> Any:
+def to_lsh(found: NDArray[np.uint32], ids: Sequence[Hashable], bands: int, rows: int) -> Any:
     """Put signatures of `datasketch_signatures` into a `datasketch.MinHashLSH`.
 
     Args:

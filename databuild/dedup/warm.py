@@ -5,9 +5,9 @@ from __future__ import annotations
 
 def warm() -> None:
     """Compile what is not compiled yet and store it, so that no first run waits for it."""
-    from databuild.dedup.kernels import folding, pairing, signing
+    from databuild.dedup.kernels import folding, overlap, pairing, signing
 
-    assert folding and pairing and signing
+    assert folding and overlap and pairing and signing
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ import polars as pl
 # I and its likes stand for "I" here, where the file says "l"; digits and signs are left out.
 _LETTERS = {
     "a": "аɑα", "b": "ЬƄ", "c": "сᴄϲⲥ", "d": "ԁ", "e": "еҽ", "g": "ɡց", "h": "һհ", "i": "іıɪɩιӏ",
-    "j": "јϳ", "n": "ոռ", "o": "оοσօᴏᴑⲟ", "p": "рρⲣ", "q": "ԛգզ", "r": "гᴦ", "s": "ѕꜱƽ", "u": "υսᴜʋ",
-    "v": "ѵνᴠ", "w": "ѡԝաɯᴡ", "x": "х", "y": "уүγɣʏ", "z": "ᴢ", "A": "АΑ", "B": "ВΒ", "C": "СϹ",
-    "E": "ЕΕ", "G": "Ԍ", "H": "НΗ", "I": "ІΙӀ", "J": "ЈͿ", "K": "КΚ", "M": "МΜϺ", "N": "Ν", "O": "ОΟՕ",
-    "P": "РΡ", "S": "ЅՏ", "T": "ТΤ", "U": "Ս", "V": "Ѵ", "W": "Ԝ", "X": "ХΧ", "Y": "УΥҮ", "Z": "Ζ",
+    "j": "јϳ", "n": "ոռ", "o": "оοσօᴏᴑⲟ", "p": "рρⲣ", "q": "ԛգզ", "r": "гᴦ", "s": "ѕꜱƽ",
+    "u": "υսᴜʋ", "v": "ѵνᴠ", "w": "ѡԝաɯᴡ", "x": "х", "y": "уүγɣʏ", "z": "ᴢ", "A": "АΑ", "B": "ВΒ", "C": "СϹ",
+    "E": "ЕΕ", "G": "Ԍ", "H": "НΗ", "I": "ІΙӀ", "J": "ЈͿ", "K": "КΚ", "M": "МΜϺ", "N": "Ν",
+    "O": "ОΟՕ", "P": "РΡ", "S": "ЅՏ", "T": "ТΤ", "U": "Ս", "V": "Ѵ", "W": "Ԝ", "X": "ХΧ", "Y": "УΥҮ", "Z": "Ζ",
 }  # fmt: skip
 LOOKALIKES = {ord(like): letter for letter, likes in _LETTERS.items() for like in likes}
 # Those whose two cases look like the two cases of one letter: taken back wherever they stand, case
@@ -41,6 +41,7 @@ INVISIBLE = (
     "\ufe00-\ufe0f\ufeff\U000e0000-\U000e01ef"
 )
 _INVISIBLE = rf"[{INVISIBLE}]+"
+_WORTH_IT = f"[{INVISIBLE}{''.join(map(chr, LOOKALIKES))}]"
 _IS_INVISIBLE = re.compile(f"[{INVISIBLE}]")
 
 
@@ -57,10 +58,10 @@ def unmasked(texts: pl.Series) -> pl.Series:
         >>> unmasked(pl.Series(["Tһe wеatһ\u200ber", "Вот дом", None])).to_list()
         ['The weather', 'Вoт дoм', None]
     """
-    is_foreign = (texts.str.len_bytes() != texts.str.len_chars()).fill_null(value=False)
-    if not is_foreign.any():
+    places = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
+    places = places.filter(texts.gather(places).str.contains(_WORTH_IT))
+    if places.is_empty():
         return texts
-    places = is_foreign.arg_true()
     some = texts.gather(places)
     clean = some.str.replace_all(_INVISIBLE, "")
     mixed = clean.str.contains(_MIXED_POLARS).arg_true()

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 from numba.core import types
 
-from databuild.dedup.folding_table import FoldingTable, LENGTH_SHIFT, MANY, MARK, SEPARATOR, SINGLE, STABLE, WORD
+from databuild.dedup.folding_table import (
+    FoldingTable,
+    LENGTH_SHIFT,
+    MANY,
+    MARK,
+    SEPARATOR,
+    SINGLE,
+    STABLE,
+    WORD,
+)
 from databuild.dedup.kernels.jit import (
     EIGHT,
     ONE,
@@ -346,5 +355,3 @@ def token_texts(
                 spans[at + t, 1] = past - start
         at += count
     return at
-
-

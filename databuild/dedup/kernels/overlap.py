@@ -11,7 +11,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.core import types
 
-from databuild.dedup.kernels.jit import ONE, U64, array, compiled, inlined
+from databuild.dedup.kernels.folding import (
+    _HIGH,
+    _LOW,
+    _SEED,
+    DONE,
+    IS_SLOW,
+    TABLE,
+    TEXTS,
+    fold,
+    hash_tokens,
+    longest,
+    mixed,
+)
+from databuild.dedup.kernels.jit import ONE, U64, array, compiled, inlined, load64, zeros_below
 
 # Odd constants of good spread: the base of the polynomial over token hashes, and a mixer.
 _BASE, _MIX = U64(0xD1342543DE82EF95), U64(0x9E3779B97F4A7C15)
@@ -30,6 +43,8 @@ class Index(NamedTuple):
 
     length: int
     """Of the grams that are looked up."""
+    top: np.uint64
+    """The base to the power of `length`."""
     shift: np.uint64
     """By so many bits a gram's key is shifted to find its bit in the filter."""
     filter_B: Any
@@ -62,7 +77,7 @@ def _held(dtype: str) -> Any:
 
 _INDEX = types.NamedTuple(
     (
-        types.int64, types.uint64, _held("uint64"), _held("uint64"), _held("int32"),
+        types.int64, types.uint64, types.uint64, _held("uint64"), _held("uint64"), _held("int32"),
         _held("int64"), _held("int32"), _held("int32"), _held("int64"), _held("uint64"),
         _held("uint8"), _held("int64"), _held("int64"),
     ),
@@ -77,6 +92,12 @@ def _top(length: int) -> Any:
     for _ in range(length):
         top = top * _BASE
     return top
+
+
+@compiled(types.uint64, types.int64)
+def power(length: int) -> Any:
+    """The base of the polynomial to the power of `length`."""
+    return _top(length)
 
 
 @compiled(types.void, _TOKENS, types.int64, array("uint64", writable=True))
@@ -133,8 +154,8 @@ def _same(row: Any, i: int, item: Any, j: int) -> bool:
 def _resumed(row: Any, i: int, item: Any, j: int, step: int) -> Any:
     """Where row and item agree again behind a difference at (i, j): how far on, or (-1, -1).
 
-    After up to `NEARBY` tokens that were replaced one by one a single equal token is enough; else
-    the nearest place where two agree.
+    After up to `NEARBY` tokens that were replaced one by one a single equal token is enough, and so
+    it is at the item's end; else the nearest place counts where two agree.
     """
     for k in range(1, NEARBY + 1):
         if _same(row, i + step * k, item, j + step * k):
@@ -142,7 +163,10 @@ def _resumed(row: Any, i: int, item: Any, j: int, step: int) -> Any:
     for total in range(1, 2 * GAP + 1):
         for x in range(max(0, total - GAP), min(total, GAP) + 1):
             a, b = i + step * x, j + step * (total - x)
-            if _same(row, a, item, b) and _same(row, a + step, item, b + step):
+            if not _same(row, a, item, b):
+                continue
+            is_last = b + step < 0 or b + step >= item.size
+            if is_last or _same(row, a + step, item, b + step):
                 return x, total - x
     return -1, -1
 
@@ -209,44 +233,117 @@ def _grown(found: Any) -> Any:
     return wider
 
 
-@compiled(array("int64", writable=True, ndim=2), _TOKENS, array("int64"), _INDEX)
-def scan(tokens_T: Any, starts_R: Any, index: Any) -> Any:
-    """Find the items that rows hold.
+@inlined
+def _scan_row(row: Any, r: int, index: Any, at: Any, cover_E: Any, active: Any) -> int:
+    """Take in all shared grams of a row; how many items are `active`: share a long enough run."""
+    length, shift, filter_B = index.length, index.shift, index.filter_B
+    top, value, old, n_active = index.top, U64(0), U64(0), 0
+    for i in range(min(length - 1, row.size)):
+        value = value * _BASE + row[i]
+    for i in range(row.size - length + 1):
+        value = value * _BASE + (row[i + length - 1] - old * top)
+        old = row[i]
+        key = (value * _MIX) | ONE
+        bit = key >> shift
+        if (filter_B[bit >> _6] >> (bit & _63)) & ONE == U64(0):
+            continue
+        gram = _gram_of(key, index.keys_H, index.gram_H)
+        if gram < 0:
+            continue
+        for p in range(index.postings_G[gram], index.postings_G[gram + 1]):
+            t = np.int64(index.item_P[p])
+            if _visit(row, r, i, t, np.int64(index.place_P[p]), index, at, cover_E):
+                active[n_active] = t
+                n_active += 1
+    return n_active
+
+
+@inlined
+def _ascii_tokens(data: Any, p: int, end: int, tokens: Any) -> int:
+    """Hash the tokens of a text of ASCII alone as `folding` does; -1 if it has anything else.
+
+    Eight bytes at a time: letters, digits and `_` are found by additions that carry into the
+    highest bit of each byte (Warren, Hacker's Delight, 2nd edition, section 6.1).
+    """
+    count, h, begun = 0, _SEED, False
+    while p < end:
+        x = load64(data, p)
+        if p + 8 > end:
+            x &= (ONE << U64(8 * (end - p))) - ONE
+        if x & _HIGH != U64(0):
+            return -1
+        small = x | (_LOW * U64(0x20))
+        letter = (small + _LOW * U64(0x1F)) & ~(small + _LOW * U64(0x05)) & _HIGH
+        digit = (x + _LOW * U64(0x50)) & ~(x + _LOW * U64(0x46))
+        line = ~((x ^ (_LOW * U64(0x5F))) + _LOW * U64(0x7F))
+        word = (letter | digit | line) & _HIGH
+        if word == _HIGH:
+            h = mixed(h ^ (x | (letter >> U64(2))))
+            begun = True
+            p += 8
+            continue
+        if not begun and word & U64(0x80) == U64(0):
+            p += 8 if word == U64(0) else np.int64(zeros_below(word) >> U64(3))
+            continue
+        bits = zeros_below(~word & _HIGH) & ~U64(7)
+        tokens[count] = mixed(h ^ ((x | (letter >> U64(2))) & ((ONE << bits) - ONE)))
+        count += 1
+        p += np.int64(bits >> U64(3)) + 1
+        h, begun = _SEED, False
+    if begun:
+        tokens[count] = mixed(h)
+        count += 1
+    return count
+
+
+@compiled(
+    array("int64", writable=True, ndim=2),
+    *TEXTS,
+    types.boolean,
+    TABLE,
+    _INDEX,
+    array("uint8", writable=True),
+)
+def scan_texts(
+    data: Any, offsets: Any, nulls: Any, folded: Any, table: Any, index: Any, state: Any
+) -> Any:
+    """Find the items that texts hold.
 
     A token of an item counts as there when it lies on a walk from a shared run; walks in a stretch
     of `REACH` times the item's length belong together, so that answers to choose from may change
-    places. Of each row and item the stretch with the most tokens stands.
+    places. Of each text and item the stretch with the most tokens stands.
 
     Returns:
-        Per row and item: row, item, tokens that count, longest run, the first and the last token of
-        the stretch, as numbers within the row.
+        Per text and item: text, item, tokens that count, longest run, the first and the last token
+        of the stretch, as numbers within the text. In `state` which texts must be folded first.
     """
-    n_items, length = index.starts_I.size - 1, index.length
+    n_items = index.starts_I.size - 1
     cover_E = np.zeros(index.tokens_E.size, np.uint8)
     at = np.full((n_items, 10), -1, np.int64)
     active = np.empty(n_items, np.int64)
     found, n_found = np.empty((64, FIELDS), np.int64), 0
-    top, shift, filter_B = _top(length), index.shift, index.filter_B
-    for r in range(starts_R.size - 1):
-        row, n_active, value = tokens_T[starts_R[r] : starts_R[r + 1]], 0, U64(0)
-        for i in range(min(length - 1, row.size)):
-            value = value * _BASE + row[i]
-        old = U64(0)
-        for i in range(row.size - length + 1):
-            value = value * _BASE + (row[i + length - 1] - old * top)
-            old = row[i]
-            key = (value * _MIX) | ONE
-            bit = key >> shift
-            if (filter_B[bit >> _6] >> (bit & _63)) & ONE == U64(0):
+    most, nothing = longest(offsets), np.empty(0, np.int64)
+    out = np.empty(4 * most + 64, np.uint8)
+    tokens = np.empty(most + 2, np.uint64)
+    for r in range(offsets.size - 1):
+        state[r] = DONE
+        if nulls.size > 0 and nulls[r] != 0:
+            continue
+        start, end, count = offsets[r], offsets[r + 1], -1
+        if not folded and end + 8 <= data.size:
+            count = _ascii_tokens(data, start, end, tokens)
+        if count < 0:
+            length = end - start
+            if folded:
+                out[:length] = data[start:end]
+            else:
+                length = fold(data, start, end, table, out, nothing)
+            if length < 0:
+                state[r] = IS_SLOW
                 continue
-            gram = _gram_of(key, index.keys_H, index.gram_H)
-            if gram < 0:
-                continue
-            for p in range(index.postings_G[gram], index.postings_G[gram + 1]):
-                t = np.int64(index.item_P[p])
-                if _visit(row, r, i, t, np.int64(index.place_P[p]), index, at, cover_E):
-                    active[n_active] = t
-                    n_active += 1
+            out[length : length + 16] = 0
+            count = hash_tokens(out, length, tokens, nothing)
+        n_active = _scan_row(tokens[:count], r, index, at, cover_E, active)
         for a in range(n_active):
             t = active[a]
             if at[t, 6] >= index.need_I[t]:

@@ -231,5 +231,3 @@ def first_of_equals(packed: Any, form: Any, first: Any) -> None:
                 first[row] = first[other]
                 break
             before -= 1
-
-
