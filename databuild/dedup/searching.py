@@ -83,12 +83,13 @@ def search(
     pairs = held.select("row_id", "number").unique(maintain_order=True)
     n_items = dict(pairs.group_by("row_id").len().iter_rows())
     best = held.unique("row_id", keep="first", maintain_order=True)
+    spans = _spans(best)
     hits = [
         Hit(
             row["row_id"], row["number"], n_items[row["row_id"]], columns[row["place"]],
-            row["turn"], row["run"], row["share"], *_span(row["string"], row["first"], row["last"]),
+            row["turn"], row["run"], row["share"], *span, row["string"][span[0] : span[1]],
         )
-        for row in best.iter_rows(named=True)
+        for row, span in zip(best.iter_rows(named=True), spans, strict=True)
     ]  # fmt: skip
     return pairs, hits
 
@@ -159,14 +160,16 @@ def _texts(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _span(text: str, first: int, last: int) -> tuple[int, int, str]:
-    """From the numbers of the first and last token to the characters of the text as it is."""
-    plain = unmasked(pl.Series([text], dtype=pl.String))
-    spans = token_hashes(plain, spans=True).spans
-    encoded = plain[0].encode()
-    start = len(encoded[: spans[first, 0]].decode())
-    end = start + len(encoded[spans[first, 0] : spans[last, 1]].decode())
-    if len(plain[0]) != len(text):
-        places = visible_places(text)
-        start, end = places[start], places[end - 1] + 1
-    return start, end, text[start:end]
+def _spans(held: pl.DataFrame) -> Iterator[tuple[int, int]]:
+    """From the numbers of the first and last token to the characters of the texts as they are."""
+    plain = unmasked(held["string"])
+    tokens = token_hashes(plain, spans=True)
+    for row, text, begin in zip(held.iter_rows(named=True), plain, tokens.offsets, strict=False):
+        first, last = tokens.spans[begin + row["first"], 0], tokens.spans[begin + row["last"], 1]
+        encoded = text.encode()
+        start = len(encoded[:first].decode())
+        end = start + len(encoded[first:last].decode())
+        if len(text) != len(row["string"]):
+            places = visible_places(row["string"])
+            start, end = places[start], places[end - 1] + 1
+        yield start, end
