@@ -85,8 +85,8 @@ def drop_contaminated(
 
     - A row is looked at where it shares a run of the smallest of `ngrams` with an item; with
       `edited`, a run of ceil((N - lost) / (edits + 1)) where that is shorter, with edits = N // 10
-      and lost = 15 N // 100, 0 below 10 tokens (some words are several tokens): k edits leave k + 1 runs, and one is
-      as long.
+      and lost = 15 N // 100, 0 below 10 tokens (some words are several tokens): k edits leave
+      k + 1 runs, and one is as long.
     - From there item and row are followed both ways over gaps of up to 8 tokens. Tokens that agree
       on the way count, together with those of other shared runs within twice the item's length.
     - The row holds the item when `min_share` of the N count (0.5 as in Tulu 3, Lambert et al. 2024,

@@ -180,52 +180,40 @@ def _counting(items: Sequence[Hashes], rules: Rules) -> list[NDArray[np.uint8]]:
     return counting
 
 
-def _seeds(
-    items: Sequence[Hashes], run_I: Ints, is_whole_I: Flags, rules: Rules
-) -> list[dict[int, int]]:
-    """The grams of each item, key to place, by which it is found.
+def _seeds(items: Sequence[Hashes], run_I: Ints, is_whole_I: Flags, rules: Rules) -> pl.DataFrame:
+    """The grams of the items by which they are found: `key`, `item`, `place`.
 
     Every run of `run_I` tokens that is not in too many items has one of them, the one that is in
     the fewest. An item that has none is from now on whole: its rarest gram stands for it.
     """
+    from databuild.dedup.kernels.overlap import choose_places
+
     length = int(min(rules.n, run_I.min(initial=rules.n)))
     keys = _keys(items, length)
     spread = _spread(keys)
     spreads = {int(run): _spread(_keys(items, int(run))) for run in np.unique(run_I[~is_whole_I])}
-    seeds = []
+    found = []
     for t in range(len(items)):
-        places: set[int] = set()
+        places, n = np.empty(len(items[t]), dtype=np.int64), 0
         if not is_whole_I[t]:
             is_rare = spreads[int(run_I[t])][t] <= rules.max_items
-            places = _chosen(spread[t], is_rare, int(run_I[t]) - length + 1)
-        if not places:
+            window = int(run_I[t]) - length + 1
+            n = choose_places(spread[t], is_rare, window, _CROWD, places)
+        if n == 0:
             is_whole_I[t] = True
-            places = {int(np.argmin(spread[t]))}
-        seeds.append({int(keys[t][place]): place for place in sorted(places, reverse=True)})
-    return seeds
+            places[0], n = np.argmin(spread[t]), 1
+        found.append((keys[t][places[:n]], np.full(n, t), places[:n]))
+    none = (np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64))
+    columns = [np.concatenate(parts) for parts in zip(none, *found, strict=True)]
+    return pl.DataFrame(dict(zip(("key", "item", "place"), columns, strict=True)))
 
 
-def _chosen(spread: Ints, is_rare: Flags, window: int) -> set[int]:
-    """One place in every rare window of so many grams: where none is yet, the rarest, the last."""
-    places: set[int] = set()
-    last = -1
-    for begin in np.flatnonzero(is_rare):
-        if last < begin:
-            here = spread[begin : begin + window]
-            last = int(begin + window - 1 - np.argmin(here[::-1]))
-            if spread[last] > _CROWD:
-                continue
-            places.add(last)
-    return places
-
-
-def _table(items: Sequence[Hashes], seeds: Sequence[dict[int, int]], length: int) -> Index:
+def _table(items: Sequence[Hashes], seeds: pl.DataFrame, length: int) -> Index:
     from databuild.dedup.kernels.overlap import Index, fill_table, power
 
-    postings = pl.DataFrame(
-        [(key, t, place) for t, one in enumerate(seeds) for key, place in one.items()],
-        schema={"key": pl.UInt64, "item": pl.Int32, "place": pl.Int32}, orient="row",
-    ).sort("key", "item")  # fmt: skip
+    postings = seeds.sort("key", "item", "place").unique(
+        ["key", "item"], keep="first", maintain_order=True
+    )
     grams = postings.group_by("key", maintain_order=True).len()
     n_slots = 1 << max(4, (4 * grams.height).bit_length())
     n_bits = max(6, (_FILTER_BITS * grams.height).bit_length())
@@ -237,8 +225,8 @@ def _table(items: Sequence[Hashes], seeds: Sequence[dict[int, int]], length: int
         length=length, top=np.uint64(power(length)), shift=shift,
         filter_B=filter_B, keys_H=keys_H, gram_H=gram_H,
         postings_G=np.concatenate([[0], np.cumsum(grams["len"].to_numpy())]).astype(np.int64),
-        item_P=postings["item"].to_numpy(writable=True),
-        place_P=postings["place"].to_numpy(writable=True),
+        item_P=postings["item"].cast(pl.Int32).to_numpy(writable=True),
+        place_P=postings["place"].cast(pl.Int32).to_numpy(writable=True),
         starts_I=np.concatenate([[0], np.cumsum([len(one) for one in items])]).astype(np.int64),
         tokens_E=np.concatenate([np.empty(0, np.uint64), *items]),
         counts_E=np.empty(0, np.uint8), need_I=none, run_I=none,

@@ -11,7 +11,7 @@ import polars as pl
 from databuild.dedup.folding_table import folding_table
 from databuild.dedup.tokenizing import as_bytes, fold_slowly, in_slices, token_hashes
 from databuild.errors import SchemaError
-from databuild.text.lookalikes import unmasked, visible_places
+from databuild.text.lookalikes import masking, unmasked, visible_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from databuild.dedup.exam import Exam
 
+    Ints = NDArray[np.int64]
+    Masking = NDArray[np.uint8]
+
+_NOTHING = np.empty(0, dtype=np.uint8)
 _BATCH_ROWS = 65_536
 _BATCH_BYTES = 64 << 20
 _FOUND = {
@@ -102,7 +106,7 @@ def _batches(rows: pl.DataFrame, columns: Sequence[str]) -> Iterator[pl.DataFram
 def _held(rows: pl.DataFrame, place: int, exam: Exam) -> pl.DataFrame:
     """What the texts of one column hold."""
     texts = _texts(rows)
-    found = _scanned(unmasked(texts["string"]), exam)
+    found = _scanned(texts["string"], exam)
     n_own = pl.Series(exam.n_own_I).gather(found["number"])
     return pl.concat(
         [texts[found["text"]], found.with_columns(share=pl.col("n") / n_own)], how="horizontal"
@@ -117,26 +121,29 @@ def _scanned(texts: pl.Series, exam: Exam) -> pl.DataFrame:
     from databuild.dedup.kernels.folding import IS_SLOW
     from databuild.dedup.kernels.overlap import scan_texts
 
-    def scan(part: pl.Series, *, is_folded: bool) -> tuple[int, NDArray[Any], NDArray[Any]]:
+    def scan(part: pl.Series, masking: Masking, *, is_folded: bool) -> tuple[NDArray[Any], Ints]:
         state = np.empty(len(part), np.uint8)
-        found = scan_texts(*as_bytes(part), is_folded, folding_table(), exam.index, state)
-        return len(part), found, state
+        found = scan_texts(*as_bytes(part), is_folded, folding_table(), masking, exam.index, state)
+        return found, np.flatnonzero(state == IS_SLOW)
 
-    def work(part: pl.Series) -> tuple[int, NDArray[Any]]:
-        n, found, state = scan(part, is_folded=False)
-        slow = np.flatnonzero(state == IS_SLOW)
-        if len(slow):
-            _, more, _ = scan(fold_slowly(part.gather(slow)), is_folded=True)
-            more[:, 0] = slow[more[:, 0]]
-            found = np.concatenate([found, more])
-        return n, found
+    def work(part: pl.Series) -> tuple[int, NDArray[Any], Ints]:
+        return len(part), *scan(part, masking(), is_folded=False)
 
-    parts, begin = [pl.DataFrame(schema=_FOUND)], 0
-    for n, found in in_slices(work, texts):
-        found[:, 0] += begin
+    found, slow, begin = [], [], 0
+    for n, part, left in in_slices(work, texts):
+        part[:, 0] += begin
+        found.append(part)
+        slow.append(left + begin)
         begin += n
-        parts.append(pl.DataFrame(found, schema=_FOUND))
-    return pl.concat(parts)
+    # All at once: what unmasking prepares takes longer than the few texts that need it.
+    rest = np.concatenate([np.empty(0, np.int64), *slow])
+    clean = unmasked(texts.gather(rest))
+    more, still = scan(clean, _NOTHING, is_folded=False)
+    last, _ = scan(fold_slowly(clean.gather(still)), _NOTHING, is_folded=True)
+    last[:, 0] = still[last[:, 0]]
+    for part in (more, last):
+        part[:, 0] = rest[part[:, 0]]
+    return pl.DataFrame(np.concatenate([*found, more, last]), schema=_FOUND)
 
 
 def _texts(rows: pl.DataFrame) -> pl.DataFrame:

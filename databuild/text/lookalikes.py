@@ -6,19 +6,26 @@ mathematical alphabets and the like are the business of Unicode NFKC (`text.toke
 
 from __future__ import annotations
 
+import functools
 import re
+from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Letters that confusables.txt of Unicode Technical Standard 39 (15.1) maps to one ASCII letter and
 # that NFKC leaves as they are: Cyrillic, Greek, Armenian, phonetic and small-capital Latin. Capital
 # I and its likes stand for "I" here, where the file says "l"; digits and signs are left out.
 _LETTERS = {
-    "a": "аɑα", "b": "ЬƄ", "c": "сᴄϲⲥ", "d": "ԁ", "e": "еҽ", "g": "ɡց", "h": "һհ", "i": "іıɪɩιӏ",
-    "j": "јϳ", "n": "ոռ", "o": "оοσօᴏᴑⲟ", "p": "рρⲣ", "q": "ԛգզ", "r": "гᴦ", "s": "ѕꜱƽ",
-    "u": "υսᴜʋ", "v": "ѵνᴠ", "w": "ѡԝաɯᴡ", "x": "х", "y": "уүγɣʏ", "z": "ᴢ", "A": "АΑ", "B": "ВΒ", "C": "СϹ",
-    "E": "ЕΕ", "G": "Ԍ", "H": "НΗ", "I": "ІΙӀ", "J": "ЈͿ", "K": "КΚ", "M": "МΜϺ", "N": "Ν",
-    "O": "ОΟՕ", "P": "РΡ", "S": "ЅՏ", "T": "ТΤ", "U": "Ս", "V": "Ѵ", "W": "Ԝ", "X": "ХΧ", "Y": "УΥҮ", "Z": "Ζ",
+    "a": "аɑα", "b": "ЬƄ", "c": "сᴄϲⲥ", "d": "ԁ", "e": "еҽ", "g": "ɡց", "h": "һհ",
+    "i": "іıɪɩιӏ", "j": "јϳ", "n": "ոռ", "o": "оοσօᴏᴑⲟ", "p": "рρⲣ", "q": "ԛգզ", "r": "гᴦ",
+    "s": "ѕꜱƽ", "u": "υսᴜʋ", "v": "ѵνᴠ", "w": "ѡԝաɯᴡ", "x": "х", "y": "уүγɣʏ", "z": "ᴢ",
+    "A": "АΑ", "B": "ВΒ", "C": "СϹ", "E": "ЕΕ", "G": "Ԍ", "H": "НΗ", "I": "ІΙӀ", "J": "ЈͿ",
+    "K": "КΚ", "M": "МΜϺ", "N": "Ν", "O": "ОΟՕ", "P": "РΡ", "S": "ЅՏ", "T": "ТΤ", "U": "Ս",
+    "V": "Ѵ", "W": "Ԝ", "X": "ХΧ", "Y": "УΥҮ", "Z": "Ζ",
 }  # fmt: skip
 LOOKALIKES = {ord(like): letter for letter, likes in _LETTERS.items() for like in likes}
 # Those whose two cases look like the two cases of one letter: taken back wherever they stand, case
@@ -34,15 +41,32 @@ _EVERYWHERE = {
 _ANY = f"[{''.join(map(chr, LOOKALIKES))}]"
 _MIXED = re.compile(rf"\w*(?:[A-Za-z]\w*{_ANY}|{_ANY}\w*[A-Za-z])\w*")
 _MIXED_POLARS = rf"[A-Za-z]\w*{_ANY}|{_ANY}\w*[A-Za-z]"
-# Soft hyphen, combining grapheme joiner, marks of direction, joiners, zero-width spaces, invisible
-# operators, variation selectors, byte order mark, tags.
-INVISIBLE = (
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
-    "\ufe00-\ufe0f\ufeff\U000e0000-\U000e01ef"
-)
-_INVISIBLE = rf"[{INVISIBLE}]+"
-_WORTH_IT = f"[{INVISIBLE}{''.join(map(chr, LOOKALIKES))}]"
-_IS_INVISIBLE = re.compile(f"[{INVISIBLE}]")
+# Soft hyphen, grapheme joiner, mark of direction, Hangul and Khmer fillers, Mongolian selectors,
+# zero-width spaces and joiners, directions, invisible operators, variation selectors, byte order
+# mark, tags and more selectors.
+_UNSEEN = (
+    (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5),
+    (0x180B, 0x180E), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF), (0xE0000, 0xE01EF),
+)  # fmt: skip
+_INVISIBLE = f"[{''.join(f'{chr(a)}-{chr(b)}' for a, b in _UNSEEN)}]"
+_IS_INVISIBLE = re.compile(_INVISIBLE)
+_WORTH_IT = f"{_INVISIBLE}|{_ANY}"
+
+
+@functools.cache
+def masking() -> NDArray[np.uint8]:
+    """1 for every code point that `unmasked` may change, else 0.
+
+    Example:
+        >>> [int(masking()[ord(c)]) for c in "eе\u200b"]
+        [0, 1, 1]
+    """
+    table = np.zeros(0x110000, dtype=np.uint8)
+    table[list(LOOKALIKES)] = 1
+    for first, last in _UNSEEN:
+        table[first : last + 1] = 1
+    return table
 
 
 def unmasked(texts: pl.Series) -> pl.Series:
@@ -63,7 +87,7 @@ def unmasked(texts: pl.Series) -> pl.Series:
     if places.is_empty():
         return texts
     some = texts.gather(places)
-    clean = some.str.replace_all(_INVISIBLE, "")
+    clean = some.str.replace_all(f"{_INVISIBLE}+", "")
     mixed = clean.str.contains(_MIXED_POLARS).arg_true()
     if len(mixed):
         made = [_MIXED.sub(_as_ascii, text) for text in clean.gather(mixed)]

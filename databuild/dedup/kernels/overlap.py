@@ -134,6 +134,33 @@ def fill_table(keys_G: Any, shift: Any, filter_B: Any, keys_H: Any, gram_H: Any)
         gram_H[slot] = g
 
 
+@compiled(
+    types.int64,
+    array("int64"),
+    array("bool_"),
+    types.int64,
+    types.int64,
+    array("int64", writable=True),
+)
+def choose_places(spread: Any, is_rare: Any, window: int, crowd: int, places: Any) -> int:
+    """One place in every rare window of so many grams: where none is yet, the rarest, the last.
+
+    A gram that stands in more items than `crowd` is never chosen. How many there are.
+    """
+    n, last = 0, -1
+    for begin in range(is_rare.size):
+        if not is_rare[begin] or last >= begin:
+            continue
+        last = begin
+        for place in range(begin, begin + window):
+            if spread[place] <= spread[last]:
+                last = place
+        if spread[last] <= crowd:
+            places[n] = last
+            n += 1
+    return n
+
+
 @inlined
 def _gram_of(key: Any, keys_H: Any, gram_H: Any) -> Any:
     mask = U64(keys_H.size - 1)
@@ -259,19 +286,35 @@ def _scan_row(row: Any, r: int, index: Any, at: Any, cover_E: Any, active: Any) 
 
 
 @inlined
-def _ascii_tokens(data: Any, p: int, end: int, tokens: Any) -> int:
-    """Hash the tokens of a text of ASCII alone as `folding` does; -1 if it has anything else.
+def _settle(r: int, active: Any, index: Any, at: Any, found: Any, n_found: int) -> Any:
+    """Note the items of which row r has enough."""
+    for t in active:
+        if at[t, 6] >= index.need_I[t]:
+            if n_found == found.shape[0]:
+                found = _grown(found)
+            found[n_found, 0], found[n_found, 1] = r, t
+            found[n_found, 2:] = at[t, 6:10]
+            n_found += 1
+    return found, n_found
 
-    Eight bytes at a time: letters, digits and `_` are found by additions that carry into the
-    highest bit of each byte (Warren, Hacker's Delight, 2nd edition, section 6.1).
+
+@inlined
+def _ascii_tokens(data: Any, p: int, end: int, tokens: Any) -> Any:
+    """Hash the tokens of a text as `folding` does, up to the one before what is not ASCII.
+
+    Their number, and the place from where on is to be folded. Eight bytes at a time: letters,
+    digits and `_` are found by additions that carry into the highest bit of each byte (Warren,
+    Hacker's Delight, 2nd edition, section 6.1).
     """
-    count, h, begun = 0, _SEED, False
+    count, h, begun, token_at = 0, _SEED, False, p
     while p < end:
+        if not begun:
+            token_at = p
         x = load64(data, p)
         if p + 8 > end:
             x &= (ONE << U64(8 * (end - p))) - ONE
         if x & _HIGH != U64(0):
-            return -1
+            return count, token_at
         small = x | (_LOW * U64(0x20))
         letter = (small + _LOW * U64(0x1F)) & ~(small + _LOW * U64(0x05)) & _HIGH
         digit = (x + _LOW * U64(0x50)) & ~(x + _LOW * U64(0x46))
@@ -293,7 +336,31 @@ def _ascii_tokens(data: Any, p: int, end: int, tokens: Any) -> int:
     if begun:
         tokens[count] = mixed(h)
         count += 1
-    return count
+    return count, end
+
+
+@inlined
+def _is_masked(data: Any, p: int, end: int, masking: Any) -> bool:
+    """Whether a text of UTF-8 has a code point of this table."""
+    while p < end:
+        first = np.int64(data[p])
+        if first < 0x80:
+            p += 8 if p + 8 <= end and load64(data, p) & _HIGH == U64(0) else 1
+            continue
+        if first < 0xE0:
+            point = ((first & 0x1F) << 6) | (np.int64(data[p + 1]) & 0x3F)
+            p += 2
+        elif first < 0xF0:
+            point = ((first & 0x0F) << 12) | ((np.int64(data[p + 1]) & 0x3F) << 6)
+            point |= np.int64(data[p + 2]) & 0x3F
+            p += 3
+        else:
+            point = ((first & 0x07) << 18) | ((np.int64(data[p + 1]) & 0x3F) << 12)
+            point |= ((np.int64(data[p + 2]) & 0x3F) << 6) | (np.int64(data[p + 3]) & 0x3F)
+            p += 4
+        if masking[point] != 0:
+            return True
+    return False
 
 
 @compiled(
@@ -301,12 +368,14 @@ def _ascii_tokens(data: Any, p: int, end: int, tokens: Any) -> int:
     *TEXTS,
     types.boolean,
     TABLE,
+    array("uint8"),
     _INDEX,
     array("uint8", writable=True),
 )
 def scan_texts(
-    data: Any, offsets: Any, nulls: Any, folded: Any, table: Any, index: Any, state: Any
-) -> Any:
+    data: Any, offsets: Any, nulls: Any, folded: Any, table: Any, masking: Any, index: Any,
+    state: Any,
+) -> Any:  # fmt: skip
     """Find the items that texts hold.
 
     A token of an item counts as there when it lies on a walk from a shared run; walks in a stretch
@@ -315,7 +384,8 @@ def scan_texts(
 
     Returns:
         Per text and item: text, item, tokens that count, longest run, the first and the last token
-        of the stretch, as numbers within the text. In `state` which texts must be folded first.
+        of the stretch, as numbers within the text. In `state` which texts must be unmasked or
+        folded first.
     """
     n_items = index.starts_I.size - 1
     cover_E = np.zeros(index.tokens_E.size, np.uint8)
@@ -329,27 +399,22 @@ def scan_texts(
         state[r] = DONE
         if nulls.size > 0 and nulls[r] != 0:
             continue
-        start, end, count = offsets[r], offsets[r + 1], -1
+        start, end, count = offsets[r], offsets[r + 1], 0
         if not folded and end + 8 <= data.size:
-            count = _ascii_tokens(data, start, end, tokens)
-        if count < 0:
+            count, start = _ascii_tokens(data, start, end, tokens)
+        if start < end:
             length = end - start
             if folded:
                 out[:length] = data[start:end]
+            elif masking.size > 0 and _is_masked(data, start, end, masking):
+                length = -1
             else:
                 length = fold(data, start, end, table, out, nothing)
             if length < 0:
                 state[r] = IS_SLOW
                 continue
             out[length : length + 16] = 0
-            count = hash_tokens(out, length, tokens, nothing)
+            count += hash_tokens(out, length, tokens[count:], nothing)
         n_active = _scan_row(tokens[:count], r, index, at, cover_E, active)
-        for a in range(n_active):
-            t = active[a]
-            if at[t, 6] >= index.need_I[t]:
-                if n_found == found.shape[0]:
-                    found = _grown(found)
-                found[n_found, 0], found[n_found, 1] = r, t
-                found[n_found, 2:] = at[t, 6:10]
-                n_found += 1
+        found, n_found = _settle(r, active[:n_active], index, at, found, n_found)
     return found[:n_found].copy()
