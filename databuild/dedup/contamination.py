@@ -246,7 +246,7 @@ def _check_limit(facts: Mapping[str, Any], config: ContaminationConfig) -> None:
     what = (
         f"{facts['rows_hit']:,} of {facts['rows']:,} rows hold items of test sets, more than "
         f"max_hits {config.max_hits:,}: {by_set}; most often {top['set']} {top['item']} "
-        f"({top['rows']:,} rows): {top['text'][:80]!r}"
+        f"({top['rows']:,} times): {top['text'][:80]!r}"
     )
     fix = (
         "look at them: run with `max_hits: ~`, which drops them, then `databuild show "

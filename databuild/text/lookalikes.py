@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 # that NFKC leaves as they are: Cyrillic, Greek, Armenian, phonetic and small-capital Latin. Capital
 # I and its likes stand for "I" here, where the file says "l"; digits and signs are left out.
 _LETTERS = {
-    "a": "аɑα", "b": "ЬƄ", "c": "сᴄϲⲥ", "d": "ԁ", "e": "еҽ", "g": "ɡց", "h": "һհ",
+    "a": "аɑα", "b": "ЬƄ", "c": "сᴄⲥ", "d": "ԁ", "e": "еҽ", "g": "ɡց", "h": "һհ",
     "i": "іıɪɩιӏ", "j": "јϳ", "n": "ոռ", "o": "оοσօᴏᴑⲟ", "p": "рρⲣ", "q": "ԛգզ", "r": "гᴦ",
     "s": "ѕꜱƽ", "u": "υսᴜʋ", "v": "ѵνᴠ", "w": "ѡԝաɯᴡ", "x": "х", "y": "уүγɣʏ", "z": "ᴢ",
-    "A": "АΑ", "B": "ВΒ", "C": "СϹ", "E": "ЕΕ", "G": "Ԍ", "H": "НΗ", "I": "ІΙӀ", "J": "ЈͿ",
+    "A": "АΑ", "B": "ВΒ", "C": "С", "E": "ЕΕ", "G": "Ԍ", "H": "НΗ", "I": "ІΙӀ", "J": "ЈͿ",
     "K": "КΚ", "M": "МΜϺ", "N": "Ν", "O": "ОΟՕ", "P": "РΡ", "S": "ЅՏ", "T": "ТΤ", "U": "Ս",
     "V": "Ѵ", "W": "Ԝ", "X": "ХΧ", "Y": "УΥҮ", "Z": "Ζ",
 }  # fmt: skip

@@ -324,7 +324,7 @@ def test_sets_are_counted_by_name_and_say_where_the_item_came_from():
 
 def test_more_hits_than_allowed_stop_the_run_with_the_numbers():
     assert hits([FERRY, SKY, "Hi"], max_hits=2) == [0, 1]
-    wanted = r"3 of 4 rows hold items of test sets, more than max_hits 2: exam 3 \(2 items\); most often exam x0000 \(2 rows\): 'A ferry .*show <step>\.dropped"
+    wanted = r"3 of 4 rows hold items of test sets, more than max_hits 2: exam 3 \(2 items\); most often exam x0000 \(2 times\): 'A ferry .*show <step>\.dropped"
     with pytest.raises(StepError, match=wanted):
         check([FERRY, FERRY, SKY, "Hi"], max_hits=2)
 
