@@ -94,8 +94,9 @@ def read_exam(tables: Mapping[str, pl.DataFrame], columns: Sequence[str], rules:
     plain = unmasked(items["text"])
     tokens = token_hashes(plain)
     starts, lengths = tokens.offsets, np.diff(tokens.offsets)
-    n_unspaced = pl.select(folded(plain).str.count_matches(f"[{UNSPACED}]").fill_null(0))
-    words = lengths - n_unspaced.to_series().to_numpy() / 2
+    unspaced = folded(pl.col("text")).str.count_matches(f"[{UNSPACED}]").fill_null(0)
+    n_unspaced = plain.alias("text").to_frame().select(unspaced).to_series().to_numpy()
+    words = lengths - n_unspaced / 2
     is_sought = (words >= rules.min_tokens) & (lengths > 0)
     forms = [
         tokens.hashes[starts[i] : starts[i + 1]].tobytes() if is_sought[i] else None

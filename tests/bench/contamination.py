@@ -118,7 +118,7 @@ def check(folder: Path, n: int, ngram: int) -> dict[str, Any]:
     """databuild's step, twice in this process: the second time everything is loaded."""
     from databuild.dedup.contamination import ContaminationConfig, drop_contaminated
 
-    spent, table = [], pl.DataFrame()
+    spent, table, cold = [], pl.DataFrame(), 0.0
     for _ in range(3):
         before = time.process_time()
         rows = pl.read_parquet(folder / f"rows-{n}.parquet", columns=["row_id", "prompt"])
@@ -126,8 +126,7 @@ def check(folder: Path, n: int, ngram: int) -> dict[str, Any]:
         config = ContaminationConfig(in_columns="question", ngrams=(ngram,))
         table = drop_contaminated(rows, config, gsm8k=exam).table
         spent.append(time.process_time() - before)
-        if len(spent) == 1:
-            cold = time.process_time()
+        cold = cold or time.process_time()
     flagged = table.filter(part="dropped")["row_id"].to_list()
     return {"cold": cold, "warm": min(spent[1:]), "flagged": flagged}
 
@@ -187,7 +186,7 @@ def main(out: str | None) -> None:
     told = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": {"cpu": platform.machine(), "python": platform.python_version(), "polars": pl.__version__},
-        "text_mb_of_1m": round(text / 1e6), "parquet_mb_of_1m": round(size / 1e6),
+        "text_mb_of_1m": int(text) // 1_000_000, "parquet_mb_of_1m": round(size / 1e6),
         "cpu_seconds": "cold: the whole process with imports; warm: reading and checking, loaded",
         "results": results,
     }  # fmt: skip
@@ -199,4 +198,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         one(*sys.argv[2:])
     else:
-        main(*(sys.argv[1:2] or [None]))  # type: ignore[arg-type]
+        main(sys.argv[1] if len(sys.argv) > 1 else None)

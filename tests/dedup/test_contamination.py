@@ -28,7 +28,7 @@ BAKER = (
 SKY = "Which colour has the evening sky on Mars, seen from the ground?"
 SHORT = "Who tamed the winds of Ogygia?"
 ZH = "一艘渡轮每次运送四十五辆汽车，每天往返六次，星期天少开两次，请问一周一共运送多少辆汽车？"
-EXAM = [FERRY, BAKER, SKY, SHORT, ZH]
+EXAM: list[str | None] = [FERRY, BAKER, SKY, SHORT, ZH]
 
 
 def table(texts: list[str | None], name: str = "prompt", prefix: str = "r") -> pl.DataFrame:

@@ -173,7 +173,7 @@ def _gram_of(key: Any, keys_H: Any, gram_H: Any) -> Any:
 
 
 @inlined
-def _same(row: Any, i: int, item: Any, j: int) -> bool:
+def _same(row: Any, i: int, item: Any, j: int) -> Any:
     return 0 <= i < row.size and 0 <= j < item.size and row[i] == item[j]
 
 
@@ -218,7 +218,7 @@ def _walk(row: Any, i: int, item: Any, j: int, step: int, cover: Any) -> Any:
 
 
 @inlined
-def _visit(row: Any, r: int, i: int, t: int, j: int, index: Any, at: Any, cover_E: Any) -> bool:
+def _visit(row: Any, r: int, i: int, t: Any, j: Any, index: Any, at: Any, cover_E: Any) -> Any:
     """Take in a gram that row r has at i and item t at j. True when the row is new to the item.
 
     `at[t]`: the row met last; in it where the copy at hand begins, where its last walk ended, its
@@ -299,7 +299,7 @@ def _settle(r: int, active: Any, index: Any, at: Any, found: Any, n_found: int) 
 
 
 @inlined
-def _ascii_tokens(data: Any, p: int, end: int, tokens: Any) -> Any:
+def _ascii_tokens(data: Any, p: Any, end: Any, tokens: Any) -> Any:
     """Hash the tokens of a text as `folding` does, up to the one before what is not ASCII.
 
     Their number, and the place from where on is to be folded. Eight bytes at a time: letters,
