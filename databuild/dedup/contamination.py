@@ -1,4 +1,22 @@
-"""dedup.contamination: rows that hold items of benchmark test sets."""
+"""dedup.contamination: rows that hold items of benchmark test sets.
+
+Texts are compared as tokens (`text.tokens`: NFKC, lower case, one per character in scripts
+without spaces) after look-alike letters and invisible characters are taken back
+(`text.lookalikes`): case, white space, punctuation, width and disguise do not matter, nor what
+stands around an item. An item's own wording (see `max_items`) counts for nothing; of the
+others, N tokens:
+
+- A row is looked at where it shares a run of the smallest of `ngrams` with an item; with
+  `edited`, a run of ceil((N - lost) / (edits + 1)) where that is shorter, with edits = N // 10
+  and lost = 15 N // 100, 0 below 10 tokens (some words are several tokens): k edits leave
+  k + 1 runs, and one is as long.
+- From there item and row are followed both ways over gaps of up to 8 tokens. Tokens that agree
+  on the way count, together with those of other shared runs within twice the item's length.
+- The row holds the item when `min_share` of the N count (0.5 as in Tulu 3, Lambert et al. 2024,
+  section 3.2), and 20 of them or, of shorter items, N - lost.
+- An item shorter than its run, or with fewer than `min_tokens` own tokens, must be there word
+  for word.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +56,7 @@ class ContaminationConfig(StepConfig):
     """Lengths in tokens. A row must share a run of the smallest with an item; the largest that
     it shares is in the evidence and in the counts."""
     min_share: float = Field(default=0.5, ge=0, le=1)
-    """The share of an item's tokens that a row must have; see `drop_contaminated`."""
+    """The share of an item's tokens that a row must have; see the text above."""
     edited: bool = True
     """Find short items also where a tenth of the words was replaced, by shorter runs."""
     min_tokens: int = Field(default=5, ge=1)
@@ -77,22 +95,7 @@ def drop_contaminated(
 ) -> Reported:
     """Drop the rows that hold an item of a benchmark test set, whole or edited.
 
-    Texts are compared as tokens (`text.tokens`: NFKC, lower case, one per character in scripts
-    without spaces) after look-alike letters and invisible characters are taken back
-    (`text.lookalikes`): case, white space, punctuation, width and disguise do not matter, nor what
-    stands around an item. An item's own wording (see `max_items`) counts for nothing; of the
-    others, N tokens:
-
-    - A row is looked at where it shares a run of the smallest of `ngrams` with an item; with
-      `edited`, a run of ceil((N - lost) / (edits + 1)) where that is shorter, with edits = N // 10
-      and lost = 15 N // 100, 0 below 10 tokens (some words are several tokens): k edits leave
-      k + 1 runs, and one is as long.
-    - From there item and row are followed both ways over gaps of up to 8 tokens. Tokens that agree
-      on the way count, together with those of other shared runs within twice the item's length.
-    - The row holds the item when `min_share` of the N count (0.5 as in Tulu 3, Lambert et al. 2024,
-      section 3.2), and 20 of them or, of shorter items, N - lost.
-    - An item shorter than its run, or with fewer than `min_tokens` own tokens, must be there word
-      for word.
+    What counts as held is defined in this module's text.
 
     Args:
         rows: n rows with `row_id` and `config.columns`.
@@ -144,12 +147,18 @@ def drop_contaminated(
     pairs, hits = search(rows, _columns(rows, config), exam)
     facts = _facts(rows.height, pairs, hits, exam, config)
     _check_limit(facts, config)
+    return Reported(_verdicts(rows, hits, exam, config), facts)
+
+
+def _verdicts(
+    rows: pl.DataFrame, hits: Sequence[Hit], exam: Exam, config: ContaminationConfig
+) -> pl.DataFrame:
     told = pl.DataFrame(
         [(hit.row_id, *_told(hit, exam, config)) for hit in hits],
         schema={"row_id": pl.String, "reason": pl.String, "evidence": pl.String}, orient="row",
     )  # fmt: skip
     is_hit = pl.col("reason").is_not_null()
-    verdicts = (
+    return (
         rows.select("row_id")
         .join(told, on="row_id", how="left")
         .select(
@@ -159,7 +168,6 @@ def drop_contaminated(
             evidence="evidence",
         )
     )
-    return Reported(verdicts, facts)
 
 
 def _columns(rows: pl.DataFrame, config: ContaminationConfig) -> tuple[str, ...]:
