@@ -95,11 +95,9 @@ def drop_contaminated(
 ) -> Reported:
     """Drop the rows that hold an item of a benchmark test set, whole or edited.
 
-    What counts as held is defined in this module's text.
-
     Args:
         rows: n rows with `row_id` and `config.columns`.
-        config: See `ContaminationConfig`.
+        config: See `ContaminationConfig`; this module's text defines what a row holds.
         against: A test set with `config.in_columns`.
         others: More of them; their names, chosen in the recipe, stand in reasons and counts:
             `from: {rows: clean, gsm8k: exam, mmlu: exam2}`. Each is a table of any step, such as
