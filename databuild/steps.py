@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from databuild.dedup.contamination import drop_contaminated
 from databuild.dedup.exact import drop_exact_duplicates
 from databuild.dedup.minhash import drop_near_duplicates
 from databuild.dedup.semantic import drop_similar
@@ -95,6 +96,7 @@ STEPS: tuple[Step, ...] = (
     drop_exact_duplicates,
     drop_near_duplicates,
     drop_similar,
+    drop_contaminated,
     select_where,
     select_parts,
     split_rows,

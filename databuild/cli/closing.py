@@ -30,6 +30,7 @@ def as_plain(result: RunResult, runs: Path, report: Path | None, trouble: str) -
         "promotions": [{**asdict(one), "rows": dict(one.rows)} for one in findings.promotions],
         "verdicts": {one.part: dict(one.facts) for one in findings.verdicts},
         "fluency": {step.name: step.manifest.metrics for step in findings.fluency},
+        "contamination": findings.contamination,
         "exports": {step.name: str(step.folder) for step in findings.exports},
         "best_model": {"identity": best[0], "folder": str(best[1] or "")} if best else None,
         "report": str(report) if report else None,
@@ -51,6 +52,8 @@ def summary(
     ]
     if cached < n_steps:
         pieces += ["", _steps(result.steps)]
+    if findings.contamination:
+        pieces += ["", *findings.contamination]
     if findings.promotions:
         pieces += ["", "Rounds, on dev", *map(_promotion, findings.promotions)]
     if findings.verdicts:

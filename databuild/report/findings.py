@@ -84,6 +84,11 @@ class Findings:
         return self.of("evaluate.fluency")
 
     @property
+    def contamination(self) -> list[str]:
+        """What was checked against test sets and what came of it, a sentence for each step."""
+        return [str(step.manifest.metrics["card"]) for step in self.of("dedup.contamination")]
+
+    @property
     def exports(self) -> list[Finished]:
         """The data sets that left."""
         return self.of("export.")

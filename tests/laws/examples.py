@@ -385,6 +385,14 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "dedup.exact": _example(texts, {"prefer": "quality"}),
     "dedup.minhash": _example(texts, {"prefer": "quality"}),
     "dedup.semantic": _similar,
+    "dedup.contamination": lambda _: Example(
+        {
+            "rows": texts(),
+            "against": texts().select("row_id", question="prompt").filter(pl.col("row_id") > "r02"),
+            "exam": pl.DataFrame({"row_id": ["x", "y"], "question": [" 🌈🌈🌈 ", TEXTS[0]]}),
+        },
+        {"in_columns": "question"},
+    ),
     "sample.where": _example(texts, {"keep": "quality > 0.2 and len(prompt) > 3"}),
     "sample.parts": _example(texts, {"column": "split", "parts": ["train", "dev"]}),
     "sample.split": _example(

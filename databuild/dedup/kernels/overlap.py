@@ -1,0 +1,344 @@
+"""Where rows of tokens share runs with the items of an exam.
+
+Arrays carry their axes: `T` tokens of all rows, `R` rows, `I` items, `E` tokens of all items, `G`
+grams, `P` postings, `H` slots of a hash table, `B` words of a bitmap.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba.core import types
+
+from databuild.dedup.kernels.ascii import ascii_tokens, is_masked
+from databuild.dedup.kernels.folding import DONE, IS_SLOW, TABLE, TEXTS, fold, hash_tokens, longest
+from databuild.dedup.kernels.jit import ONE, U64, array, compiled, inlined
+
+# Odd constants of good spread: the base of the polynomial over token hashes, and a mixer.
+_BASE, _MIX = U64(0xD1342543DE82EF95), U64(0x9E3779B97F4A7C15)
+_6, _63 = U64(6), U64(63)
+# A walk crosses at most so many tokens of either side that differ. A copy in which a tenth of the
+# words is edited has gaps of one or two; a phrase that was put in is rarely longer.
+GAP = 8
+NEARBY = 3
+# Twice its own length of the row: walks so near belong to one copy of an item.
+REACH = 2
+FIELDS = 6
+
+
+class Index(NamedTuple):
+    """Everything that the scan knows about the items."""
+
+    length: int
+    """Of the grams that are looked up."""
+    top: np.uint64
+    """The base to the power of `length`."""
+    shift: np.uint64
+    """By so many bits a gram's key is shifted to find its bit in the filter."""
+    filter_B: Any
+    """u64: one bit for each gram, so that most that are no gram cost one look."""
+    keys_H: Any
+    """u64: open addressing; 0 is free."""
+    gram_H: Any
+    """i32: the gram of each slot."""
+    postings_G: Any
+    """i64: gram g stands at the postings `postings_G[g]:postings_G[g + 1]`."""
+    item_P: Any
+    """i32."""
+    place_P: Any
+    """i32: where in the item."""
+    starts_I: Any
+    """i64: item i has the tokens `starts_I[i]:starts_I[i + 1]`."""
+    tokens_E: Any
+    """u64: their hashes."""
+    counts_E: Any
+    """u8: 1 where a token counts, 0 where it is the exam's own wording."""
+    need_I: Any
+    """i64: how many tokens that count a row must have."""
+    run_I: Any
+    """i64: how many tokens it must have without a difference between."""
+
+
+def _held(dtype: str) -> Any:
+    return array(dtype, writable=True)  # parts of a tuple must be of the very type
+
+
+_INDEX = types.NamedTuple(
+    (
+        types.int64, types.uint64, types.uint64, _held("uint64"), _held("uint64"), _held("int32"),
+        _held("int64"), _held("int32"), _held("int32"), _held("int64"), _held("uint64"),
+        _held("uint8"), _held("int64"), _held("int64"),
+    ),
+    Index,
+)  # fmt: skip
+_TOKENS = array("uint64")
+
+
+@inlined
+def _top(length: int) -> Any:
+    top = ONE
+    for _ in range(length):
+        top = top * _BASE
+    return top
+
+
+@compiled(types.uint64, types.int64)
+def power(length: int) -> Any:
+    """The base of the polynomial to the power of `length`."""
+    return _top(length)
+
+
+@compiled(types.void, _TOKENS, types.int64, array("uint64", writable=True))
+def gram_keys(tokens: Any, length: int, keys: Any) -> None:
+    """The keys of all runs of `length` tokens, from left to right."""
+    top, value = _top(length), U64(0)
+    for i in range(tokens.size):
+        value = value * _BASE + tokens[i]
+        if i >= length:
+            value -= tokens[i - length] * top
+        if i >= length - 1:
+            keys[i - length + 1] = (value * _MIX) | ONE
+
+
+@compiled(
+    types.void,
+    array("uint64"),
+    types.uint64,
+    array("uint64", writable=True),
+    array("uint64", writable=True),
+    array("int32", writable=True),
+)
+def fill_table(keys_G: Any, shift: Any, filter_B: Any, keys_H: Any, gram_H: Any) -> None:
+    """Put different keys into the empty filter and the empty table."""
+    mask = U64(keys_H.size - 1)
+    for g in range(keys_G.size):
+        key = keys_G[g]
+        bit = key >> shift
+        filter_B[bit >> _6] |= ONE << (bit & _63)
+        slot = (key >> ONE) & mask
+        while keys_H[slot] != U64(0):
+            slot = (slot + ONE) & mask
+        keys_H[slot] = key
+        gram_H[slot] = g
+
+
+@compiled(
+    types.int64,
+    array("int64"),
+    array("bool_"),
+    types.int64,
+    types.int64,
+    array("int64", writable=True),
+)
+def choose_places(spread: Any, is_rare: Any, window: int, crowd: int, places: Any) -> int:
+    """One place in every rare window of so many grams: where none is yet, the rarest, the last.
+
+    A gram that stands in more items than `crowd` is never chosen. How many there are.
+    """
+    n, last = 0, -1
+    for begin in range(is_rare.size):
+        if not is_rare[begin] or last >= begin:
+            continue
+        last = begin
+        for place in range(begin, begin + window):
+            if spread[place] <= spread[last]:
+                last = place
+        if spread[last] <= crowd:
+            places[n] = last
+            n += 1
+    return n
+
+
+@inlined
+def _gram_of(key: Any, keys_H: Any, gram_H: Any) -> Any:
+    mask = U64(keys_H.size - 1)
+    slot = (key >> ONE) & mask
+    while keys_H[slot] != U64(0):
+        if keys_H[slot] == key:
+            return np.int64(gram_H[slot])
+        slot = (slot + ONE) & mask
+    return np.int64(-1)
+
+
+@inlined
+def _same(row: Any, i: int, item: Any, j: int) -> Any:
+    return 0 <= i < row.size and 0 <= j < item.size and row[i] == item[j]
+
+
+@inlined
+def _resumed(row: Any, i: int, item: Any, j: int, step: int) -> Any:
+    """Where row and item agree again behind a difference at (i, j): how far on, or (-1, -1).
+
+    After up to `NEARBY` tokens that were replaced one by one a single equal token is enough, and so
+    it is at the item's end; else the nearest place counts where two agree.
+    """
+    for k in range(1, NEARBY + 1):
+        if _same(row, i + step * k, item, j + step * k):
+            return k, k
+    for total in range(1, 2 * GAP + 1):
+        for x in range(max(0, total - GAP), min(total, GAP) + 1):
+            a, b = i + step * x, j + step * (total - x)
+            if not _same(row, a, item, b):
+                continue
+            is_last = b + step < 0 or b + step >= item.size
+            if is_last or _same(row, a + step, item, b + step):
+                return x, total - x
+    return -1, -1
+
+
+@inlined
+def _walk(row: Any, i: int, item: Any, j: int, step: int, cover: Any) -> Any:
+    """Mark the tokens of the item that the row has from (i, j) on; the last place in the row."""
+    last = i - step
+    while 0 <= i < row.size and 0 <= j < item.size:
+        if row[i] == item[j]:
+            cover[j] = 1
+            last = i
+            i += step
+            j += step
+            continue
+        x, y = _resumed(row, i, item, j, step)
+        if x < 0:
+            break
+        i += step * x
+        j += step * y
+    return last
+
+
+@inlined
+def _visit(row: Any, r: int, i: int, t: Any, j: Any, index: Any, at: Any, cover_E: Any) -> Any:
+    """Take in a gram that row r has at i and item t at j. True when the row is new to the item.
+
+    `at[t]`: the row met last; in it where the copy at hand begins, where its last walk ended, its
+    first and its last token, its longest run; then tokens, run, first and last of the best copy.
+    """
+    low, high = index.starts_I[t], index.starts_I[t + 1]
+    item, cover = index.tokens_E[low:high], cover_E[low:high]
+    is_new = at[t, 0] != r
+    if not is_new and i <= at[t, 2]:
+        return False  # the last walk went over it
+    begin, end = 0, index.length
+    while _same(row, i + begin - 1, item, j + begin - 1):
+        begin -= 1
+    while _same(row, i + end, item, j + end):
+        end += 1
+    if end - begin < index.run_I[t]:
+        return False
+    if is_new or i - at[t, 1] > REACH * item.size:
+        if is_new:
+            at[t, 0], at[t, 6], at[t, 7] = r, 0, 0
+        cover[:] = 0
+        at[t, 1], at[t, 3], at[t, 4], at[t, 5] = i, i, i, 0
+    at[t, 2] = _walk(row, i, item, j, 1, cover)
+    at[t, 3] = min(at[t, 3], _walk(row, i - 1, item, j - 1, -1, cover))
+    at[t, 4] = max(at[t, 4], at[t, 2])
+    at[t, 5] = max(at[t, 5], end - begin)
+    n_covered = 0
+    for k in range(item.size):
+        n_covered += cover[k] & index.counts_E[low + k]
+    if n_covered > at[t, 6]:
+        at[t, 6], at[t, 7], at[t, 8], at[t, 9] = n_covered, at[t, 5], at[t, 3], at[t, 4]
+    return is_new
+
+
+@inlined
+def _grown(found: Any) -> Any:
+    wider = np.empty((found.shape[0] * 2, FIELDS), np.int64)
+    wider[: found.shape[0]] = found
+    return wider
+
+
+@inlined
+def _scan_row(row: Any, r: int, index: Any, at: Any, cover_E: Any, active: Any) -> int:
+    """Take in all shared grams of a row; how many items are `active`: share a long enough run."""
+    length, shift, filter_B = index.length, index.shift, index.filter_B
+    top, value, old, n_active = index.top, U64(0), U64(0), 0
+    for i in range(min(length - 1, row.size)):
+        value = value * _BASE + row[i]
+    for i in range(row.size - length + 1):
+        value = value * _BASE + (row[i + length - 1] - old * top)
+        old = row[i]
+        key = (value * _MIX) | ONE
+        bit = key >> shift
+        if (filter_B[bit >> _6] >> (bit & _63)) & ONE == U64(0):
+            continue
+        gram = _gram_of(key, index.keys_H, index.gram_H)
+        if gram < 0:
+            continue
+        for p in range(index.postings_G[gram], index.postings_G[gram + 1]):
+            t = np.int64(index.item_P[p])
+            if _visit(row, r, i, t, np.int64(index.place_P[p]), index, at, cover_E):
+                active[n_active] = t
+                n_active += 1
+    return n_active
+
+
+@inlined
+def _settle(r: int, active: Any, index: Any, at: Any, found: Any, n_found: int) -> Any:
+    """Note the items of which row r has enough."""
+    for t in active:
+        if at[t, 6] >= index.need_I[t]:
+            if n_found == found.shape[0]:
+                found = _grown(found)
+            found[n_found, 0], found[n_found, 1] = r, t
+            found[n_found, 2:] = at[t, 6:10]
+            n_found += 1
+    return found, n_found
+
+
+@compiled(
+    array("int64", writable=True, ndim=2),
+    *TEXTS,
+    types.boolean,
+    TABLE,
+    array("uint8"),
+    _INDEX,
+    array("uint8", writable=True),
+)
+def scan_texts(
+    data: Any, offsets: Any, nulls: Any, folded: Any, table: Any, masking: Any, index: Any,
+    state: Any,
+) -> Any:  # fmt: skip
+    """Find the items that texts hold.
+
+    A token of an item counts as there when it lies on a walk from a shared run; walks in a stretch
+    of `REACH` times the item's length belong together, so that answers to choose from may change
+    places. Of each text and item the stretch with the most tokens stands.
+
+    Returns:
+        Per text and item: text, item, tokens that count, longest run, the first and the last token
+        of the stretch, as numbers within the text. In `state` which texts must be unmasked or
+        folded first.
+    """
+    n_items = index.starts_I.size - 1
+    cover_E = np.zeros(index.tokens_E.size, np.uint8)
+    at = np.full((n_items, 10), -1, np.int64)
+    active = np.empty(n_items, np.int64)
+    found, n_found = np.empty((64, FIELDS), np.int64), 0
+    most, nothing = longest(offsets), np.empty(0, np.int64)
+    out = np.empty(4 * most + 64, np.uint8)
+    tokens = np.empty(most + 2, np.uint64)
+    for r in range(offsets.size - 1):
+        state[r] = DONE
+        if nulls.size > 0 and nulls[r] != 0:
+            continue
+        start, end, count = offsets[r], offsets[r + 1], 0
+        if not folded and end + 8 <= data.size:
+            count, start = ascii_tokens(data, start, end, tokens)
+        if start < end:
+            length = end - start
+            if folded:
+                out[:length] = data[start:end]
+            elif masking.size > 0 and is_masked(data, start, end, masking):
+                length = -1
+            else:
+                length = fold(data, start, end, table, out, nothing)
+            if length < 0:
+                state[r] = IS_SLOW
+                continue
+            out[length : length + 16] = 0
+            count += hash_tokens(out, length, tokens[count:], nothing)
+        n_active = _scan_row(tokens[:count], r, index, at, cover_E, active)
+        found, n_found = _settle(r, active[:n_active], index, at, found, n_found)
+    return found[:n_found].copy()
