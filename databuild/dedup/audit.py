@@ -46,9 +46,7 @@ def verdicts(signed: Signed, earlier: Sequence[Signed], found: Found) -> Iterato
         })  # fmt: skip
 
 
-def evidence(
-    signed: Signed, earlier: Sequence[Signed], found: Found, which: slice
-) -> pl.Series:
+def evidence(signed: Signed, earlier: Sequence[Signed], found: Found, which: slice) -> pl.Series:
     """For each dropped row the row kept instead, their similarity, the stage and the cluster."""
     stages = pl.Series(found.stage[which]).replace_strict(STAGES, return_dtype=pl.String)
     return pl.DataFrame({
@@ -59,9 +57,7 @@ def evidence(
     }).select(pl.struct(pl.all()).struct.json_encode()).to_series()  # fmt: skip
 
 
-def kept_ids(
-    signed: Signed, earlier: Sequence[Signed], found: Found, which: slice
-) -> pl.Series:
+def kept_ids(signed: Signed, earlier: Sequence[Signed], found: Found, which: slice) -> pl.Series:
     """The id of the row that is kept instead of each dropped row."""
     source, kept = found.source[which], found.kept[which]
     ids = pl.Series(["" for _ in range(len(kept))], dtype=pl.String)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-PART_ROWS, PART_BYTES = 65_536, 64 << 20
+PART_ROWS, PART_BYTES = 32_768, 32 << 20
 _TURNS = ({"role", "content"}, {"from", "value"})
 _KNOWN = (
     ("messages",), ("conversations",), ("prompt",), ("instruction", "input"), ("instruction",),

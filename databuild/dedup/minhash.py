@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 from databuild.dedup.banding import banding
 from databuild.dedup.compared import Compared
 from databuild.engine.checkpoints import Checkpoints
-from databuild.engine.parts import Parts
 from databuild.engine.step import Streamed, step
 from databuild.errors import StepError
 from databuild.recipe.options import Columns, FirstColumn, StepConfig
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
 
     from databuild.dedup.near import Found
     from databuild.dedup.signing import Parameters, Signed
+    from databuild.engine.parts import Parts
     from databuild.engine.resources import Progress
+
 
 class NearConfig(StepConfig):
     """What near means; the options of `dedup.minhash` and `dedup.cluster`."""
@@ -151,16 +152,12 @@ def search(
         progress.total(sum(one.n_rows for one in tables.values()), "rows")
     signed = []
     for name, table in tables.items():
-        texts = Compared(
-            table, config.column, config.messages, prefer if name == "rows" else None
-        )
+        texts = Compared(table, config.column, config.messages, prefer if name == "rows" else None)
         kept = Checkpoints(folder / name, {"layout": table.layout, **parameters.plain()})
         signed.append(sign(texts, parameters, kept, workers, progress))
     layouts = {name: table.layout for name, table in tables.items()}
     kept = Checkpoints(folder / ".search", {"layouts": layouts, **parameters.plain()})
-    asked = Search(
-        config.threshold, parameters.bands, kept, workers=workers, progress=progress
-    )
+    asked = Search(config.threshold, parameters.bands, kept, workers=workers, progress=progress)
     return signed[0], signed[1:], find_near(signed[0], signed[1:], asked)
 
 

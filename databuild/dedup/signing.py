@@ -176,7 +176,7 @@ def sign(
         if not kept.has(name):
             made = _sign_part(texts.read(index), parameters, workers)
             hashes = made.pop("hashes")
-            _append(kept.folder / _HASHES, end, hashes)
+            append_hashes(kept.folder, end, hashes)
             kept.keep(name, made)
         part = kept.read(name)
         end += int(np.sum(part["sizes"], dtype=np.int64))
@@ -229,11 +229,14 @@ def _some(sets: Shingles, chosen: NDArray[np.int64], sizes: NDArray[np.int64]) -
     """The sets of some texts."""
     offsets = _starts(sizes)
     from_start = np.repeat(sets.offsets[chosen] - offsets[:-1], sizes)
-    return Shingles(sets.hashes[from_start + np.arange(len(from_start))], offsets, sets.form[chosen])
+    return Shingles(
+        sets.hashes[from_start + np.arange(len(from_start))], offsets, sets.form[chosen]
+    )
 
 
-def _append(place: Path, at: int, hashes: NDArray[np.uint64]) -> None:
-    """Write numbers from place `at` on, over what a killed attempt left there."""
+def append_hashes(folder: Path, at: int, hashes: NDArray[np.uint64]) -> None:
+    """Write shingles from place `at` on, over what a killed attempt left there."""
+    place = folder / _HASHES
     with making_room(place), place.open("r+b" if place.exists() else "w+b") as handle:
         handle.truncate(8 * at)
         handle.seek(8 * at)
