@@ -113,7 +113,7 @@ def dedup(  # noqa: PLR0913, PLR0917 -- one parameter per option
     inputs, out = _files_and_out(words)
     _check(threshold, recall, ngram, scheme)
     from databuild.cli.progress import Board
-    from databuild.dedup.whole_files import Asked, dedup_files
+    from databuild.dedup.on_files import Asked, dedup_files
 
     asked = Asked(
         inputs, out, tuple(column or ()), threshold, ngram, recall, scheme, prefer,
@@ -186,8 +186,8 @@ def _summary(told: dict[str, Any], out: Path) -> list[RenderableType]:
         "",
         f"{rows['in']:,} rows: {rows['kept']:,} kept, {rows['dropped']:,} dropped ({share})"
         + (f": {stages}." if stages else "."),
-        f"Compared: {', '.join(told['columns'])}; duplicates from Jaccard {options['threshold']} of "
-        f"{options['ngram']}-grams on"
+        f"Compared: {', '.join(told['columns'])}; duplicates from Jaccard {options['threshold']} "
+        f"of {options['ngram']}-grams on"
         + (f"; best {told['prefer']} kept." if told["prefer"] else "."),
     ]
     if told["skipped_pairs"]:

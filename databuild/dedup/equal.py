@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from databuild.engine.resources import Progress
 
 
-def hash_texts(
-    texts: Texts, plain: Plain, kept: Checkpoints, progress: Progress | None
-) -> Signed:
+def hash_texts(texts: Texts, plain: Plain, kept: Checkpoints, progress: Progress | None) -> Signed:
     """Hash the texts part by part; parts that were hashed before a kill are not hashed again."""
     for index in range(texts.n_parts):
         name = f"part-{index:05d}"
@@ -48,8 +46,8 @@ def _hash_part(rows: pl.DataFrame, plain: Plain) -> dict[str, Any]:
     number = np.where(has_text, (np.cumsum(is_first) - 1)[first], NO_TEXT)
     head, head_ends = as_flat_bytes(rows[names[0]].str.head(HEAD_CHARS))
     made = {
-        "text": number.astype(np.uint32), "form": forms[is_first], "id": as_bytes_column(rows["id"]),
-        "head": head, "head_ends": head_ends,
+        "text": number.astype(np.uint32), "form": forms[is_first],
+        "id": as_bytes_column(rows["id"]), "head": head, "head_ends": head_ends,
     }  # fmt: skip
     if "prefer" in rows.columns:
         made["prefer"], made["has_prefer"] = as_order(rows["prefer"])

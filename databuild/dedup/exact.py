@@ -114,9 +114,7 @@ def drop_exact_duplicates(
     """
     if scratch is None:
         with TemporaryDirectory(prefix="databuild-") as folder:
-            made = drop_exact_duplicates.run(
-                rows, config, scratch=Path(folder), progress=progress
-            )
+            made = drop_exact_duplicates.run(rows, config, scratch=Path(folder), progress=progress)
             return Streamed(list(made.frames), made.facts)
     from databuild.dedup.equal import equal_facts, equal_verdicts, find_equal, hash_texts
     from databuild.dedup.plain_forms import Plain

@@ -208,7 +208,7 @@ def check_column(path: Path, schema: pa.Schema, name: str) -> None:
 
 
 def is_text(dtype: pa.DataType) -> bool:
-    """Whether a column is text, or a list of turns (`role` and `content`, or `from` and `value`)."""
+    """Whether a column is text, or lists turns (`role` and `content`, or `from` and `value`)."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(dtype):

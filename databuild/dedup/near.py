@@ -182,7 +182,7 @@ def _best_first(signed: Signed, rows: Ints) -> Ints:
         lowest_first = -value if value.dtype.kind == "f" else ~value
         keys = [np.where(unknown, 0, lowest_first), unknown]
     if not signed.has("id"):
-        return rows[np.lexsort(keys)] if keys else rows
+        return np.asarray(rows[np.lexsort(keys)] if keys else rows)
     ids = signed.column("id", rows)
     width = max(-(-ids.dtype.itemsize // 8), 1)
     words = ids.astype(f"S{8 * width}").view(">u8").reshape(-1, width)
@@ -190,7 +190,7 @@ def _best_first(signed: Signed, rows: Ints) -> Ints:
     order = np.lexsort([lead, *keys])
     if width > 1:
         _settle_ties(order, words, [lead, *keys])
-    return rows[order]
+    return np.asarray(rows[order])
 
 
 def _settle_ties(order: Ints, words: NDArray[Any], keys: list[NDArray[Any]]) -> None:
@@ -287,7 +287,7 @@ def _not_in(codes: Codes, seen: Codes) -> Codes:
     if not len(seen) or not len(codes):
         return codes
     at = np.minimum(np.searchsorted(seen, codes), len(seen) - 1)
-    return codes[seen[at] != codes]
+    return np.asarray(codes[seen[at] != codes])
 
 
 def _decide(groups: Groups, near: Pairs, older: Sequence[Pairs]) -> Found:

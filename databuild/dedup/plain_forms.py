@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WHITE = b"\t\n\x0b\x0c\r "
+IN_NEED, READY = 0, 1
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -65,13 +66,13 @@ def _hashed(texts: pl.Series, plain: Plain) -> NDArray[np.uint64]:
 
     texts = texts.cast(pl.String)
     found, slow = np.empty((len(texts), 2), np.uint64), np.empty(len(texts), np.uint8)
-    hash_plain(*as_bytes(texts), False, *_tables(plain), found, slow)
+    hash_plain(*as_bytes(texts), IN_NEED, *_tables(plain), found, slow)
     place = np.flatnonzero(slow)
     if len(place):
         some = texts.gather(place).alias("text").to_frame()
         ready = some.select(normal_form(pl.col("text"), plain)).to_series()
         hashes, not_slow = np.empty((len(ready), 2), np.uint64), np.empty(len(ready), np.uint8)
-        hash_plain(*as_bytes(ready), True, *_tables(plain), hashes, not_slow)
+        hash_plain(*as_bytes(ready), READY, *_tables(plain), hashes, not_slow)
         found[place] = hashes
     return found
 

@@ -10,25 +10,25 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import polars as pl
 
 from databuild.dedup.banding import band_keys
 from databuild.dedup.keeping import first_equal
 from databuild.dedup.numbers import as_bytes_column, as_flat_bytes, as_order
 from databuild.dedup.shingles import Shingles, shingle
 from databuild.dedup.signatures import datasketch_signatures, signatures
-from databuild.engine.checkpoints import Checkpoints
 from databuild.engine.store import making_room
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+    import polars as pl
     from numpy.typing import NDArray
 
+    from databuild.engine.checkpoints import Checkpoints
     from databuild.engine.resources import Progress
 
 NO_TEXT = np.uint32(0xFFFFFFFF)
@@ -120,7 +120,7 @@ class Signed:
     def column(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Values of some rows of a column that is kept per row: `id` or `head`."""
         widest = max((p[name].dtype for p in self.parts), key=lambda d: d.itemsize, default="S1")
-        out = np.zeros(len(rows), widest)
+        out: NDArray[Any] = np.zeros(len(rows), widest)
         which = np.searchsorted(self.row_starts, rows, side="right") - 1
         for index in np.unique(which):
             mine = which == index

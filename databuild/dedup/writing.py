@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from databuild.dedup.index import Batch
+    from databuild.dedup.batches import Batch
     from databuild.dedup.near import Found
     from databuild.engine.resources import Progress
 
@@ -30,7 +30,7 @@ _SAME_CODECS = {"SNAPPY", "ZSTD", "GZIP", "BROTLI", "LZ4"}
 
 @dataclass(frozen=True)
 class Outside:
-    """Where the rows of an earlier table stand: in one file, or in the files of an index's batch."""
+    """Where the rows of an earlier table stand: in one file, or in those of an index's batch."""
 
     name: str
     rows: NDArray[np.int64] | None
@@ -42,16 +42,17 @@ class Outside:
     def of_batch(cls, batch: Batch) -> Outside:
         """The files that a batch of an index was made of."""
         parts = [np.zeros(0, np.int64), *(part["row"] for part in batch.signed.parts)]
-        starts = [0, *np.cumsum(batch.facts["file_rows"]).tolist()]
-        name = str(batch.facts["folder"])
-        return cls(name, np.concatenate(parts), tuple(batch.facts["files"]), tuple(starts))
+        name = str(batch.signed.folder)
+        files = tuple(batch.facts.get("files", (name,)))
+        starts = np.cumsum([0, *batch.facts.get("file_rows", (batch.signed.n_rows,))])
+        return cls(name, np.concatenate(parts), files, tuple(starts.tolist()))
 
     def places(self, rows: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
         """The file of each row and its number in it, from 0."""
         if self.rows is None:
             return [self.name] * len(rows), rows
         rows = self.rows[rows]
-        file = np.searchsorted(self.starts, rows, side="right") - 1
+        file = np.searchsorted(self.starts[1:-1], rows, side="right")
         return [self.files[f] for f in file], rows - np.array(self.starts)[file]
 
 

@@ -62,9 +62,7 @@ def test_equal_prompts_of_different_conversations_are_no_duplicates(columns):
     kept = out.filter(part="kept").height
     assert kept == (3 if columns == ("prompt",) else 6)
     found = drop_exact_duplicates(rows, ExactConfig(columns=("response",))).table
-    assert found["part"].to_list() == [
-        *("kept", "kept", "dropped", "kept", "dropped", "kept")
-    ]
+    assert found["part"].to_list() == [*("kept", "kept", "dropped", "kept", "dropped", "kept")]
 
 
 def test_near_duplicates_are_those_of_the_whole_conversation():

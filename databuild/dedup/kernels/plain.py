@@ -32,15 +32,15 @@ def is_ascii(data: Any, start: int, end: int) -> bool:
 
 
 @inlined
-def reduce(data: Any, start: int, end: int, forms: Any, kinds: Any, whole: bool, out: Any) -> int:
+def reduce(data: Any, start: int, end: int, forms: Any, kinds: Any, whole: int, out: Any) -> int:
     """Write a text with white space collapsed; its length, -1 if nothing but white space is left.
 
-    Where `whole`, characters that are to be left out stay.
+    Where `whole` is 1, characters that are to be left out stay.
     """
     o, pending, seen = 0, False, False
     for i in range(start, end):
         kind = kinds[data[i]]
-        if kind == LEFT_OUT and not whole:
+        if kind == LEFT_OUT and whole == 0:
             continue
         if kind == WHITE:
             pending = True
@@ -59,18 +59,18 @@ def reduce(data: Any, start: int, end: int, forms: Any, kinds: Any, whole: bool,
     array("uint8"),
     array("int64"),
     array("uint8"),
-    types.boolean,
+    types.int64,
     array("uint8"),
     array("uint8"),
     array("uint64", writable=True, ndim=2),
     array("uint8", writable=True),
 )
 def hash_plain(
-    data: Any, offsets: Any, nulls: Any, ready: bool, forms: Any, kinds: Any, found: Any, slow: Any
+    data: Any, offsets: Any, nulls: Any, ready: int, forms: Any, kinds: Any, found: Any, slow: Any
 ) -> None:
     """Hash every text to 128 bits; `slow` tells those that are not ASCII and are not hashed.
 
-    Where `ready`, texts are in normal form already and are hashed as they are.
+    Where `ready` is 1, texts are in normal form already and are hashed as they are.
     """
     most = longest(offsets)
     out = np.zeros(most + 16, np.uint8)
@@ -80,14 +80,14 @@ def hash_plain(
         if nulls.size > 0 and nulls[r] != 0:
             continue
         start, end = offsets[r], offsets[r + 1]
-        if ready:
+        if ready == 1:
             length = end - start
             for k in range(length):
                 out[k] = data[start + k]
         elif is_ascii(data, start, end):
-            length = reduce(data, start, end, forms, kinds, False, out)
+            length = reduce(data, start, end, forms, kinds, 0, out)
             if length < 0:
-                length = max(reduce(data, start, end, forms, kinds, True, out), 0)
+                length = max(reduce(data, start, end, forms, kinds, 1, out), 0)
         else:
             slow[r] = 1
             continue

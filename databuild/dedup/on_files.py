@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from databuild.dedup import audit
+from databuild.dedup.batches import Batch, add_batch, read_index
 from databuild.dedup.files import Files, check_column, schema_of, text_columns
-from databuild.dedup.index import Batch, add_batch, read_index
 from databuild.dedup.minhash import NearConfig, parameters_of
 from databuild.dedup.near import Search, find_near
 from databuild.dedup.signing import sign
