@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from datasketch import MinHash, MinHashLSH
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from databuild.dedup.banding import band_keys
 from databuild.dedup.shingles import shingle
@@ -20,7 +20,10 @@ def theirs(texts, ngram=3, number=128):
     made = []
     for grams in sets(texts, ngram):
         minhash = MinHash(num_perm=number, seed=1)
-        joined = ["\x1f".join(g).replace("\x1f\x1f", "\x1f") if g[0] == "\x1f" else "\x1f".join(g) for g in grams]
+        joined = [
+            "\x1f".join(g).replace("\x1f\x1f", "\x1f") if g[0] == "\x1f" else "\x1f".join(g)
+            for g in grams
+        ]
         minhash.update_batch([gram.encode() for gram in joined])
         made.append(minhash)
     return made
@@ -28,6 +31,7 @@ def theirs(texts, ngram=3, number=128):
 
 @settings(max_examples=60, deadline=None)
 @given(SENTENCES | TEXTS)
+@example(["\0?", "", "?\0", "a\0b", None])
 def test_datasketch_mode_is_bit_identical(texts):
     ours = datasketch_signatures(series(texts))
     wanted = [minhash.hashvalues for minhash in theirs(texts)]
@@ -48,7 +52,10 @@ def test_both_modes_estimate_jaccard():
     one = [words[k] for k in rng.integers(0, 400, 300)]
     texts = [" ".join(one), " ".join(one[:250]), " ".join(one[150:])]
     grams = sets(texts)
-    for signed in (signatures(shingle(series(texts)), 512), datasketch_signatures(series(texts), number=512)):
+    for signed in (
+        signatures(shingle(series(texts)), 512),
+        datasketch_signatures(series(texts), number=512),
+    ):
         for other in (1, 2):
             share = float((signed[0] == signed[other]).mean())
             assert abs(share - jaccard(grams[0], grams[other])) < 0.08  # 4 sigma of 512 draws
@@ -71,7 +78,11 @@ def test_threads_and_choices_of_rows_make_no_difference():
 
 
 def test_an_index_goes_to_datasketch_and_back():
-    texts = ["How does a rainbow form after rain", "Explain how a rainbow forms after rain", "世界和平"]
+    texts = [
+        "How does a rainbow form after rain",
+        "Explain how a rainbow forms after rain",
+        "世界和平",
+    ]
     signed = datasketch_signatures(series(texts))
     index = to_lsh(signed, ["a", "b", "c"], 32, 4)
     own = MinHashLSH(num_perm=128, params=(32, 4))

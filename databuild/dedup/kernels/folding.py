@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-
 import numpy as np
 from numba.core import types
 
-from databuild.dedup.folding_table import FoldingTable, LENGTH_SHIFT, MANY, MARK, SEPARATOR, SINGLE, STABLE, WORD
+from databuild.dedup.folding_table import (
+    LENGTH_SHIFT,
+    MANY,
+    MARK,
+    SEPARATOR,
+    SINGLE,
+    STABLE,
+    WORD,
+    FoldingTable,
+)
 from databuild.dedup.kernels.jit import (
-    EIGHT,
     ONE,
     U64,
     array,
@@ -18,6 +25,7 @@ from databuild.dedup.kernels.jit import (
     inlined,
     load64,
     store32,
+    store64,
     zeros_below,
 )
 
@@ -56,6 +64,47 @@ def mixed(x: Any) -> Any:
 
 
 @inlined
+def at_least(x: Any, bound: int) -> Any:
+    """The high bit of each of 8 ASCII bytes that is not below a bound."""
+    return x + _LOW * U64(0x80 - bound)
+
+
+@inlined
+def folded8(x: Any) -> Any:
+    """8 ASCII characters at once: lower-cased; 0 where one is no letter, digit or underscore."""
+    upper = at_least(x, 0x41) & ~at_least(x, 0x5B) & _HIGH
+    x = x | (upper >> U64(2))
+    word = at_least(x, 0x61) & ~at_least(x, 0x7B)
+    word |= at_least(x, 0x30) & ~at_least(x, 0x3A)
+    word |= at_least(x, 0x5F) & ~at_least(x, 0x60)
+    return x & (((word & _HIGH) >> U64(7)) * U64(0xFF))
+
+
+@inlined
+def fold_ascii(data: Any, start: int, end: int, out: Any, at: int) -> int:
+    """Fold ASCII from `start` on, eight characters at a time; how many."""
+    size = 0
+    while start + size + 8 <= end and load64(data, start + size) & _HIGH == U64(0):
+        size += 8
+    for k in range(size // 8):
+        store64(out, at + 8 * k, folded8(load64(data, start + 8 * k)))
+    return size
+
+
+@inlined
+def decoded(data: Any, i: int) -> Any:
+    """The code point of more than one byte of UTF-8 that begins at i, and its bytes."""
+    first = np.int64(data[i])
+    if first < 0xE0:
+        return ((first & 0x1F) << 6) | (np.int64(data[i + 1]) & 0x3F), 2
+    if first < 0xF0:
+        point = ((first & 0x0F) << 12) | ((np.int64(data[i + 1]) & 0x3F) << 6)
+        return point | (np.int64(data[i + 2]) & 0x3F), 3
+    point = ((first & 0x07) << 18) | ((np.int64(data[i + 1]) & 0x3F) << 12)
+    return point | ((np.int64(data[i + 2]) & 0x3F) << 6) | (np.int64(data[i + 3]) & 0x3F), 4
+
+
+@inlined
 def fold(data: Any, start: int, end: int, table: Any, out: Any, origin: Any) -> int:
     """Write the folded tokens of a text, zero bytes between them; their length, -1 if slow.
 
@@ -63,15 +112,16 @@ def fold(data: Any, start: int, end: int, table: Any, out: Any, origin: Any) -> 
     """
     ascii_, kinds, forms, classes, many_at, many = table
     traced = origin.size > 0
-    o, i, last, stable = 0, start, 0, True
+    o: Any = 0
+    i, stable = start, True
+    last: Any = 0
     while i < end:
-        if not traced and i + 8 <= end and load64(data, i) & _HIGH == U64(0):
-            for k in range(8):
-                out[o + k] = ascii_[data[i + k]]
-            i += 8
-            o += 8
-            last, stable = 0, True
-            continue
+        if not traced:
+            plain = fold_ascii(data, i, end, out, o)
+            if plain > 0:
+                i, o = i + plain, o + plain
+                last, stable = 0, True
+                continue
         first = np.int64(data[i])
         if first < 0x80:
             out[o] = ascii_[first]
@@ -82,17 +132,8 @@ def fold(data: Any, start: int, end: int, table: Any, out: Any, origin: Any) -> 
             last, stable = 0, True
             continue
         at = i
-        if first < 0xE0:
-            point = ((first & 0x1F) << 6) | (np.int64(data[i + 1]) & 0x3F)
-            i += 2
-        elif first < 0xF0:
-            point = ((first & 0x0F) << 12) | ((np.int64(data[i + 1]) & 0x3F) << 6)
-            point |= np.int64(data[i + 2]) & 0x3F
-            i += 3
-        else:
-            point = ((first & 0x07) << 18) | ((np.int64(data[i + 1]) & 0x3F) << 12)
-            point |= ((np.int64(data[i + 2]) & 0x3F) << 6) | (np.int64(data[i + 3]) & 0x3F)
-            i += 4
+        point, width = decoded(data, i)
+        i += width
         flags = np.int64(kinds[point])
         kind = flags & 7
         before = o
@@ -137,7 +178,8 @@ def hash_tokens(out: Any, length: int, tokens: Any, ends: Any) -> int:
 
     Where `ends` is not empty it tells where each token ends.
     """
-    count, p, h, begun = 0, 0, _SEED, False
+    count, h, begun = 0, _SEED, False
+    p: Any = 0
     while p < length:
         x = load64(out, p)
         zero = (x - _LOW) & ~x & _HIGH
@@ -346,5 +388,3 @@ def token_texts(
                 spans[at + t, 1] = past - start
         at += count
     return at
-
-

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Loop = TypeVar("Loop", bound="Callable[..., Any]")
 
 U64 = np.uint64
-ONE, EIGHT = U64(1), U64(8)
+ONE = U64(1)
 
 
 def array(dtype: str, *, writable: bool = False, ndim: int = 1) -> Any:
@@ -74,6 +74,18 @@ def store32(_typing: Any, data: Any, place: Any, value: Any) -> Any:  # noqa: AR
         return context.get_dummy_value()
 
     return types.void(data, types.intp, types.uint32), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store64(_typing: Any, data: Any, place: Any, value: Any) -> Any:  # noqa: ARG001
+    """Write the 8 bytes of a number, the lowest first, from a place on."""
+
+    def generate(context: Any, builder: Any, signature: Any, parts: Any) -> Any:
+        address = _address(context, builder, signature.args[0], parts, 64)
+        builder.store(parts[2], address, align=1)
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp, types.uint64), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
