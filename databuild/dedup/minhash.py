@@ -126,11 +126,16 @@ def drop_near_duplicates(
             given = {"scratch": Path(folder), "workers": workers, "files": files, **earlier}
             made = drop_near_duplicates.run(rows, config, progress=progress, **given)
             return Streamed(list(made.frames), made.facts)
-    from databuild.dedup.audit import facts, verdicts
-
     signed, before, found = search(
         rows, config, scratch, workers, progress, earlier, config.prefer, indexed(files, config)
     )
+    return judged(signed, before, found)
+
+
+def judged(signed: Signed, before: Sequence[Signed], found: Found) -> Streamed:
+    """The verdicts on all rows, part by part, and the facts."""
+    from databuild.dedup.audit import facts, verdicts
+
     return Streamed(verdicts(signed, before, found), facts(signed, found))
 
 
