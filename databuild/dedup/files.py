@@ -253,5 +253,5 @@ def _text(column: pa.ChunkedArray) -> pl.Series:
         return raw.cast(pl.String)
     except pl.exceptions.ComputeError:
         # Seldom, and of one part: each text by itself, with U+FFFD for what is broken.
-        said = (None if one is None else bytes(one).decode("utf-8", "replace") for one in raw)
-        return pl.Series(list(said), dtype=pl.String)
+        mended = [None if one is None else bytes(one).decode("utf-8", "replace") for one in raw]
+        return pl.Series(mended, dtype=pl.String)
