@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from databuild.dedup.cluster import cluster_rows
 from databuild.dedup.contamination import drop_contaminated
 from databuild.dedup.exact import drop_exact_duplicates
+from databuild.dedup.index import write_index
 from databuild.dedup.minhash import drop_near_duplicates
 from databuild.dedup.semantic import drop_similar
 from databuild.engine.step import Step, load_plugin
@@ -97,6 +99,7 @@ STEPS: tuple[Step, ...] = (
     drop_near_duplicates,
     drop_similar,
     drop_contaminated,
+    cluster_rows,
     select_where,
     select_parts,
     split_rows,
@@ -110,6 +113,7 @@ STEPS: tuple[Step, ...] = (
     make_graded_pairs,
     train_sft,
     train_dpo,
+    write_index,
     write_jsonl,
     write_trl_folder,
     measure_perplexity,

@@ -211,6 +211,11 @@ def _example(
     return lambda _folder: Example({"rows": table()}, options or {}, resources)
 
 
+def _dedup(folder: Path, options: Mapping[str, Any], *needs: str) -> Example:
+    known = {"scratch": folder, "workers": 2, "progress": Silence(), "files": ()}
+    return Example({"rows": texts()}, options, {name: known[name] for name in needs})
+
+
 def _pairs() -> pl.DataFrame:
     return pl.DataFrame(
         {
@@ -382,8 +387,12 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "fix.mask": _example(
         lambda: with_talks(personal()), {"columns": ["prompt", "response"]}, seed=7
     ),
-    "dedup.exact": _example(texts, {"prefer": "quality"}),
-    "dedup.minhash": _example(texts, {"prefer": "quality"}),
+    "dedup.exact": lambda folder: _dedup(folder, {"prefer": "quality"}, "scratch", "progress"),
+    "dedup.minhash": lambda folder: _dedup(
+        folder, {"prefer": "quality"}, "scratch", "workers", "progress", "files"
+    ),
+    "dedup.cluster": lambda folder: _dedup(folder, {}, "scratch", "workers", "progress"),
+    "dedup.index": _example(texts, out=None),
     "dedup.semantic": _similar,
     "dedup.contamination": lambda _: Example(
         {
