@@ -175,9 +175,12 @@ def datatrove(texts: Texts, threshold: float, scratch: Path) -> list[int]:
     for _ in MinhashDedupSignature(signatures, config).run(documents(), 0, 1) or ():
         pass
     for bucket in range(config.num_buckets):
-        for _ in MinhashDedupBuckets(signatures, buckets, config=config).run(
-            None, bucket, config.num_buckets
-        ) or ():
+        for _ in (
+            MinhashDedupBuckets(signatures, buckets, config=config).run(
+                None, bucket, config.num_buckets
+            )
+            or ()
+        ):
             pass
     for _ in MinhashDedupCluster(buckets, removed, config=config).run(None, 0, 1) or ():
         pass

@@ -37,9 +37,7 @@ def neighbours(truth: Truth, threshold: float) -> pl.DataFrame:
     return rows.join(both, on="group").select("row", "other", "jaccard")
 
 
-def score(
-    truth: Truth, kept: pl.Series, place: np.ndarray, threshold: float
-) -> dict[str, Any]:
+def score(truth: Truth, kept: pl.Series, place: np.ndarray, threshold: float) -> dict[str, Any]:
     """Recall, by slice, and precision of a list of rows to keep.
 
     A row is redundant when a row before it in the order (`place`: best first) has a similarity of
