@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from databuild.engine.laws import check_measure, check_produce, check_select
-from databuild.engine.step import DROPPED, Produced, Reported, Step
+from databuild.engine.parts import Parts
+from databuild.engine.step import DROPPED, Produced, Reported, Step, Streamed, run_whole
 from databuild.engine.store import Counts
 from databuild.errors import DatabuildError, LawError, StepError
 from databuild.schema.identity import content_ids, occurrences, row_ids
@@ -77,6 +78,49 @@ def run_batch(
     raise _strange(step, out)
 
 
+def run_parts(
+    step: Step,
+    config: StepConfig,
+    inputs: Sequence[Parts | None],
+    resources: Mapping[str, Any],
+    others: Sequence[str] = (),
+) -> tuple[Iterator[Batch], Mapping[str, Any]]:
+    """Call the function of a step that sees parts; check its laws part by part.
+
+    Returns:
+        A batch for each part of the first input, in order, and the facts, which are complete when
+        the last batch was taken.
+
+    Raises:
+        LawError: The step returned something that its kind forbids, or not one frame for each part.
+    """
+    own = len(inputs) - len(others)
+    named = dict(zip(others, inputs[own:], strict=True))
+    out = call(step, inputs[0], config, *inputs[1:own], **named, **resources)
+    frames = out.frames if isinstance(out, Streamed) else out
+    first = inputs[0]
+    assert first is not None
+    if isinstance(frames, pl.DataFrame | str) or not isinstance(frames, Iterable):
+        raise _strange(step, out)
+    facts = out.facts if isinstance(out, Streamed) else {}
+    return _batches(step, config, first, iter(frames)), facts
+
+
+def _batches(
+    step: Step, config: StepConfig, rows: Parts, frames: Iterator[pl.DataFrame]
+) -> Iterator[Batch]:
+    check = _measured if step.kind == "measure" else _selected
+    for index in range(rows.n_parts):
+        frame = _next(step, frames)
+        if not isinstance(frame, pl.DataFrame):
+            what = f"it returns {index} frames for {rows.n_parts} parts"
+            raise LawError(step.name, what, fix="return one frame for each part, in order")
+        yield check(step, config, rows.part(index, "row_id"), frame)
+    if _next(step, frames) is not None:
+        what = f"it returns more than {rows.n_parts} frames for {rows.n_parts} parts"
+        raise LawError(step.name, what, fix="return one frame for each part, in order")
+
+
 def run_split(
     step: Step, config: StepConfig, split: Mapping[str, Any], resources: Mapping[str, Any]
 ) -> Iterator[Callable[[], Batch]]:
@@ -102,7 +146,7 @@ def run_split(
 
 
 def _check_facts(step: Step, facts: Mapping[str, Any]) -> None:
-    if facts and step.sees != "table":
+    if facts and step.sees not in {"table", "parts"}:
         what = f"it reports facts, and sees only one {step.sees} at a time"
         raise LawError(step.name, what, fix='declare sees="table", or return the table alone')
 
@@ -114,6 +158,8 @@ def call(step: Step, *arguments: Any, **resources: Any) -> Any:
         StepError: A plugin's step raised.
     """
     with _blaming(step):
+        if step.sees == "parts" and not any(isinstance(one, Parts) for one in arguments):
+            return run_whole(step.run, *arguments, **resources)
         return step.run(*arguments, **resources)
 
 

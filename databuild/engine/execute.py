@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
-from databuild.engine.batch import Batch, call, reasons, run_batch
+from databuild.engine.batch import Batch, call, reasons, run_batch, run_parts
 from databuild.engine.local import run_jobs
+from databuild.engine.parts import Parts
 from databuild.engine.resources import Ask, Progress, Services
 from databuild.engine.shards import Shard, commit, committed, current, run_shard
 from databuild.engine.source import run_source
@@ -74,6 +77,7 @@ class Task:
             "progress": self.progress,
             "device": self.settings.device,
             "files": self.node.paths,
+            "workers": self.settings.workers,
         }
         if name in own:
             return own[name]
@@ -148,6 +152,8 @@ def _parts(task: Task, manifest: Manifest) -> Iterator[Part]:
         return _run_rows(task)
     if task.step.sees == "group" and task.step.kind == "produce":
         return _run_groups(task)
+    if task.step.sees == "parts":
+        return _run_parts(task, manifest)
     return _run_table(task, manifest)
 
 
@@ -187,6 +193,21 @@ def _run_table(task: Task, manifest: Manifest) -> Iterator[Part]:
     return _aligned(task, batch)
 
 
+def _run_parts(task: Task, manifest: Manifest) -> Iterator[Part]:
+    """Run a step that sees all parts in turn; its frames are parts already."""
+    step, config = task.step, task.node.config
+    slots = step.slots(task.views)
+    tables = [
+        Parts(task.views[slot], step.columns_taken(config, slot)) if slot in task.views else None
+        for slot in slots
+    ]
+    others = slots[len(step.inputs) :]
+    batches, facts = run_parts(step, config, tables, task.resources(), others)
+    for index, batch in enumerate(batches):
+        yield commit(task.folder, index, step, batch)
+    manifest.metrics = dict(facts)
+
+
 def _table(task: Task, slot: str) -> pl.DataFrame | None:
     """The rows of one input, with the columns that the step needs of it."""
     step, config = task.step, task.node.config
@@ -224,14 +245,24 @@ def _partition(
 def _aligned(task: Task, batch: Batch) -> Iterator[Part]:
     """Cut columns or verdicts so that part i covers part i of the rows that they belong to."""
     view = task.views[task.step.inputs[0]]
-    for index in range(view.n_parts):
-        ids = view.part(index, ("row_id",)).select("row_id")
-        rows, dropped, failed = (
-            frame.join(ids, on="row_id", how="semi") if frame.width else frame
-            for frame in (batch.rows, batch.dropped, batch.failed)
-        )
-        counts = _recount(task.step, ids.height, rows, dropped, failed)
+    ids = [view.part(i, ("row_id",))["row_id"].alias("row_id") for i in range(view.n_parts)]
+    cut = [_by_part(frame, ids) for frame in (batch.rows, batch.dropped, batch.failed)]
+    for index, (rows, dropped, failed) in enumerate(zip(*cut, strict=True)):
+        counts = _recount(task.step, len(ids[index]), rows, dropped, failed)
         yield commit(task.folder, index, task.step, Batch(rows, dropped, failed, counts))
+
+
+def _by_part(frame: pl.DataFrame, ids: list[pl.Series]) -> list[pl.DataFrame]:
+    """The rows of each part, by one join with all ids: linear in the number of rows."""
+    if not frame.width:
+        return [frame] * len(ids)
+    number = pl.Series(np.repeat(np.arange(len(ids), dtype=np.uint32), [len(one) for one in ids]))
+    place = pl.DataFrame({"row_id": pl.concat(ids), "\0part": number})
+    found = frame.join(place, on="row_id", how="left", maintain_order="left")
+    found = found.sort("\0part", maintain_order=True)
+    ends = np.searchsorted(found["\0part"].to_numpy(), np.arange(len(ids)), side="right")
+    found = found.drop("\0part")
+    return [found.slice(a, b - a) for a, b in pairwise([0, *ends.tolist()])]
 
 
 def _recount(

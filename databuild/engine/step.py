@@ -13,7 +13,9 @@
 A step that sees the whole table may also report facts about it: see `Reported` and
 `Produced.facts`.
 
-A step sees one `row` batch at a time, one `group` at a time, the whole `table`, or it is a
+A step sees one `row` batch at a time, one `group` at a time, the whole `table`, its `parts` in turn
+(a measure or select: it is handed `engine.parts.Parts` for each input and returns an iterable with
+one frame for each part of the primary input, so that nothing is ever whole in memory), or it is a
 `source`, which reads splits of files and returns a `Produced` for each, or an iterator of them
 where a split is more than fits into memory: pieces that follow from the file alone. The first
 parameter is the primary input; further DataFrame parameters are named inputs
@@ -43,6 +45,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from databuild.engine.parts import Parts
 from databuild.errors import DatabuildError, RecipeError
 from databuild.recipe.options import StepConfig, marked
 
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Kind = Literal["measure", "select", "produce", "train", "deliver"]
-Sees = Literal["source", "row", "group", "table"]
+Sees = Literal["source", "row", "group", "table", "parts"]
 Names = tuple[str, ...] | Callable[[Any], Iterable[str]]
 
 RESOURCES: Mapping[str, str] = {
@@ -65,6 +68,7 @@ RESOURCES: Mapping[str, str] = {
     "files": "tuple of Path: the files that the options name, part of the key by content",
     "progress": "Progress: total and ticks for the person who waits",
     "device": "cpu or cuda, as the run was told",
+    "workers": "int: how many cores the step may use",
 }
 RESERVED = frozenset({"row_id", "content_id", "parent_ids", "error", "part", "reason", "evidence"})
 DROPPED = "dropped"
@@ -99,6 +103,29 @@ class Reported:
 
     table: pl.DataFrame
     facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What a step that sees parts returns when it reports facts too: they are read last."""
+
+    frames: Iterable[pl.DataFrame]
+    facts: Mapping[str, Any]
+
+
+def run_whole(run: Callable[..., Any], *args: Any, **resources: Any) -> Any:
+    """Call the function of a step that sees parts with tables in memory; return one table.
+
+    Facts come with it as `Reported`, where the step reports any.
+    """
+    import polars as pl
+
+    tables = [Parts.of(a) if isinstance(a, pl.DataFrame) else a for a in args]
+    named = {k: Parts.of(v) if isinstance(v, pl.DataFrame) else v for k, v in resources.items()}
+    out = run(*tables, **named)
+    if isinstance(out, Streamed):
+        return Reported(pl.concat(out.frames), out.facts)
+    return pl.concat(out)
 
 
 def shortfall(asked: Iterable[tuple[str, int, int]]) -> list[dict[str, Any]]:
@@ -142,7 +169,12 @@ class Step:
     module: str = field(default="", repr=False)
 
     def __call__(self, *args: Any, **resources: Any) -> Any:
-        """Run the step's function, as in a test or a notebook."""
+        """Run the step's function, as in a test or a notebook.
+
+        A step that sees parts may be given tables, and then returns one.
+        """
+        if self.sees == "parts" and not any(isinstance(one, Parts) for one in args):
+            return run_whole(self.run, *args, **resources)
         return self.run(*args, **resources)
 
     def __reduce__(self) -> tuple[Any, ...]:

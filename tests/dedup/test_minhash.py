@@ -14,7 +14,7 @@ def decide(texts, scores=None, **options) -> pl.DataFrame:
     if scores is not None:
         rows, options = rows.with_columns(q=pl.Series(scores)), {"prefer": "q", **options}
     rows = rows.cast({"prompt": pl.String}).sample(fraction=1.0, shuffle=True, seed=5)
-    return drop_near_duplicates(rows, MinhashConfig(**options)).sort("row_id")
+    return drop_near_duplicates(rows, MinhashConfig(**options)).table.sort("row_id")
 
 
 def kept(texts, scores=None, **options) -> list[int]:
@@ -92,12 +92,15 @@ def test_many_equal_texts_are_collapsed_first():
     texts = ["one two three four five"] * 3000 + ["one two three four five six"]
     out = decide(texts)
     assert kept(texts) == [0]
-    assert json.loads(out["evidence"][-1]) == {"kept": "0000", "jaccard": 0.75}
+    told = {"kept": "0000", "jaccard": 0.75, "stage": "near", "cluster": "0000"}
+    assert json.loads(out["evidence"][-1]) == told
+    assert set(out["reason"].drop_nulls()) == {"duplicate", "near duplicate"}
 
 
-def test_a_threshold_below_a_half_is_refused():
-    with pytest.raises(ValueError, match="greater than or equal to 0"):
-        MinhashConfig(threshold=0.3)
+@pytest.mark.parametrize("threshold", [0, -0.1, 1.0001, 0.01, float("nan")])
+def test_a_threshold_outside_its_range_or_out_of_reach_is_refused(threshold):
+    with pytest.raises(ValueError, match=r"greater than 0|less than or equal to 1|lowest threshold"):
+        MinhashConfig(threshold=threshold)
 
 
 def test_several_columns_are_compared_as_one_text():
@@ -108,5 +111,5 @@ def test_several_columns_are_compared_as_one_text():
 
 
 def dropped(rows: pl.DataFrame, **options) -> list[str]:
-    found = drop_near_duplicates(rows, MinhashConfig(**options))
+    found = drop_near_duplicates(rows, MinhashConfig(**options)).table
     return found.filter(part="dropped")["row_id"].to_list()

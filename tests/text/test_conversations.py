@@ -67,9 +67,9 @@ def test_equal_prompts_of_different_conversations_are_no_duplicates(columns):
 
 
 def test_near_duplicates_are_those_of_the_whole_conversation():
-    out = drop_near_duplicates(answers(), MinhashConfig())
+    out = drop_near_duplicates(answers(), MinhashConfig()).table
     assert out.filter(part="kept").height == 3
-    bare = drop_near_duplicates(answers(), MinhashConfig(messages=None))
+    bare = drop_near_duplicates(answers(), MinhashConfig(messages=None)).table
     assert bare.filter(part="kept").height == 1
 
 
