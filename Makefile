@@ -68,6 +68,7 @@ $(STAMP): $(LOCK)
 	# Always, whatever PYTHONDONTWRITEBYTECODE says: vLLM starts three times faster. Templates and
 	# files for other Pythons do not compile, which is no fault.
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib databuild || true
+	$(BIN)/python -m databuild.dedup.warm # near-dedup's loops, 9 CPU seconds once
 	touch $@
 
 quickstart: install

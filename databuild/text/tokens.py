@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 # Scripts that are written without spaces between words: every character stands for itself.
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-TOKEN = rf"[{_UNSPACED}]|[\w--[{_UNSPACED}]]+"
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+TOKEN = rf"[{UNSPACED}]|[\w--[{UNSPACED}]]+"
 
 
 def tokens(text: pl.Expr) -> pl.Expr:

@@ -1,0 +1,129 @@
+"""Pairs of rows that share the key of a band: candidates to be verified."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+CAP = 32
+"""Rows with one key that are all paired with each other."""
+_NOTHING = np.empty(0, np.uint8)
+
+
+def band_pairs(
+    keys: NDArray[np.uint32], cap: int = CAP, settled: NDArray[np.uint8] | None = None
+) -> tuple[NDArray[np.uint64], int]:
+    """Pair the rows that share a key of one band.
+
+    Rows are numbered in order of preference, 0 the best. Up to `cap` rows with one key are all
+    paired. Of more, those that are `settled` are left out and each of the others is paired with the
+    best `cap // 2` of them: so a band never has more than `cap / 2` pairs a row, however many rows
+    share a key, and every dropped row still meets the rows most likely to be kept.
+
+    Args:
+        keys: N keys of one band.
+        cap: How many rows with one key are all paired, at least 2.
+        settled: N numbers, not 0 for a row that is known to have a better duplicate; none by
+            default.
+
+    Returns:
+        Pairs `worse << 32 | better` (see `unpacked`), not sorted, none twice; and how many pairs
+        with a common key were left out.
+
+    Example:
+        >>> pairs, skipped = band_pairs(np.array([5, 9, 5, 5], np.uint32))
+        >>> [side.tolist() for side in unpacked(pairs)], skipped
+        ([[0, 0, 2], [2, 3, 3]], 0)
+    """
+    from databuild.dedup.kernels.pairing import pair_runs
+
+    settled = _NOTHING if settled is None else settled
+    packed = sorted_band(keys, shared_only=True)
+    made, _ = pair_runs(packed, cap, settled, np.empty(0, np.uint64))
+    pairs = np.empty(max(made, 1), np.uint64)
+    made, skipped = pair_runs(packed, cap, settled, pairs)
+    return pairs[:made], skipped
+
+
+def sorted_band(keys: NDArray[np.uint32], *, shared_only: bool = False) -> NDArray[np.uint64]:
+    """The rows of one band in order of their keys: `key << 32 | row`, ascending.
+
+    Args:
+        keys: N keys, N at most 2**32.
+        shared_only: Leave out most rows whose key occurs once (never one that occurs twice).
+
+    Returns:
+        Up to N numbers; all N of them are what `probe` looks up in.
+    """
+    from databuild.dedup.kernels.pairing import shared_only as filtered
+
+    if not shared_only:
+        packed = keys.astype(np.uint64) << np.uint64(32)
+        packed |= np.arange(len(keys), dtype=np.uint64)
+    else:
+        room = np.empty(len(keys) + 1, np.uint64)
+        bits = min(max((8 * len(keys)).bit_length(), 10), 30)
+        packed = room[: filtered(np.ascontiguousarray(keys), bits, room)]
+    packed.sort()
+    return packed
+
+
+def probe(
+    old: NDArray[np.uint64], keys: NDArray[np.uint32], cap: int = CAP
+) -> tuple[NDArray[np.uint64], int]:
+    """Pair new rows with the old rows of one band that have their key.
+
+    Old rows are all preferred to new ones. A new row is paired with the best `cap` of them.
+
+    Args:
+        old: `sorted_band` of the old rows; may be memory-mapped.
+        keys: The keys of the new rows in the same band.
+        cap: Old rows that one new row is paired with.
+
+    Returns:
+        Pairs `new row << 32 | old row`, none twice, and how many pairs with a common key were left
+        out.
+
+    Example:
+        >>> pairs, skipped = probe(sorted_band(np.array([7, 3, 7], np.uint32)),
+        ...                        np.array([7, 8], np.uint32))
+        >>> [side.tolist() for side in unpacked(pairs)], skipped
+        ([[0, 2], [0, 0]], 0)
+    """
+    from databuild.dedup.kernels.pairing import pair_across
+
+    old, new = np.asarray(old), sorted_band(keys)
+    made, _ = pair_across(old, new, cap, np.empty(0, np.uint64))
+    pairs = np.empty(max(made, 1), np.uint64)
+    made, skipped = pair_across(old, new, cap, pairs)
+    return pairs[:made], skipped
+
+
+def distinct(pairs: Iterable[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """All pairs in ascending order (so by the worse row), each once."""
+    flat = np.concatenate([np.empty(0, np.uint64), *pairs])
+    flat.sort()
+    is_first = np.ones(len(flat), bool)
+    np.not_equal(flat[1:], flat[:-1], out=is_first[1:])
+    return flat[is_first]
+
+
+def packed_pairs(better: NDArray[np.int64], worse: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Pairs as the functions of this stage take them: `worse << 32 | better`."""
+    return (worse.astype(np.uint64) << np.uint64(32)) | better.astype(np.uint64)
+
+
+def unpacked(pairs: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The better and the worse row of every pair.
+
+    Example:
+        >>> [side.tolist() for side in unpacked(packed_pairs(np.array([1]), np.array([4])))]
+        [[1], [4]]
+    """
+    return (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64), (pairs >> np.uint64(32)).astype(np.int64)

@@ -1,0 +1,1 @@
+"""Compiled loops of near-dedup. Importing one loads numba: import them inside functions only."""

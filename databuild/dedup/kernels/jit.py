@@ -1,0 +1,84 @@
+"""How the loops are compiled: once, ahead of the first call, without the interpreter's lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Loop = TypeVar("Loop", bound="Callable[..., Any]")
+
+U64 = np.uint64
+ONE, EIGHT = U64(1), U64(8)
+
+
+def array(dtype: str, *, writable: bool = False, ndim: int = 1) -> Any:
+    """The type of a contiguous array; one that is only read may be read-only or memory-mapped."""
+    return types.Array(getattr(types, dtype), ndim, "C", readonly=not writable)
+
+
+def compiled(result: Any, *arguments: Any) -> Callable[[Loop], Loop]:
+    """Compile for these types when the module is imported, or load what was compiled before."""
+
+    def compile_now(loop: Loop) -> Loop:
+        options: dict[str, Any] = {"nogil": True, "boundscheck": False}
+        signature = result(*arguments)
+        try:
+            return cast("Loop", numba.njit([signature], cache=True, **options)(loop))
+        except RuntimeError as error:
+            if "no locator" not in str(error):
+                raise
+            return cast("Loop", numba.njit([signature], **options)(loop))
+
+    return compile_now
+
+
+def inlined(part: Loop) -> Loop:
+    """A part of a loop: compiled into every loop that calls it."""
+    return cast("Loop", numba.njit(nogil=True, boundscheck=False)(part))
+
+
+def _address(context: Any, builder: Any, array_type: Any, parts: Any, width: int) -> Any:
+    found = context.make_array(array_type)(context, builder, parts[0])
+    place = builder.gep(found.data, [parts[1]])
+    return builder.bitcast(place, ir.IntType(width).as_pointer())
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load64(_typing: Any, data: Any, place: Any) -> Any:  # noqa: ARG001 - numba reads the arity
+    """The 8 bytes from a place on as one little-endian number."""
+
+    def generate(context: Any, builder: Any, signature: Any, parts: Any) -> Any:
+        address = _address(context, builder, signature.args[0], parts, 64)
+        return builder.load(address, align=1)
+
+    return types.uint64(data, types.intp), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store32(_typing: Any, data: Any, place: Any, value: Any) -> Any:  # noqa: ARG001
+    """Write the 4 bytes of a number, the lowest first, from a place on."""
+
+    def generate(context: Any, builder: Any, signature: Any, parts: Any) -> Any:
+        address = _address(context, builder, signature.args[0], parts, 32)
+        builder.store(parts[2], address, align=1)
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp, types.uint32), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def zeros_below(_typing: Any, value: Any) -> Any:  # noqa: ARG001
+    """How many zero bits are below the lowest one bit of a number that is not 0."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, parts: Any) -> Any:
+        return builder.cttz(parts[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate

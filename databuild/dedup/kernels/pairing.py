@@ -1,0 +1,235 @@
+"""From equal keys to pairs, from pairs to similarities, from similarities to what is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.core import types
+
+from databuild.dedup.kernels.jit import U64, array, compiled, inlined
+
+_LOW32 = U64(0xFFFFFFFF)
+_32 = U64(32)
+
+
+@compiled(
+    types.int64,
+    array("uint32"),
+    types.int64,
+    array("uint64", writable=True),
+)
+def shared_only(keys: Any, bits: int, packed: Any) -> int:
+    """`key << 32 | row` of the rows whose key may occur twice; how many there are.
+
+    A table of 2**bits remembers which keys were seen once and which twice, by their lowest bits.
+    """
+    seen = np.zeros(1 << bits, np.uint8)
+    mask = np.int64((1 << bits) - 1)
+    for r in range(keys.size):
+        place = np.int64(keys[r]) & mask
+        seen[place] = min(seen[place] + 1, 2)
+    found = 0
+    for r in range(keys.size):
+        packed[found] = (U64(keys[r]) << _32) | U64(r)
+        if seen[np.int64(keys[r]) & mask] == 2:
+            found += 1
+    return found
+
+
+@compiled(
+    types.UniTuple(types.int64, 2),
+    array("uint64"),
+    types.int64,
+    array("uint8"),
+    array("uint64", writable=True),
+)
+def pair_runs(packed: Any, cap: int, settled: Any, pairs: Any) -> Any:
+    """Pairs `worse << 32 | better` of rows with the same key; their number, and that of the skipped.
+
+    `packed` is sorted. In a run of more than `cap` rows only those that are not `settled` count,
+    and each of them is paired with the best `cap // 2` of them. `pairs` of size 0 is not written:
+    the call counts.
+    """
+    made, skipped, at, n = 0, 0, 0, packed.size
+    few = np.empty(cap // 2 + 1, np.uint64)
+    while at < n:
+        key, end = packed[at] >> _32, at + 1
+        while end < n and packed[end] >> _32 == key:
+            end += 1
+        size = end - at
+        if size <= cap:
+            if pairs.size > 0:
+                for j in range(at + 1, end):
+                    worse = packed[j] << _32
+                    for i in range(at, j):
+                        pairs[made] = worse | (packed[i] & _LOW32)
+                        made += 1
+            else:
+                made += size * (size - 1) // 2
+        else:
+            before, heads = made, 0
+            for j in range(at, end):
+                row = packed[j] & _LOW32
+                if settled.size > 0 and settled[np.int64(row)] != 0:
+                    continue
+                if pairs.size > 0:
+                    for i in range(heads):
+                        pairs[made + i] = (row << _32) | few[i]
+                made += heads
+                if heads < cap // 2:
+                    few[heads] = row
+                    heads += 1
+            skipped += size * (size - 1) // 2 - (made - before)
+        at = end
+    return made, skipped
+
+
+@compiled(
+    types.UniTuple(types.int64, 2),
+    array("uint64"),
+    array("uint64"),
+    types.int64,
+    array("uint64", writable=True),
+)
+def pair_across(old: Any, new: Any, cap: int, pairs: Any) -> Any:
+    """Pairs `new row << 32 | old row` of rows with the same key; their number, that of the skipped.
+
+    Both are sorted `key << 32 | row`. A new row is paired with the best `cap` old rows of its key.
+    """
+    made, skipped, at = 0, 0, 0
+    for j in range(new.size):
+        key = new[j] >> _32
+        step = 1
+        while at + step < old.size and old[at + step] >> _32 < key:
+            at += step
+            step *= 2
+        while step > 0:
+            if at + step <= old.size and old[at + step - 1] >> _32 < key:
+                at += step
+            else:
+                step //= 2
+        end = at
+        while end < old.size and end - at < cap and old[end] >> _32 == key:
+            if pairs.size > 0:
+                pairs[made] = (new[j] << _32) | (old[end] & _LOW32)
+            made += 1
+            end += 1
+        if end - at == cap and end < old.size and old[end] >> _32 == key:
+            low, high = end, old.size  # the end of the run, by bisection
+            while low < high:
+                middle = (low + high) // 2
+                if old[middle] >> _32 <= key:
+                    low = middle + 1
+                else:
+                    high = middle
+            skipped += low - end
+    return made, skipped
+
+
+@inlined
+def shared(one: Any, a: int, a_end: int, two: Any, b: int, b_end: int, needed: int) -> int:
+    """How many numbers two sorted sets share; -1 once it must be fewer than `needed`."""
+    found = 0
+    spare_a, spare_b = a_end - a - needed, b_end - b - needed
+    while a < a_end and b < b_end:
+        x, y = one[a], two[b]
+        less, more = x < y, x > y
+        found += 1 - (less + more)
+        spare_a -= less
+        spare_b -= more
+        a += 1 - more
+        b += 1 - less
+        if spare_a < 0 or spare_b < 0:
+            return -1
+    return found
+
+
+@compiled(
+    types.void,
+    array("uint64"),
+    array("int64"),
+    array("uint64"),
+    array("int64"),
+    array("uint64"),
+    types.float64,
+    array("float64", writable=True),
+)
+def similarities(
+    worse: Any, worse_at: Any, better: Any, better_at: Any, pairs: Any, threshold: float, found: Any
+) -> None:
+    """Jaccard of every pair; 0 where it is below the threshold."""
+    for k in range(pairs.size):
+        i, j = np.int64(pairs[k] & _LOW32), np.int64(pairs[k] >> _32)
+        a, a_end, b, b_end = worse_at[j], worse_at[j + 1], better_at[i], better_at[i + 1]
+        both = a_end - a + b_end - b
+        found[k] = 0.0
+        if a == a_end or b == b_end:
+            continue
+        # One fewer than the bound, against rounding: what is decided is the quotient below.
+        needed = np.int64(threshold * both / (1.0 + threshold)) - 1
+        if needed > min(a_end - a, b_end - b):
+            continue
+        common = shared(worse, a, a_end, better, b, b_end, max(needed, 0))
+        if common > 0:
+            jaccard = common / (both - common)
+            if jaccard >= threshold:
+                found[k] = jaccard
+
+
+@compiled(
+    types.void,
+    array("uint64"),
+    array("float64"),
+    array("int64", writable=True),
+    array("float64", writable=True),
+)
+def keep_in_order(pairs: Any, jaccards: Any, kept_by: Any, jaccard: Any) -> None:
+    """Greedy independent set; `pairs` are sorted, `kept_by[i]` is i and `jaccard[i]` 1 before."""
+    for k in range(pairs.size):
+        i, j = np.int64(pairs[k] & _LOW32), np.int64(pairs[k] >> _32)
+        if kept_by[i] == i and (kept_by[j] == j or jaccards[k] > jaccard[j]):
+            kept_by[j], jaccard[j] = i, jaccards[k]
+
+
+@compiled(types.void, array("uint64"), array("int64", writable=True))
+def unite(pairs: Any, label: Any) -> None:
+    """Union-find with path halving; `label[i]` is i before, the smallest of its cluster after."""
+    for k in range(pairs.size):
+        i, j = np.int64(pairs[k] & _LOW32), np.int64(pairs[k] >> _32)
+        while label[i] != i:
+            label[i] = label[label[i]]
+            i = label[i]
+        while label[j] != j:
+            label[j] = label[label[j]]
+            j = label[j]
+        if i < j:
+            label[j] = i
+        elif j < i:
+            label[i] = j
+    for i in range(label.size):
+        label[i] = label[label[i]]
+
+
+@compiled(
+    types.void,
+    array("uint64"),
+    array("uint64", ndim=2),
+    array("int64", writable=True),
+)
+def first_of_equals(packed: Any, form: Any, first: Any) -> None:
+    """`first[r]`: the smallest row whose form equals that of r; `first[r]` is r before.
+
+    `packed` is sorted: 32 bits of the form, then the row.
+    """
+    for at in range(1, packed.size):
+        row = np.int64(packed[at] & _LOW32)
+        before = at - 1
+        while before >= 0 and packed[before] >> _32 == packed[at] >> _32:
+            other = np.int64(packed[before] & _LOW32)
+            if form[other, 0] == form[row, 0] and form[other, 1] == form[row, 1]:
+                first[row] = first[other]
+                break
+            before -= 1
+
+
