@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from databuild.dedup.cluster import cluster_rows
 from databuild.dedup.exact import drop_exact_duplicates
+from databuild.dedup.index import write_index
 from databuild.dedup.minhash import drop_near_duplicates
 from databuild.engine.step import Step, load_plugin
 from databuild.errors import RecipeError
@@ -91,6 +93,7 @@ STEPS: tuple[Step, ...] = (
     merge_fragments,
     drop_exact_duplicates,
     drop_near_duplicates,
+    cluster_rows,
     select_where,
     select_parts,
     split_rows,
@@ -104,6 +107,7 @@ STEPS: tuple[Step, ...] = (
     make_graded_pairs,
     train_sft,
     train_dpo,
+    write_index,
     write_jsonl,
     write_trl_folder,
     measure_perplexity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from databuild.cli import (
+    deduping,
     explaining,
     looking,
     overview,
@@ -16,6 +17,7 @@ from databuild.cli.application import app
 
 __all__ = [
     "app",
+    "deduping",
     "explaining",
     "looking",
     "overview",

@@ -15,6 +15,8 @@ from databuild.engine.step import DROPPED
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from databuild.dedup.near import Found
     from databuild.dedup.signing import Signed
 
@@ -46,9 +48,7 @@ def verdicts(signed: Signed, earlier: Sequence[Signed], found: Found) -> Iterato
         })  # fmt: skip
 
 
-def evidence(
-    signed: Signed, earlier: Sequence[Signed], found: Found, which: slice
-) -> pl.Series:
+def evidence(signed: Signed, earlier: Sequence[Signed], found: Found, which: slice) -> pl.Series:
     """For each dropped row the row kept instead, their similarity, the stage and the cluster."""
     stages = pl.Series(found.stage[which]).replace_strict(STAGES, return_dtype=pl.String)
     return pl.DataFrame({
@@ -59,17 +59,23 @@ def evidence(
     }).select(pl.struct(pl.all()).struct.json_encode()).to_series()  # fmt: skip
 
 
-def kept_ids(
-    signed: Signed, earlier: Sequence[Signed], found: Found, which: slice
-) -> pl.Series:
+def kept_ids(signed: Signed, earlier: Sequence[Signed], found: Found, which: slice) -> pl.Series:
     """The id of the row that is kept instead of each dropped row."""
     source, kept = found.source[which], found.kept[which]
     ids = pl.Series(["" for _ in range(len(kept))], dtype=pl.String)
     for number, table in ((-1, signed), *enumerate(earlier)):
         mine = np.flatnonzero(source == number)
         if len(mine):
-            ids = ids.scatter(mine, as_texts(table.column("id", kept[mine])))
+            ids = ids.scatter(mine, names_of(table, kept[mine]))
     return ids
+
+
+def names_of(table: Signed, rows: NDArray[np.int64]) -> pl.Series:
+    """The ids of rows; of a batch of files, which has none, its folder and their numbers in it."""
+    if table.has("id"):
+        return as_texts(table.column("id", rows))
+    numbers = table.column("row", rows)
+    return pl.Series([f"{table.folder.name} row {number}" for number in numbers], dtype=pl.String)
 
 
 def clusters(signed: Signed, found: Found) -> Iterator[pl.DataFrame]:
@@ -99,6 +105,16 @@ def facts(signed: Signed, found: Found) -> dict[str, Any]:
         "skipped_pairs": found.skipped, "bucket_cap": CAP, "largest_clusters": largest,
         "cpu_seconds": found.seconds, "in_short": in_short(count, found),
     }  # fmt: skip
+
+
+def cluster_facts(signed: Signed, found: Found) -> dict[str, Any]:
+    """The accounting of a search that drops nothing."""
+    told = facts(signed, found)
+    n = len(np.unique(found.cluster))
+    short = f"{len(found.clustered):,} rows in {n:,} clusters"
+    for name in (*STAGES.values(), "in_short"):
+        del told[name]
+    return {"clusters": n, "rows_in_clusters": len(found.clustered), **told, "in_short": short}
 
 
 def in_short(count: dict[str, int], found: Found) -> str:

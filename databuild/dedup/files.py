@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-PART_ROWS, PART_BYTES = 65_536, 64 << 20
+PART_ROWS, PART_BYTES = 32_768, 32 << 20
 _TURNS = ({"role", "content"}, {"from", "value"})
 _KNOWN = (
     ("messages",), ("conversations",), ("prompt",), ("instruction", "input"), ("instruction",),
@@ -208,7 +208,7 @@ def check_column(path: Path, schema: pa.Schema, name: str) -> None:
 
 
 def is_text(dtype: pa.DataType) -> bool:
-    """Whether a column is text, or a list of turns (`role` and `content`, or `from` and `value`)."""
+    """Whether a column is text, or lists turns (`role` and `content`, or `from` and `value`)."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(dtype):

@@ -11,17 +11,18 @@ from pydantic import Field, model_validator
 from databuild.dedup.banding import banding
 from databuild.dedup.compared import Compared
 from databuild.engine.checkpoints import Checkpoints
-from databuild.engine.parts import Parts
 from databuild.engine.step import Streamed, step
 from databuild.errors import StepError
-from databuild.recipe.options import Columns, FirstColumn, StepConfig
+from databuild.recipe.options import Columns, FirstColumn, Paths, StepConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from databuild.dedup.near import Found
     from databuild.dedup.signing import Parameters, Signed
+    from databuild.engine.parts import Parts
     from databuild.engine.resources import Progress
+
 
 class NearConfig(StepConfig):
     """What near means; the options of `dedup.minhash` and `dedup.cluster`."""
@@ -58,13 +59,17 @@ class MinhashConfig(NearConfig):
 
     prefer: FirstColumn | None = None
     """Keep the row with the highest value of this column; without it, the smallest row_id."""
+    index: Paths = ()
+    """Folders that `dedup.index` or `databuild dedup --index` wrote: a row near one of theirs is
+    dropped."""
 
 
-def _also(config: NearConfig) -> tuple[str, ...]:
+def near_also(config: NearConfig) -> tuple[str, ...]:
+    """The conversations, read where a table has them."""
     return (config.messages,) if config.messages and "prompt" in config.column else ()
 
 
-@step("dedup.minhash", kind="select", sees="parts", version=3, also=_also)
+@step("dedup.minhash", kind="select", sees="parts", version=3, also=near_also)
 def drop_near_duplicates(
     rows: Parts,
     config: MinhashConfig,
@@ -72,6 +77,7 @@ def drop_near_duplicates(
     scratch: Path | None = None,
     workers: int = 1,
     progress: Progress | None = None,
+    files: tuple[Path, ...] = (),
     **earlier: Parts,
 ) -> Streamed:
     """Keep the best of every group of rows whose texts share most of their n-grams.
@@ -92,6 +98,7 @@ def drop_near_duplicates(
         scratch: Where signatures and candidates lie; what is there after a kill is used again.
         workers: How many threads.
         progress: Told of rows signed, bands searched, candidates compared.
+        files: The files of the folders that `index` names.
         earlier: Earlier tables with the text column.
 
     Returns:
@@ -107,6 +114,7 @@ def drop_near_duplicates(
 
     Raises:
         SchemaError: A text column is not text.
+        StepError: An index was made with other options; which ones differ is said.
 
     Example:
         >>> import polars as pl
@@ -119,12 +127,13 @@ def drop_near_duplicates(
     if scratch is None:
         with TemporaryDirectory(prefix="databuild-") as folder:
             given = {"scratch": Path(folder), "workers": workers, "progress": progress}
-            made = drop_near_duplicates.run(rows, config, **given, **earlier)
+            made = drop_near_duplicates.run(rows, config, **given, files=files, **earlier)
             return Streamed(list(made.frames), made.facts)
     from databuild.dedup.audit import facts, verdicts
 
-    tables = search(rows, config, scratch, workers, progress, earlier, config.prefer)
-    signed, before, found = tables
+    signed, before, found = search(
+        rows, config, scratch, workers, progress, earlier, config.prefer, indexed(files, config)
+    )
     return Streamed(verdicts(signed, before, found), facts(signed, found))
 
 
@@ -134,34 +143,66 @@ def search(
     folder: Path,
     workers: int,
     progress: Progress | None,
-    earlier: Mapping[str, Parts],
-    prefer: str | None,
+    earlier: Mapping[str, Parts] | None = None,
+    prefer: str | None = None,
+    batches: Sequence[Signed] = (),
 ) -> tuple[Signed, list[Signed], Found]:
     """Sign the rows and those of earlier tables, and find what is near.
 
     Returns:
-        The signed rows, the signed rows of each earlier table, and what was found.
+        The signed rows, the signed rows of each earlier table and batch, and what was found.
     """
     from databuild.dedup.near import Search, find_near
+
+    parameters = parameters_of(config)
+    tables = dict(sorted((earlier or {}).items()))
+    if progress is not None:
+        progress.total(sum(one.n_rows for one in (rows, *tables.values())), "rows")
+    signed = signed_table(rows, config, folder / "rows", workers, progress, prefer)
+    before = [
+        signed_table(table, config, folder / f"before-{name}", workers, progress)
+        for name, table in tables.items()
+    ]
+    before += batches
+    layouts = [one.layout for one in (rows, *tables.values())]
+    stamp = {"layouts": layouts, "batches": [str(one.folder) for one in batches]}
+    kept = Checkpoints(folder / "search", {**stamp, **parameters.plain()})
+    asked = Search(config.threshold, parameters.bands, kept, workers=workers, progress=progress)
+    return signed, before, find_near(signed, before, asked)
+
+
+def signed_table(
+    table: Parts,
+    config: NearConfig,
+    folder: Path,
+    workers: int,
+    progress: Progress | None,
+    prefer: str | None = None,
+) -> Signed:
+    """Sign the compared texts of a table."""
     from databuild.dedup.signing import sign
 
     parameters = parameters_of(config)
-    tables = {"rows": rows, **dict(sorted(earlier.items()))}
-    if progress is not None:
-        progress.total(sum(one.n_rows for one in tables.values()), "rows")
-    signed = []
-    for name, table in tables.items():
-        texts = Compared(
-            table, config.column, config.messages, prefer if name == "rows" else None
-        )
-        kept = Checkpoints(folder / name, {"layout": table.layout, **parameters.plain()})
-        signed.append(sign(texts, parameters, kept, workers, progress))
-    layouts = {name: table.layout for name, table in tables.items()}
-    kept = Checkpoints(folder / ".search", {"layouts": layouts, **parameters.plain()})
-    asked = Search(
-        config.threshold, parameters.bands, kept, workers=workers, progress=progress
-    )
-    return signed[0], signed[1:], find_near(signed[0], signed[1:], asked)
+    texts = Compared(table, config.column, config.messages, prefer)
+    kept = Checkpoints(folder, {"layout": table.layout, **parameters.plain()})
+    return sign(texts, parameters, kept, workers, progress)
+
+
+def indexed(files: tuple[Path, ...], config: NearConfig) -> list[Signed]:
+    """The batches of the indexes whose files these are.
+
+    Raises:
+        StepError: One was made with other options.
+    """
+    from databuild.dedup.batches import read_index
+
+    folders = dict.fromkeys(path.parent for path in files if path.name == "index.json")
+    if files and not folders:
+        what = f"no index.json is among the files of `index`, as {files[0].name}"
+        raise StepError("dedup.minhash", what, fix="name the folder of an index")
+    asked = {"columns": list(config.column)}
+    found = [read_index(folder, parameters_of(config), asked) for folder in folders]
+    return [batch.signed for batches in found for batch in batches]
 
 
 def parameters_of(config: NearConfig) -> Parameters:

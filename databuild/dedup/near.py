@@ -141,6 +141,11 @@ def find_near(signed: Signed, earlier: Sequence[Signed], search: Search) -> Foun
     return found
 
 
+def find_exact(signed: Signed) -> Found:
+    """Find every row that has a better one whose normal form is equal."""
+    return _decide(_grouped(signed), Pairs(np.zeros(0, np.uint64), np.zeros(0)), [])
+
+
 class Clock:
     """CPU seconds of all threads, phase by phase."""
 
@@ -177,7 +182,7 @@ def _best_first(signed: Signed, rows: Ints) -> Ints:
         lowest_first = -value if value.dtype.kind == "f" else ~value
         keys = [np.where(unknown, 0, lowest_first), unknown]
     if not signed.has("id"):
-        return rows[np.lexsort(keys)] if keys else rows
+        return np.asarray(rows[np.lexsort(keys)] if keys else rows)
     ids = signed.column("id", rows)
     width = max(-(-ids.dtype.itemsize // 8), 1)
     words = ids.astype(f"S{8 * width}").view(">u8").reshape(-1, width)
@@ -185,7 +190,7 @@ def _best_first(signed: Signed, rows: Ints) -> Ints:
     order = np.lexsort([lead, *keys])
     if width > 1:
         _settle_ties(order, words, [lead, *keys])
-    return rows[order]
+    return np.asarray(rows[order])
 
 
 def _settle_ties(order: Ints, words: NDArray[Any], keys: list[NDArray[Any]]) -> None:
@@ -214,9 +219,7 @@ def _pairs_within(signed: Signed, groups: Groups, search: Search) -> Pairs:
     def verify(pairs: Codes) -> Floats:
         better, worse = (groups.text[side].astype(np.uint64) for side in unpacked(pairs))
         of_texts = worse << _HIGH | better
-        return jaccards(
-            signed.shingles, of_texts, search.threshold, threads=search.workers
-        )
+        return jaccards(signed.shingles, of_texts, search.threshold, threads=search.workers)
 
     return _all_bands("bands", pair, verify, settle, search)
 
@@ -284,7 +287,7 @@ def _not_in(codes: Codes, seen: Codes) -> Codes:
     if not len(seen) or not len(codes):
         return codes
     at = np.minimum(np.searchsorted(seen, codes), len(seen) - 1)
-    return codes[seen[at] != codes]
+    return np.asarray(codes[seen[at] != codes])
 
 
 def _decide(groups: Groups, near: Pairs, older: Sequence[Pairs]) -> Found:

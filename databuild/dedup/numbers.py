@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def as_bytes_column(texts: pl.Series) -> NDArray[Any]:
-    """Texts as UTF-8 of one width, padded with zero bytes; a null is empty.
+    r"""Texts as UTF-8 of one width, padded with zero bytes; a null is empty.
 
     Example:
         >>> as_bytes_column(pl.Series(["a", None, "é"])).tolist()
-        [b'a', b'', b'\\xc3\\xa9']
+        [b'a', b'', b'\xc3\xa9']
     """
     flat, ends = as_flat_bytes(texts)
     sizes = np.diff(ends, prepend=0)

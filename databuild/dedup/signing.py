@@ -10,25 +10,25 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import polars as pl
 
 from databuild.dedup.banding import band_keys
 from databuild.dedup.keeping import first_equal
 from databuild.dedup.numbers import as_bytes_column, as_flat_bytes, as_order
 from databuild.dedup.shingles import Shingles, shingle
 from databuild.dedup.signatures import datasketch_signatures, signatures
-from databuild.engine.checkpoints import Checkpoints
 from databuild.engine.store import making_room
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+    import polars as pl
     from numpy.typing import NDArray
 
+    from databuild.engine.checkpoints import Checkpoints
     from databuild.engine.resources import Progress
 
 NO_TEXT = np.uint32(0xFFFFFFFF)
@@ -120,7 +120,7 @@ class Signed:
     def column(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Values of some rows of a column that is kept per row: `id` or `head`."""
         widest = max((p[name].dtype for p in self.parts), key=lambda d: d.itemsize, default="S1")
-        out = np.zeros(len(rows), widest)
+        out: NDArray[Any] = np.zeros(len(rows), widest)
         which = np.searchsorted(self.row_starts, rows, side="right") - 1
         for index in np.unique(which):
             mine = which == index
@@ -176,7 +176,7 @@ def sign(
         if not kept.has(name):
             made = _sign_part(texts.read(index), parameters, workers)
             hashes = made.pop("hashes")
-            _append(kept.folder / _HASHES, end, hashes)
+            append_hashes(kept.folder, end, hashes)
             kept.keep(name, made)
         part = kept.read(name)
         end += int(np.sum(part["sizes"], dtype=np.int64))
@@ -229,11 +229,14 @@ def _some(sets: Shingles, chosen: NDArray[np.int64], sizes: NDArray[np.int64]) -
     """The sets of some texts."""
     offsets = _starts(sizes)
     from_start = np.repeat(sets.offsets[chosen] - offsets[:-1], sizes)
-    return Shingles(sets.hashes[from_start + np.arange(len(from_start))], offsets, sets.form[chosen])
+    return Shingles(
+        sets.hashes[from_start + np.arange(len(from_start))], offsets, sets.form[chosen]
+    )
 
 
-def _append(place: Path, at: int, hashes: NDArray[np.uint64]) -> None:
-    """Write numbers from place `at` on, over what a killed attempt left there."""
+def append_hashes(folder: Path, at: int, hashes: NDArray[np.uint64]) -> None:
+    """Write shingles from place `at` on, over what a killed attempt left there."""
+    place = folder / _HASHES
     with making_room(place), place.open("r+b" if place.exists() else "w+b") as handle:
         handle.truncate(8 * at)
         handle.seek(8 * at)

@@ -153,6 +153,8 @@ def summary(manifest: Manifest) -> str:
     for name, n in (("dropped", rows.dropped), ("failed", rows.failed)):
         if n:
             pieces.append(f"{n:,} {name}")
+    if manifest.metrics.get("in_short"):
+        pieces[-1] += f" ({manifest.metrics['in_short']})"
     short = manifest.metrics.get("shortfall") or []
     if short:
         lacking = sum(one["wanted"] - one["got"] for one in short)

@@ -98,7 +98,8 @@ class Reported:
     Facts are plain JSON and become the `metrics` of the manifest, where the command line, the
     report page and the dataset card read them. One of them is understood by all three: `shortfall`,
     a list of `{"of": <cell, source or part>, "wanted": <rows>, "got": <rows>}`, the largest gap
-    first, with those only that got fewer rows than were wanted.
+    first, with those only that got fewer rows than were wanted. Another is `in_short`, a few words
+    that stand in the step's line of a run's summary.
     """
 
     table: pl.DataFrame

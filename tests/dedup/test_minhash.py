@@ -99,7 +99,9 @@ def test_many_equal_texts_are_collapsed_first():
 
 @pytest.mark.parametrize("threshold", [0, -0.1, 1.0001, 0.01, float("nan")])
 def test_a_threshold_outside_its_range_or_out_of_reach_is_refused(threshold):
-    with pytest.raises(ValueError, match=r"greater than 0|less than or equal to 1|finite|lowest threshold"):
+    with pytest.raises(
+        ValueError, match=r"greater than 0|less than or equal to 1|finite|lowest threshold"
+    ):
         MinhashConfig(threshold=threshold)
 
 

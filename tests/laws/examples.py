@@ -193,6 +193,11 @@ def _example(
     return lambda _folder: Example({"rows": table()}, options or {}, resources)
 
 
+def _dedup(folder: Path, options: Mapping[str, Any], *needs: str) -> Example:
+    known = {"scratch": folder, "workers": 2, "progress": Silence(), "files": ()}
+    return Example({"rows": texts()}, options, {name: known[name] for name in needs})
+
+
 def _pairs() -> pl.DataFrame:
     return pl.DataFrame(
         {
@@ -351,8 +356,12 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         texts, {"by": "topic", "order": "quality", "column": "prompt", "keep": ["split"]}
     ),
     "fix.mask": _example(personal, {"columns": ["prompt", "response"]}, seed=7),
-    "dedup.exact": _example(texts, {"prefer": "quality"}),
-    "dedup.minhash": _example(texts, {"prefer": "quality"}),
+    "dedup.exact": lambda folder: _dedup(folder, {"prefer": "quality"}, "scratch", "progress"),
+    "dedup.minhash": lambda folder: _dedup(
+        folder, {"prefer": "quality"}, "scratch", "workers", "progress", "files"
+    ),
+    "dedup.cluster": lambda folder: _dedup(folder, {}, "scratch", "workers", "progress"),
+    "dedup.index": _example(texts, out=None),
     "sample.where": _example(texts, {"keep": "quality > 0.2 and len(prompt) > 3"}),
     "sample.parts": _example(texts, {"column": "split", "parts": ["train", "dev"]}),
     "sample.split": _example(

@@ -58,12 +58,11 @@ def test_pairs_are_of_one_conversation_and_keep_what_was_said_before():
 @pytest.mark.parametrize("columns", [("prompt",), ("prompt", "response")])
 def test_equal_prompts_of_different_conversations_are_no_duplicates(columns):
     rows = answers()
-    out = drop_exact_duplicates(rows, ExactConfig(columns=columns))
+    out = drop_exact_duplicates(rows, ExactConfig(columns=columns)).table
     kept = out.filter(part="kept").height
     assert kept == (3 if columns == ("prompt",) else 6)
-    assert drop_exact_duplicates(rows, ExactConfig(columns=("response",)))["part"].to_list() == [
-        *("kept", "kept", "dropped", "kept", "dropped", "kept")
-    ]
+    found = drop_exact_duplicates(rows, ExactConfig(columns=("response",))).table
+    assert found["part"].to_list() == [*("kept", "kept", "dropped", "kept", "dropped", "kept")]
 
 
 def test_near_duplicates_are_those_of_the_whole_conversation():
