@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from databuild.dedup.signatures import signatures
 from databuild.errors import StepError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from databuild.dedup.shingles import Shingles
+
 RECALL = 0.9995
+_BATCH = 16_384
 
 
 def banding(threshold: float, recall: float = RECALL, permutations: int = 128) -> tuple[int, int]:
@@ -64,14 +68,14 @@ def chance(similarity: float, bands: int, rows: int) -> float:
     return float(1 - (1 - similarity**rows) ** bands)
 
 
-def band_keys(signatures: NDArray[np.uint32], bands: int, rows: int) -> NDArray[np.uint32]:
+def band_keys(signed: NDArray[np.uint32], bands: int, rows: int) -> NDArray[np.uint32]:
     """Hash the minima of every band to 32 bits.
 
     Two rows whose minima differ share a key with a probability of 2**-32, which makes a candidate
     that verification throws out: about 100 a band for a million rows.
 
     Args:
-        signatures: N signatures of at least `bands * rows` minima.
+        signed: N signatures of at least `bands * rows` minima.
         bands: Number of bands.
         rows: Minima of each.
 
@@ -85,7 +89,43 @@ def band_keys(signatures: NDArray[np.uint32], bands: int, rows: int) -> NDArray[
     """
     from databuild.dedup.kernels.signing import key_bands
 
-    assert signatures.shape[1] >= bands * rows, (signatures.shape, bands, rows)
-    found = np.empty((bands, len(signatures)), np.uint32)
-    key_bands(np.ascontiguousarray(signatures), rows, found)
+    assert signed.shape[1] >= bands * rows, (signed.shape, bands, rows)
+    found = np.empty((bands, len(signed)), np.uint32)
+    key_bands(np.ascontiguousarray(signed), rows, found)
+    return found
+
+
+def keys_of(
+    shingles: Shingles,
+    bands: int,
+    rows: int,
+    *,
+    of: NDArray[np.int64] | None = None,
+    threads: int | None = None,
+) -> NDArray[np.uint32]:
+    """The band keys of sets, without ever holding all of their signatures.
+
+    Args:
+        shingles: N sets.
+        bands: Number of bands.
+        rows: Minima of each; `bands * rows` permutations are used.
+        of: Which sets, in which order; by default all N.
+        threads: How many threads; by default as many as Polars has. The result is the same.
+
+    Returns:
+        `bands` x the number of rows: `4 * bands` bytes per row.
+
+    Example:
+        >>> from databuild.dedup.shingles import shingle
+        >>> import polars as pl
+        >>> keys = keys_of(shingle(pl.Series(["a b c d", "x", "A b c; d"])), 32, 4)
+        >>> bool((keys[:, 0] == keys[:, 2]).all()), bool((keys[:, 0] == keys[:, 1]).any())
+        (True, False)
+    """
+    of = np.arange(len(shingles.offsets) - 1) if of is None else of
+    found = np.empty((bands, len(of)), np.uint32)
+    for at in range(0, len(of), _BATCH):
+        here = slice(at, at + _BATCH)
+        signed = signatures(shingles, bands * rows, rows=of[here], threads=threads)
+        found[:, here] = band_keys(signed, bands, rows)
     return found

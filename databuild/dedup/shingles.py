@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,15 @@ import polars as pl
 import xxhash
 
 from databuild.dedup.folding_table import folding_table
-from databuild.dedup.tokenizing import as_bytes, fold_slowly, in_slices, offsets_of, spliced
+from databuild.dedup.tokenizing import (
+    as_bytes,
+    chosen,
+    fold_slowly,
+    in_slices,
+    offsets_of,
+    room,
+    spliced,
+)
 from databuild.text.tokens import folded
 from databuild.text.whitespace import collapsed
 
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from databuild.dedup.tokenizing import Bytes
+    from databuild.dedup.tokenizing import Bytes, Texts
 
 
 class Shingles(NamedTuple):
@@ -34,7 +43,7 @@ class Shingles(NamedTuple):
     the same in normal form. (0, 0) for a null text, which is equal to nothing."""
 
 
-def shingle(texts: pl.Series, ngram: int = 3, *, threads: int | None = None) -> Shingles:
+def shingle(texts: Texts, ngram: int = 3, *, threads: int | None = None) -> Shingles:
     """Hash every run of `ngram` tokens of every text; the distinct ones, sorted, are its set.
 
     Tokens are those of `text.tokens(text.folded(text))`. A text of fewer tokens is one shingle of
@@ -60,49 +69,81 @@ def shingle(texts: pl.Series, ngram: int = 3, *, threads: int | None = None) -> 
         >>> bool((found.form[0] == found.form[1]).all())
         True
     """
-    return joined(in_slices(lambda part: _shingled(part, ngram), texts, threads))
+    return shingle_batches([texts], ngram, threads=threads)
 
 
-def joined(parts: Iterable[Shingles]) -> Shingles:
-    """The sets of several tables as those of one."""
-    made = list(parts)
-    counts = [np.empty(0, np.int64), *(np.diff(one.offsets) for one in made)]
-    return Shingles(
-        np.concatenate([np.empty(0, np.uint64), *(one.hashes for one in made)]),
-        offsets_of(np.concatenate(counts)),
-        np.concatenate([np.empty((0, 2), np.uint64), *(one.form for one in made)]),
+def shingle_batches(
+    batches: Iterable[Texts], ngram: int = 3, *, threads: int | None = None
+) -> Shingles:
+    """The same for texts that come in batches, of which only one is in memory at a time.
+
+    The sets are written once, into memory that grows in place; the peak is that of the result and
+    one batch.
+    """
+    return joined(
+        made
+        for batch in batches
+        for made in in_slices(lambda part: _shingled(part, ngram), batch, threads)
     )
 
 
-def _shingled(texts: pl.Series, ngram: int) -> Shingles:
+def joined(parts: Iterable[Shingles]) -> Shingles:
+    """The sets of several tables as those of one; each part may go once the next is asked for."""
+    flat = _Growing()
+    counts, forms = [np.empty(0, np.int64)], [np.empty((0, 2), np.uint64)]
+    for part in parts:
+        flat.append(part.hashes)
+        counts.append(np.diff(part.offsets))
+        forms.append(part.form)
+    return Shingles(flat.numbers(), offsets_of(np.concatenate(counts)), np.concatenate(forms))
+
+
+class _Growing:
+    """Numbers in memory that grows in place: the system moves its pages instead of copying."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._size = 0
+
+    def append(self, numbers: NDArray[np.uint64]) -> None:
+        end = self._size + numbers.nbytes
+        if end > len(self._memory):
+            self._memory.resize(max(end, len(self._memory) * 3 // 2))
+        self._memory[self._size : end] = memoryview(numbers).cast("B")
+        self._size = end
+
+    def numbers(self) -> NDArray[np.uint64]:
+        return np.frombuffer(self._memory, np.uint64, self._size // 8)
+
+
+def _shingled(texts: Texts, ngram: int) -> Shingles:
     from databuild.dedup.kernels.folding import IS_BARE, IS_SLOW
 
     hashes, counts, form, state = _run(as_bytes(texts), ngram, is_folded=False)
     slow = np.flatnonzero(state == IS_SLOW)
     if len(slow):
-        by_polars = as_bytes(fold_slowly(texts.gather(slow)))
+        by_polars = as_bytes(fold_slowly(chosen(texts, slow)))
         more, sizes, form[slow], state[slow] = _run(by_polars, ngram, is_folded=True)
         hashes = spliced(hashes, counts, slow, more, sizes)
         counts[slow] = sizes
     bare = np.flatnonzero(state == IS_BARE)
     if len(bare):
-        form[bare] = _bare_forms(texts.gather(bare))
+        form[bare] = _bare_forms(chosen(texts, bare))
         one = np.ones(len(bare), np.int64)
         hashes = spliced(hashes, counts, bare, form[bare, 0], one)
         counts[bare] = 1
-    return Shingles(hashes.copy(), offsets_of(counts), form)
+    return Shingles(hashes, offsets_of(counts), form)
 
 
 def _run(part: Bytes, ngram: int, *, is_folded: bool) -> tuple[NDArray[Any], ...]:
     from databuild.dedup.kernels.folding import shingle_texts
 
     n = len(part.offsets) - 1
-    # Pages that are never written are never taken: no text has more shingles than bytes.
-    hashes = np.empty(int(part.offsets[-1] - part.offsets[0]) + n, np.uint64)
+    hashes = room(int(part.offsets[-1] - part.offsets[0]) + n)  # none has more shingles than bytes
     counts, state = np.empty(n, np.int64), np.empty(n, np.uint8)
     form = np.empty((n, 2), np.uint64)
     total = shingle_texts(*part, is_folded, ngram, folding_table(), hashes, counts, form, state)
-    return hashes[:total], counts, form, state
+    return hashes[:total].copy(), counts, form, state
 
 
 def bare_texts(texts: pl.Series) -> pl.Series:

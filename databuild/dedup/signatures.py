@@ -11,7 +11,7 @@ import polars as pl
 
 from databuild.dedup.folding_table import folding_table
 from databuild.dedup.shingles import bare_texts
-from databuild.dedup.tokenizing import as_bytes, fold_slowly, in_slices
+from databuild.dedup.tokenizing import as_bytes, chosen, fold_slowly, in_slices
 from databuild.errors import StepError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from databuild.dedup.shingles import Shingles
+    from databuild.dedup.tokenizing import Texts
 
 PERMUTATIONS, SEED = 128, 1
 _SLICE_ROWS = 4096
@@ -34,20 +35,26 @@ def permutations(number: int = PERMUTATIONS) -> tuple[NDArray[np.uint32], NDArra
 
 
 def signatures(
-    shingles: Shingles, number: int = PERMUTATIONS, *, threads: int | None = None
+    shingles: Shingles,
+    number: int = PERMUTATIONS,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    threads: int | None = None,
 ) -> NDArray[np.uint32]:
     """Sign every set: the minimum of each permutation over the 32-bit hashes of its shingles.
 
     The permutations are datasketch's `affine32` with seed 1, the hash is our own (the upper half of
-    the mixed 64-bit hash), so that no text is read again; `datasketch_signatures` has its hash too.
+    the 64-bit hash), so that no text is read again; `datasketch_signatures` has its hash too.
 
     Args:
         shingles: N sets.
         number: How many permutations.
+        rows: Which sets, in which order; by default all N.
         threads: How many threads; by default as many as Polars has. The result is the same.
 
     Returns:
-        N x `number`. An empty set (a null text) has 2**32 - 1 everywhere.
+        One signature of `number` minima per row. An empty set (a null text) has 2**32 - 1
+        everywhere.
 
     Example:
         >>> from databuild.dedup.shingles import shingle
@@ -57,21 +64,20 @@ def signatures(
     """
     from databuild.dedup.kernels.signing import sign_hashes
 
-    n = len(shingles.offsets) - 1
-    a, b = permutations(number)
-    found = np.empty((n, number), np.uint32)
-    # Views of memory-mapped arrays cost the compiled loops' type check less as plain arrays.
     hashes, offsets = np.asarray(shingles.hashes), np.asarray(shingles.offsets)
+    rows = np.arange(len(offsets) - 1) if rows is None else np.ascontiguousarray(rows, np.int64)
+    a, b = permutations(number)
+    found = np.empty((len(rows), number), np.uint32)
 
-    def sign(start: int) -> None:
-        end = min(start + _SLICE_ROWS, n)
-        sign_hashes(hashes, offsets[start : end + 1], a, b, found[start:end])
+    def sign(at: int) -> None:
+        here = slice(at, at + _SLICE_ROWS)
+        sign_hashes(hashes, offsets, rows[here], a, b, found[here])
 
-    starts = range(0, n, _SLICE_ROWS)
+    starts = range(0, len(rows), _SLICE_ROWS)
     threads = threads or pl.thread_pool_size()
-    if threads == 1 or n <= _SLICE_ROWS:
-        for start in starts:
-            sign(start)
+    if threads == 1 or len(starts) < 2:
+        for at in starts:
+            sign(at)
     else:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(sign, starts))
@@ -79,7 +85,7 @@ def signatures(
 
 
 def datasketch_signatures(
-    texts: pl.Series, ngram: int = 3, number: int = PERMUTATIONS, *, threads: int | None = None
+    texts: Texts, ngram: int = 3, number: int = PERMUTATIONS, *, threads: int | None = None
 ) -> NDArray[np.uint32]:
     r"""Sign every text as `datasketch.MinHash(num_perm=number, seed=1)` of datasketch 2.0 would.
 
@@ -108,11 +114,11 @@ def datasketch_signatures(
     return np.concatenate([np.empty((0, number), np.uint32), *made])
 
 
-def _signed(texts: pl.Series, ngram: int, number: int) -> NDArray[np.uint32]:
+def _signed(texts: Texts, ngram: int, number: int) -> NDArray[np.uint32]:
     from databuild.dedup.kernels.folding import IS_SLOW
     from databuild.dedup.kernels.signing import sign_texts
 
-    def run(texts: pl.Series, *, is_folded: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    def run(texts: Texts, *, is_folded: bool) -> tuple[NDArray[Any], NDArray[Any]]:
         found = np.empty((len(texts), number), np.uint32)
         state = np.empty(len(texts), np.uint8)
         part, drawn = as_bytes(texts), permutations(number)
@@ -122,10 +128,10 @@ def _signed(texts: pl.Series, ngram: int, number: int) -> NDArray[np.uint32]:
     found, state = run(texts, is_folded=False)
     slow = np.flatnonzero(state == IS_SLOW)
     if len(slow):
-        found[slow], bare = run(fold_slowly(texts.gather(slow)), is_folded=True)
+        found[slow], bare = run(fold_slowly(chosen(texts, slow)), is_folded=True)
         slow = slow[bare == IS_SLOW]
         if len(slow):
-            found[slow], _ = run(bare_texts(texts.gather(slow)), is_folded=True)
+            found[slow], _ = run(bare_texts(chosen(texts, slow)), is_folded=True)
     return found
 
 

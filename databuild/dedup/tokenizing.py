@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from databuild.dedup.folding_table import folding_table, opens
 from databuild.text.tokens import UNSPACED, folded, tokens
@@ -18,7 +21,11 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 
-_SLICE_BYTES = 4 << 20
+Texts = pl.Series | pa.Array | pa.ChunkedArray
+"""N texts: of Polars, or of Arrow (`string`, `large_string`), which are read in place."""
+
+_SLICE_BYTES = 1 << 20
+_KEPT_BYTES = 64 << 20
 
 
 class Tokens(NamedTuple):
@@ -42,7 +49,7 @@ class Bytes(NamedTuple):
     nulls: NDArray[np.uint8]
 
 
-def token_hashes(texts: pl.Series, *, spans: bool = False, threads: int | None = None) -> Tokens:
+def token_hashes(texts: Texts, *, spans: bool = False, threads: int | None = None) -> Tokens:
     r"""Hash the tokens of every text, as `text.tokens(text.folded(text))` cuts them.
 
     Texts in which neighbouring characters change each other under NFKC or lower-casing (a letter
@@ -65,7 +72,7 @@ def token_hashes(texts: pl.Series, *, spans: bool = False, threads: int | None =
         >>> bool(found.hashes[0] == found.hashes[2])
         True
     """
-    made = in_slices(lambda part: _cut(part, spans=spans), texts, threads)
+    made = list(in_slices(lambda part: _cut(part, spans=spans), texts, threads))
     counts = [np.diff(one.offsets) for one in made]
     return Tokens(
         np.concatenate([np.empty(0, np.uint64), *(one.hashes for one in made)]),
@@ -74,13 +81,13 @@ def token_hashes(texts: pl.Series, *, spans: bool = False, threads: int | None =
     )
 
 
-def _cut(texts: pl.Series, *, spans: bool) -> Tokens:
+def _cut(texts: Texts, *, spans: bool) -> Tokens:
     from databuild.dedup.kernels.folding import IS_SLOW, token_texts
 
     def run(part: Bytes, *, is_folded: bool) -> tuple[Any, Any, Any, Any]:
-        room = int(part.offsets[-1] - part.offsets[0]) + len(part.offsets)
-        hashes, counts = np.empty(room, np.uint64), np.empty(len(part.offsets) - 1, np.int64)
-        places = np.empty((room if spans and not is_folded else 0, 2), np.int64)
+        most = int(part.offsets[-1] - part.offsets[0]) + len(part.offsets)
+        hashes, counts = np.empty(most, np.uint64), np.empty(len(part.offsets) - 1, np.int64)
+        places = np.empty((most if spans and not is_folded else 0, 2), np.int64)
         state = np.empty(len(counts), np.uint8)
         total = token_texts(*part, is_folded, folding_table(), hashes, counts, state, places)
         return hashes[:total], counts, state, places[:total]
@@ -88,7 +95,7 @@ def _cut(texts: pl.Series, *, spans: bool) -> Tokens:
     hashes, counts, state, places = run(as_bytes(texts), is_folded=False)
     slow = np.flatnonzero(state == IS_SLOW)
     if len(slow):
-        by_polars = texts.gather(slow)
+        by_polars = chosen(texts, slow)
         more, more_counts, _, _ = run(as_bytes(fold_slowly(by_polars)), is_folded=True)
         if spans:
             found = [span for text in by_polars for span in _spans_slowly(text)]
@@ -156,28 +163,66 @@ def offsets_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def in_slices(
-    work: Callable[[pl.Series], Made], texts: pl.Series, threads: int | None = None
-) -> list[Made]:
-    """Do the work on slices of the texts, of some MiB each, on several threads; in order."""
-    per_row = max(texts.estimated_size() / max(len(texts), 1), 1)
-    rows = max(int(_SLICE_BYTES / per_row), 1)
-    parts = [texts.slice(at, rows) for at in range(0, len(texts), rows)]
+    work: Callable[[Texts], Made], texts: Texts, threads: int | None = None
+) -> Iterator[Made]:
+    """Do the work on slices of the texts, of about a MiB each, on several threads; in order."""
+    size = texts.estimated_size() if isinstance(texts, pl.Series) else texts.nbytes
+    rows = max(int(_SLICE_BYTES / max(size / max(len(texts), 1), 1)), 1)
+    parts = (texts.slice(at, rows) for at in range(0, len(texts), rows))
     threads = threads or pl.thread_pool_size()
-    if threads == 1 or len(parts) < 2:
-        return [work(part) for part in parts]
+    if threads == 1 or len(texts) <= rows:
+        yield from map(work, parts)
+        return
     folding_table()  # made once, before the threads ask for it
+    waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, parts))
+        for part in parts:
+            waiting.append(pool.submit(work, part))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def as_bytes(texts: pl.Series) -> Bytes:
+def as_bytes(texts: Texts) -> Bytes:
     """The texts as UTF-8 bytes, N + 1 places and whether each is null (empty: none is)."""
-    arrow = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    if isinstance(texts, pl.Series):
+        texts = texts.to_arrow(compat_level=pl.CompatLevel.oldest())
+    arrow = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    if pa.types.is_string_view(arrow.type):
+        arrow = arrow.cast(pa.large_string())
     _, places, data = arrow.buffers()
-    offsets = np.frombuffer(places, np.int64)[arrow.offset : arrow.offset + len(texts) + 1]
-    nulls = texts.is_null().to_numpy().astype(np.uint8) if texts.null_count() else np.empty(0, "u1")
+    kind = np.int64 if pa.types.is_large_string(arrow.type) else np.int32
+    ends = np.frombuffer(places, kind) if places else np.zeros(1, kind)
+    ends = ends[arrow.offset : arrow.offset + len(arrow) + 1]
+    is_null = arrow.is_null().to_numpy(zero_copy_only=False) if arrow.null_count else np.empty(0)
     return Bytes(
         np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8),
-        offsets if len(offsets) else np.zeros(1, np.int64),
-        nulls,
+        ends.astype(np.int64, copy=False) if len(ends) else np.zeros(1, np.int64),
+        is_null.astype(np.uint8),
     )
+
+
+def chosen(texts: Texts, rows: NDArray[np.int64]) -> pl.Series:
+    """Some of the texts, for Polars."""
+    if isinstance(texts, pl.Series):
+        return texts.gather(rows)
+    series = pl.from_arrow(texts.take(pa.array(rows)))
+    assert isinstance(series, pl.Series)
+    return series
+
+
+_rooms = threading.local()
+
+
+def room(items: int) -> NDArray[np.uint64]:
+    """At least so many numbers to write to; the same place for every call from one thread.
+
+    New memory costs more than what is written to it: the pages have to be taken from the system.
+    """
+    found: NDArray[np.uint64] | None = getattr(_rooms, "found", None)
+    if found is None or len(found) < items:
+        found = np.empty(max(items, 1 << 18), np.uint64)
+        if found.nbytes <= _KEPT_BYTES:
+            _rooms.found = found
+    return found

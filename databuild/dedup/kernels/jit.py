@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
@@ -9,6 +10,8 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+
+from databuild.dedup.kernels.storing import places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,13 +32,12 @@ def compiled(result: Any, *arguments: Any) -> Callable[[Loop], Loop]:
 
     def compile_now(loop: Loop) -> Loop:
         options: dict[str, Any] = {"nogil": True, "boundscheck": False}
-        signature = result(*arguments)
-        try:
-            return cast("Loop", numba.njit([signature], cache=True, **options)(loop))
-        except RuntimeError as error:
-            if "no locator" not in str(error):
-                raise
-            return cast("Loop", numba.njit([signature], **options)(loop))
+        for beside in (True, False):
+            # OSError: what is stored beside the source is of another version and read-only.
+            # RuntimeError: there is no such place, neither there nor at home.
+            with suppress(OSError, RuntimeError), places(beside=beside):
+                return cast("Loop", numba.njit([result(*arguments)], cache=True, **options)(loop))
+        return cast("Loop", numba.njit([result(*arguments)], **options)(loop))
 
     return compile_now
 

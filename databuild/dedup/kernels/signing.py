@@ -33,31 +33,50 @@ def finished32(x: Any) -> Any:
 
 
 @inlined
-def take_minima(h: Any, a: Any, b: Any, best: Any) -> None:
-    """`best[p] = min(best[p], a[p] * h + b[p])`, modulo 2**32."""
+def less(x: Any, y: Any) -> Any:
+    """The smaller one, in 32 bits."""
+    return x if x < y else y
+
+
+@inlined
+def take_minima(hashes: Any, count: int, a: Any, b: Any, best: Any) -> None:
+    """`best[p] = min(a[p] * h + b[p])` modulo 2**32 over the first hashes; all ones of none.
+
+    Four hashes at a time, since reading and writing `best` costs more than the multiplication.
+    """
     for p in range(best.size):
-        value = U32(a[p] * h + b[p])
-        best[p] = min(best[p], value)
+        best[p] = _MAX
+    for k in range(0, count, 4):
+        h0, h1 = hashes[k], hashes[min(k + 1, count - 1)]
+        h2, h3 = hashes[min(k + 2, count - 1)], hashes[min(k + 3, count - 1)]
+        for p in range(best.size):
+            x, y = a[p], b[p]
+            low = less(U32(x * h0 + y), U32(x * h1 + y))
+            high = less(U32(x * h2 + y), U32(x * h3 + y))
+            best[p] = less(best[p], less(low, high))
 
 
 @compiled(
     types.void,
     array("uint64"),
     array("int64"),
+    array("int64"),
     array("uint32"),
     array("uint32"),
     array("uint32", writable=True, ndim=2),
 )
-def sign_hashes(hashes: Any, offsets: Any, a: Any, b: Any, signatures: Any) -> None:
-    """The minima over every set under every permutation of the hashes' upper 32 bits."""
-    best = np.empty(a.size, np.uint32)
-    for r in range(offsets.size - 1):
+def sign_hashes(hashes: Any, offsets: Any, rows: Any, a: Any, b: Any, signatures: Any) -> None:
+    """The minima over the sets of some rows under every permutation of the upper 32 bits."""
+    best, few = np.empty(a.size, np.uint32), np.empty(4096, np.uint32)
+    for k in range(rows.size):
+        at, end = offsets[rows[k]], offsets[rows[k] + 1]
+        if few.size < end - at:
+            few = np.empty(end - at, np.uint32)
+        for i in range(end - at):
+            few[i] = U32(hashes[at + i] >> U64(32))
+        take_minima(few, end - at, a, b, best)
         for p in range(best.size):
-            best[p] = _MAX
-        for k in range(offsets[r], offsets[r + 1]):
-            take_minima(U32(mixed(hashes[k]) >> U64(32)), a, b, best)
-        for p in range(best.size):
-            signatures[r, p] = best[p]
+            signatures[k, p] = best[p]
 
 
 @compiled(
@@ -155,9 +174,9 @@ def sign_texts(
     block, w = np.empty(64, np.uint8), np.empty(80, np.uint32)
     best = np.empty(a.size, np.uint32)
     nothing = np.empty(0, np.int64)
+    hashed = np.empty(most + 2, np.uint32)
     for r in range(offsets.size - 1):
-        for p in range(best.size):
-            best[p] = _MAX
+        made = 0
         state[r] = 0
         if nulls.size > 0 and nulls[r] != 0:
             state[r] = IS_NULL
@@ -187,9 +206,11 @@ def sign_texts(
             if count == 0:
                 state[r] = IS_SLOW
             starts[count] = size + 1
-            for t in range(max(count - ngram + 1, min(count, 1))):
+            made = max(count - ngram + 1, min(count, 1))
+            for t in range(made):
                 last = min(t + ngram, count)
                 h = sha1_start(line, starts[t], starts[last] - 1 - starts[t], block, w)
-                take_minima(finished32(h), a, b, best)
+                hashed[t] = finished32(h)
+        take_minima(hashed, made, a, b, best)
         for p in range(best.size):
             signatures[r, p] = best[p]
