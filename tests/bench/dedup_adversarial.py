@@ -51,9 +51,7 @@ def make(kind: str, n: int) -> pl.DataFrame:
 
 def _huge(rng: np.random.Generator, n: int) -> list[str]:
     english = from_grammar(n=5_000).english
-    pieces = [
-        f"{head} {tail}" for head, tail in zip(english.heads, english.tails, strict=True)
-    ]
+    pieces = [f"{head} {tail}" for head, tail in zip(english.heads, english.tails, strict=True)]
     mean = sum(map(len, pieces)) / len(pieces) + 1
     texts: list[str] = []
     while len(texts) < n:

@@ -9,11 +9,6 @@ themselves get the texts. Where a tool keeps the first of its duplicates, first 
 
 from __future__ import annotations
 
-import os
-
-for _name in ("POLARS", "RAYON", "OMP", "OPENBLAS", "NUMBA"):
-    os.environ[f"{_name}_MAX_THREADS" if _name == "POLARS" else f"{_name}_NUM_THREADS"] = "1"
-
 import re
 import sys
 import unicodedata
@@ -24,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 PERMUTATIONS = 128
 _UNSPACED = "一-鿿㐀-䶿\U00020000-\U0003ffff豈-﫿々〆〇぀-ヿ฀-໿က-႟ក-៿"
@@ -32,7 +27,6 @@ _TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 BATCH = 10_000
 
 Texts = list[str]
-Tool = "Callable[[Texts, float, Path], list[int]]"
 
 
 def shingles(text: str) -> set[str]:

@@ -40,8 +40,8 @@ class Rows:
 
 
 def main(path: Path, out: Path, times: int, options: dict[str, Any], workers: int) -> None:
-    from databuild.engine.parts import Parts
     from databuild.dedup.minhash import MinhashConfig, drop_near_duplicates
+    from databuild.engine.parts import Parts
 
     for _ in range(times):
         started = time.process_time()
