@@ -9,7 +9,7 @@ system time of the whole child process, from its start, by wait4; all pools have
 process one core. Other tools run once per size and are remembered in the cache (`--again` measures
 them anew); databuild always runs again, its command in a new process (`cold`), and its step three
 times in one process, of which the best counts (`warm`). Sections: table, cores, incremental,
-adversarial, contamination.
+adversarial.
 """
 
 from __future__ import annotations
@@ -271,17 +271,8 @@ def adversarial(bench: Bench, sizes: list[int]) -> dict[str, Any]:
     return told
 
 
-def contamination(bench: Bench, sizes: list[int]) -> dict[str, Any]:
-    """GSM8K's test questions against the largest corpus, with 300 plants in it."""
-    assert bench.data, "contamination needs --data"
-    path = bench.corpus(sizes[-1]) / "rows.parquet"
-    command = [sys.executable, str(HERE / "dedup_contaminated.py"), str(path), str(bench.data)]
-    used = measured(command)
-    return {"peak_mb": used["peak_mb"], "runs": json.loads(used["stdout"].splitlines()[-1])}
-
-
 SECTIONS: dict[str, Any] = {
-    section.__name__: section for section in (table, cores, incremental, adversarial, contamination)
+    section.__name__: section for section in (table, cores, incremental, adversarial)
 }
 
 
