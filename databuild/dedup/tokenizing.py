@@ -205,11 +205,9 @@ def as_bytes(texts: Texts) -> Bytes:
 
 def chosen(texts: Texts, rows: NDArray[np.int64]) -> pl.Series:
     """Some of the texts, for Polars."""
-    if isinstance(texts, pl.Series):
-        return texts.gather(rows)
-    series = pl.from_arrow(texts.take(pa.array(rows)))
+    series = texts if isinstance(texts, pl.Series) else pl.from_arrow(texts)
     assert isinstance(series, pl.Series)
-    return series
+    return series.gather(rows)
 
 
 _rooms = threading.local()

@@ -1,0 +1,105 @@
+"""Pairs of rows that share a key: all of them, up to a cap whose cost is bounded and counted."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from databuild.dedup.candidates import (
+    CAP,
+    band_pairs,
+    distinct,
+    packed_pairs,
+    probe,
+    sorted_band,
+    unpacked,
+)
+
+
+def couples(pairs):
+    return {(int(b), int(w)) for b, w in zip(*unpacked(pairs), strict=True)}
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 6), max_size=CAP))
+def test_all_pairs_with_a_common_key_are_found_once(keys):
+    pairs, skipped = band_pairs(np.array(keys, np.uint32))
+    wanted = {(i, j) for i, j in combinations(range(len(keys)), 2) if keys[i] == keys[j]}
+    assert couples(pairs) == wanted
+    assert (len(pairs), skipped) == (len(wanted), 0)
+
+
+@pytest.mark.parametrize("size", [CAP, CAP + 1, 1000, 100_000])
+def test_a_key_of_many_rows_has_few_pairs_a_row_and_counts_the_rest(size):
+    pairs, skipped = band_pairs(np.full(size, 7, np.uint32))
+    assert len(pairs) <= size * CAP / 2
+    assert len(pairs) + skipped == size * (size - 1) // 2
+    better, worse = unpacked(pairs)
+    assert (better < worse).all()
+    assert set(worse.tolist()) == set(range(1, size))  # nobody is left alone
+    assert len(distinct([pairs])) == len(pairs)
+
+
+def test_of_a_crowd_only_rows_that_are_not_settled_are_paired():
+    settled = np.ones(1000, np.uint8)
+    settled[[10, 500, 900]] = 0
+    pairs, skipped = band_pairs(np.full(1000, 7, np.uint32), settled=settled)
+    assert couples(pairs) == {(10, 500), (10, 900), (500, 900)}
+    assert skipped == 1000 * 999 // 2 - 3
+    few, skipped = band_pairs(np.full(3, 7, np.uint32), settled=settled)
+    assert (couples(few), skipped) == ({(0, 1), (0, 2), (1, 2)}, 0)
+
+
+def test_random_keys_of_many_rows():
+    keys = np.random.default_rng(0).integers(0, 50_000, 100_000).astype(np.uint32) * np.uint32(1 << 16)
+    pairs, skipped = band_pairs(keys)
+    better, worse = unpacked(pairs)
+    assert (keys[better] == keys[worse]).all()
+    sizes = np.unique(keys, return_counts=True)[1]
+    assert (len(pairs), skipped) == ((sizes * (sizes - 1) // 2).sum(), 0)
+
+
+def test_a_band_is_sorted_by_key_and_row():
+    keys = np.array([9, 1, 9, 2**32 - 1, 1], np.uint32)
+    packed = sorted_band(keys)
+    assert [(int(p) >> 32, int(p) & 0xFFFFFFFF) for p in packed] == [(1, 1), (1, 4), (9, 0), (9, 2), (2**32 - 1, 3)]
+    shared = sorted_band(keys, shared_only=True)
+    assert set(packed[:4].tolist()) <= set(shared.tolist())
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=40), st.lists(st.integers(0, 9), max_size=20), st.integers(1, 5))
+def test_new_rows_meet_the_best_old_rows_of_their_key(old, new, cap):
+    pairs, skipped = probe(sorted_band(np.array(old, np.uint32)), np.array(new, np.uint32), cap)
+    wanted, left = set(), 0
+    for j, key in enumerate(new):
+        same = [i for i, other in enumerate(old) if other == key]
+        wanted |= {(i, j) for i in same[:cap]}
+        left += len(same[cap:])
+    assert couples(pairs) == wanted
+    assert (len(pairs), skipped) == (len(wanted), left)
+
+
+def test_old_rows_may_be_memory_mapped(tmp_path):
+    old = np.random.default_rng(1).integers(0, 1000, 5000).astype(np.uint32)
+    np.save(tmp_path / "band.npy", sorted_band(old))
+    pairs, skipped = probe(np.load(tmp_path / "band.npy", mmap_mode="r"), np.arange(1000, dtype=np.uint32))
+    assert len(pairs) == 5000
+    assert skipped == 0
+
+
+def test_pairs_are_united_in_order():
+    one = packed_pairs(np.array([3, 0]), np.array([4, 1]))
+    assert [side.tolist() for side in unpacked(distinct([one, one[:1]]))] == [[0, 3], [1, 4]]
+    assert len(distinct([])) == 0
+
+
+@pytest.mark.parametrize("keys", [[], [5]])
+def test_no_row_and_one_row_have_no_pairs(keys):
+    pairs, skipped = band_pairs(np.array(keys, np.uint32))
+    assert (len(pairs), skipped) == (0, 0)
+    assert len(probe(sorted_band(np.array(keys, np.uint32)), np.array([], np.uint32))[0]) == 0
