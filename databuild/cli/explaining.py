@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 RowId = Annotated[
     str, typer.Argument(metavar="ROW_ID", help="A row's id; a unique start is enough.")
 ]
-_TEXT_CHARS, _FACT_CHARS = 300, 120
+_TEXT_CHARS, _FACT_CHARS = 300, 160
 _SHOWN_CHILDREN = 20
 _TEXTS = ("prompt", "messages", "text", "response", "chosen", "rejected")
 _SOURCE = ("source_file", "source_record")
