@@ -221,4 +221,6 @@ def main(tool: str, rows: Path, out: Path, scratch: Path, threshold: float) -> N
 
 
 if __name__ == "__main__":  # text-dedup starts processes even where it needs one
-    main(sys.argv[1], *map(Path, sys.argv[2:5]), float((*sys.argv[5:], "0.7")[0]))
+    rows_path, out_path, scratch_path = map(Path, sys.argv[2:5])
+    limit = float((*sys.argv[5:], "0.7")[0])
+    main(sys.argv[1], rows_path, out_path, scratch_path, limit)
