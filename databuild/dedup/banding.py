@@ -44,7 +44,9 @@ def banding(threshold: float, recall: float = RECALL, permutations: int = 128) -
     """
     if not 0 < threshold <= 1:
         raise StepError(
-            "dedup.minhash", f"threshold {threshold} is outside (0, 1]", fix="set it between, say 0.7"
+            "dedup.minhash",
+            f"threshold {threshold} is outside (0, 1]",
+            fix="set it between, say 0.7",
         )
     for rows in range(permutations, 0, -1):
         if chance(threshold, permutations // rows, rows) >= recall:

@@ -63,6 +63,7 @@ def sorted_band(keys: NDArray[np.uint32], *, shared_only: bool = False) -> NDArr
     """
     from databuild.dedup.kernels.pairing import shared_only as filtered
 
+    packed: NDArray[np.uint64]
     if not shared_only:
         packed = keys.astype(np.uint64) << np.uint64(32)
         packed |= np.arange(len(keys), dtype=np.uint64)
@@ -126,4 +127,6 @@ def unpacked(pairs: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.i
         >>> [side.tolist() for side in unpacked(packed_pairs(np.array([1]), np.array([4])))]
         [[1], [4]]
     """
-    return (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64), (pairs >> np.uint64(32)).astype(np.int64)
+    return (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64), (pairs >> np.uint64(32)).astype(
+        np.int64
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -132,7 +132,9 @@ def _packed(forms: pl.Series) -> pl.Series:
 @cache
 def _joining() -> frozenset[str]:
     """Characters that compose with one before them (NFC_Quick_Check=Maybe, UAX #15)."""
-    found = {chr(p) for p in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}  # Hangul vowels, ends
+    found = {
+        chr(p) for p in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))
+    }  # Hangul vowels, ends
     for character, parts in _decompositions().items():
         if not parts.startswith("<") and " " in parts:
             second = chr(int(parts.split(" ")[1], 16))
@@ -147,7 +149,11 @@ def _marks() -> dict[str, int]:
 
     With its own combining class; 0 for those that have none.
     """
-    found = {c: unicodedata.combining(c) for c in map(chr, range(0x300, 0x20000)) if unicodedata.combining(c)}
+    found = {
+        c: unicodedata.combining(c)
+        for c in map(chr, range(0x300, 0x20000))
+        if unicodedata.combining(c)
+    }
     found |= dict.fromkeys(_joining() - set(found), 0)
     for character in _decompositions():
         first = unicodedata.normalize("NFKD", character)[0]

@@ -67,7 +67,7 @@ def first_equal(form: NDArray[np.uint64]) -> NDArray[np.int64]:
     from databuild.dedup.kernels.pairing import first_of_equals
 
     first = np.arange(len(form), dtype=np.int64)
-    has_text = form.any(axis=1)
+    has_text = (form[:, 0] | form[:, 1]) != 0
     keys = (form[:, 0] >> np.uint64(32)).astype(np.uint32)
     packed = sorted_band(keys, shared_only=True)
     packed = packed[has_text[(packed & np.uint64(0xFFFFFFFF)).astype(np.int64)]]

@@ -29,7 +29,7 @@ _SLICE_ROWS = 4096
 @cache
 def permutations(number: int = PERMUTATIONS) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """The factors a (odd) and the terms b of `a * h + b mod 2**32`, as datasketch draws them."""
-    generator = np.random.RandomState(SEED)  # noqa: NPY002 - datasketch's own stream
+    generator = np.random.RandomState(SEED)
     a = generator.randint(0, 1 << 31, number, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
     return a, generator.randint(0, 1 << 32, number, dtype=np.uint32)
 
@@ -135,9 +135,7 @@ def _signed(texts: Texts, ngram: int, number: int) -> NDArray[np.uint32]:
     return found
 
 
-def to_lsh(
-    found: NDArray[np.uint32], ids: Sequence[Hashable], bands: int, rows: int
-) -> Any:
+def to_lsh(found: NDArray[np.uint32], ids: Sequence[Hashable], bands: int, rows: int) -> Any:
     """Put signatures of `datasketch_signatures` into a `datasketch.MinHashLSH`.
 
     Args:

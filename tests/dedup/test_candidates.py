@@ -55,7 +55,9 @@ def test_of_a_crowd_only_rows_that_are_not_settled_are_paired():
 
 
 def test_random_keys_of_many_rows():
-    keys = np.random.default_rng(0).integers(0, 50_000, 100_000).astype(np.uint32) * np.uint32(1 << 16)
+    keys = np.random.default_rng(0).integers(0, 50_000, 100_000).astype(np.uint32) * np.uint32(
+        1 << 16
+    )
     pairs, skipped = band_pairs(keys)
     better, worse = unpacked(pairs)
     assert (keys[better] == keys[worse]).all()
@@ -66,13 +68,23 @@ def test_random_keys_of_many_rows():
 def test_a_band_is_sorted_by_key_and_row():
     keys = np.array([9, 1, 9, 2**32 - 1, 1], np.uint32)
     packed = sorted_band(keys)
-    assert [(int(p) >> 32, int(p) & 0xFFFFFFFF) for p in packed] == [(1, 1), (1, 4), (9, 0), (9, 2), (2**32 - 1, 3)]
+    assert [(int(p) >> 32, int(p) & 0xFFFFFFFF) for p in packed] == [
+        (1, 1),
+        (1, 4),
+        (9, 0),
+        (9, 2),
+        (2**32 - 1, 3),
+    ]
     shared = sorted_band(keys, shared_only=True)
     assert set(packed[:4].tolist()) <= set(shared.tolist())
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 9), max_size=40), st.lists(st.integers(0, 9), max_size=20), st.integers(1, 5))
+@given(
+    st.lists(st.integers(0, 9), max_size=40),
+    st.lists(st.integers(0, 9), max_size=20),
+    st.integers(1, 5),
+)
 def test_new_rows_meet_the_best_old_rows_of_their_key(old, new, cap):
     pairs, skipped = probe(sorted_band(np.array(old, np.uint32)), np.array(new, np.uint32), cap)
     wanted, left = set(), 0
@@ -87,7 +99,9 @@ def test_new_rows_meet_the_best_old_rows_of_their_key(old, new, cap):
 def test_old_rows_may_be_memory_mapped(tmp_path):
     old = np.random.default_rng(1).integers(0, 1000, 5000).astype(np.uint32)
     np.save(tmp_path / "band.npy", sorted_band(old))
-    pairs, skipped = probe(np.load(tmp_path / "band.npy", mmap_mode="r"), np.arange(1000, dtype=np.uint32))
+    pairs, skipped = probe(
+        np.load(tmp_path / "band.npy", mmap_mode="r"), np.arange(1000, dtype=np.uint32)
+    )
     assert len(pairs) == 5000
     assert skipped == 0
 

@@ -10,7 +10,8 @@ from databuild.dedup.candidates import distinct, packed_pairs
 from databuild.dedup.keeping import components, first_equal, keep_best
 
 EDGES = st.lists(
-    st.tuples(st.integers(0, 11), st.integers(0, 11)).filter(lambda pair: pair[0] != pair[1]), max_size=30
+    st.tuples(st.integers(0, 11), st.integers(0, 11)).filter(lambda pair: pair[0] != pair[1]),
+    max_size=30,
 )
 
 
@@ -57,10 +58,16 @@ def test_a_long_chain_is_one_cluster():
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from([0, 1, 1 << 40, (1 << 40) + 1]), st.integers(0, 2)), max_size=20))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 1, 1 << 40, (1 << 40) + 1]), st.integers(0, 2)), max_size=20
+    )
+)
 def test_equal_forms_have_one_first_row(forms):
     found = first_equal(np.array(forms, np.uint64).reshape(-1, 2))
-    assert found.tolist() == [r if form == (0, 0) else forms.index(form) for r, form in enumerate(forms)]
+    assert found.tolist() == [
+        r if form == (0, 0) else forms.index(form) for r, form in enumerate(forms)
+    ]
 
 
 def test_nothing_is_kept_of_nothing():

@@ -20,7 +20,10 @@ def theirs(texts, ngram=3, number=128):
     made = []
     for grams in sets(texts, ngram):
         minhash = MinHash(num_perm=number, seed=1)
-        joined = ["\x1f".join(g).replace("\x1f\x1f", "\x1f") if g[0] == "\x1f" else "\x1f".join(g) for g in grams]
+        joined = [
+            "\x1f".join(g).replace("\x1f\x1f", "\x1f") if g[0] == "\x1f" else "\x1f".join(g)
+            for g in grams
+        ]
         minhash.update_batch([gram.encode() for gram in joined])
         made.append(minhash)
     return made
@@ -48,7 +51,10 @@ def test_both_modes_estimate_jaccard():
     one = [words[k] for k in rng.integers(0, 400, 300)]
     texts = [" ".join(one), " ".join(one[:250]), " ".join(one[150:])]
     grams = sets(texts)
-    for signed in (signatures(shingle(series(texts)), 512), datasketch_signatures(series(texts), number=512)):
+    for signed in (
+        signatures(shingle(series(texts)), 512),
+        datasketch_signatures(series(texts), number=512),
+    ):
         for other in (1, 2):
             share = float((signed[0] == signed[other]).mean())
             assert abs(share - jaccard(grams[0], grams[other])) < 0.08  # 4 sigma of 512 draws
@@ -71,7 +77,11 @@ def test_threads_and_choices_of_rows_make_no_difference():
 
 
 def test_an_index_goes_to_datasketch_and_back():
-    texts = ["How does a rainbow form after rain", "Explain how a rainbow forms after rain", "世界和平"]
+    texts = [
+        "How does a rainbow form after rain",
+        "Explain how a rainbow forms after rain",
+        "世界和平",
+    ]
     signed = datasketch_signatures(series(texts))
     index = to_lsh(signed, ["a", "b", "c"], 32, 4)
     own = MinHashLSH(num_perm=128, params=(32, 4))

@@ -30,7 +30,15 @@ def test_tokens_are_those_of_text_tokens(texts):
 
 def test_every_character_by_itself_and_between_letters():
     points = [p for p in range(0x110000) if not 0xD800 <= p < 0xE000]
-    points = points[:0x3400] + points[0x3400:0xA000:97] + points[0xA000:0xAC00] + points[0xAC00:0xD800:31] + points[0xD800:0x20000] + points[0x20000:0x30000:97] + points[0x30000::499]
+    points = (
+        points[:0x3400]
+        + points[0x3400:0xA000:97]
+        + points[0xA000:0xAC00]
+        + points[0xAC00:0xD800:31]
+        + points[0xD800:0x20000]
+        + points[0x20000:0x30000:97]
+        + points[0x30000::499]
+    )
     texts = pl.Series([f"x{chr(p)}y{chr(p)} {chr(p)}" for p in points])
     found = token_hashes(texts)
     cut = pl.Series(token_lists(texts.to_list()), dtype=pl.List(pl.String))

@@ -19,7 +19,9 @@ from tests.dedup.plain import SENTENCES, jaccard, series, sets
 def test_similarities_equal_those_of_plain_python(texts, threshold, ngram):
     grams = sets(texts, ngram)
     couples = list(combinations(range(len(texts)), 2))
-    pairs = packed_pairs(np.array([i for i, _ in couples], int), np.array([j for _, j in couples], int))
+    pairs = packed_pairs(
+        np.array([i for i, _ in couples], int), np.array([j for _, j in couples], int)
+    )
     found = jaccards(shingle(series(texts), ngram), pairs, threshold)
     wanted = [jaccard(grams[i], grams[j]) for i, j in couples]
     assert found.tolist() == [s if s >= threshold else 0.0 for s in wanted]
@@ -47,7 +49,9 @@ def test_threads_tables_and_mapped_files_make_no_difference(tmp_path):
     assert (jaccards(found, pairs, 0.3, threads=4) == one).all()
     for name, part in zip(Shingles._fields, found, strict=True):
         np.save(tmp_path / f"{name}.npy", part)
-    mapped = Shingles(*(np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in Shingles._fields))
+    mapped = Shingles(
+        *(np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in Shingles._fields)
+    )
     assert (jaccards(mapped, pairs, 0.3) == one).all()
     old, new = shingle(texts[:1500]), shingle(texts[1500:])
     across = jaccards(new, packed_pairs(better[:500] % 1500, worse[:500] % 500), better=old)

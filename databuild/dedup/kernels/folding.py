@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-
 import numpy as np
 from numba.core import types
 
-from databuild.dedup.folding_table import FoldingTable, LENGTH_SHIFT, MANY, MARK, SEPARATOR, SINGLE, STABLE, WORD
+from databuild.dedup.folding_table import (
+    LENGTH_SHIFT,
+    MANY,
+    MARK,
+    SEPARATOR,
+    SINGLE,
+    STABLE,
+    WORD,
+    FoldingTable,
+)
 from databuild.dedup.kernels.jit import (
-    EIGHT,
     ONE,
     U64,
     array,
@@ -56,6 +63,19 @@ def mixed(x: Any) -> Any:
 
 
 @inlined
+def decoded(data: Any, i: int) -> Any:
+    """The code point of more than one byte of UTF-8 that begins at i, and its bytes."""
+    first = np.int64(data[i])
+    if first < 0xE0:
+        return ((first & 0x1F) << 6) | (np.int64(data[i + 1]) & 0x3F), 2
+    if first < 0xF0:
+        point = ((first & 0x0F) << 12) | ((np.int64(data[i + 1]) & 0x3F) << 6)
+        return point | (np.int64(data[i + 2]) & 0x3F), 3
+    point = ((first & 0x07) << 18) | ((np.int64(data[i + 1]) & 0x3F) << 12)
+    return point | ((np.int64(data[i + 2]) & 0x3F) << 6) | (np.int64(data[i + 3]) & 0x3F), 4
+
+
+@inlined
 def fold(data: Any, start: int, end: int, table: Any, out: Any, origin: Any) -> int:
     """Write the folded tokens of a text, zero bytes between them; their length, -1 if slow.
 
@@ -82,17 +102,8 @@ def fold(data: Any, start: int, end: int, table: Any, out: Any, origin: Any) -> 
             last, stable = 0, True
             continue
         at = i
-        if first < 0xE0:
-            point = ((first & 0x1F) << 6) | (np.int64(data[i + 1]) & 0x3F)
-            i += 2
-        elif first < 0xF0:
-            point = ((first & 0x0F) << 12) | ((np.int64(data[i + 1]) & 0x3F) << 6)
-            point |= np.int64(data[i + 2]) & 0x3F
-            i += 3
-        else:
-            point = ((first & 0x07) << 18) | ((np.int64(data[i + 1]) & 0x3F) << 12)
-            point |= ((np.int64(data[i + 2]) & 0x3F) << 6) | (np.int64(data[i + 3]) & 0x3F)
-            i += 4
+        point, width = decoded(data, i)
+        i += width
         flags = np.int64(kinds[point])
         kind = flags & 7
         before = o
@@ -346,5 +357,3 @@ def token_texts(
                 spans[at + t, 1] = past - start
         at += count
     return at
-
-

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Loop = TypeVar("Loop", bound="Callable[..., Any]")
 
 U64 = np.uint64
-ONE, EIGHT = U64(1), U64(8)
+ONE = U64(1)
 
 
 def array(dtype: str, *, writable: bool = False, ndim: int = 1) -> Any:

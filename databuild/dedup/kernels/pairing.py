@@ -24,16 +24,18 @@ def shared_only(keys: Any, bits: int, packed: Any) -> int:
 
     A table of 2**bits remembers which keys were seen once and which twice, by their lowest bits.
     """
-    seen = np.zeros(1 << bits, np.uint8)
+    seen = np.zeros((1 << bits) // 4, np.uint8)  # two bits a key: the table stays in the cache
     mask = np.int64((1 << bits) - 1)
     for r in range(keys.size):
         place = np.int64(keys[r]) & mask
-        seen[place] = min(seen[place] + 1, 2)
+        shift = (place & 3) * 2
+        before = (seen[place >> 2] >> shift) & 3
+        seen[place >> 2] |= np.uint8((1 + (before & 1)) << shift)
     found = 0
     for r in range(keys.size):
+        place = np.int64(keys[r]) & mask
         packed[found] = (U64(keys[r]) << _32) | U64(r)
-        if seen[np.int64(keys[r]) & mask] == 2:
-            found += 1
+        found += (np.int64(seen[place >> 2]) >> ((place & 3) * 2 + 1)) & 1
     return found
 
 
@@ -45,7 +47,7 @@ def shared_only(keys: Any, bits: int, packed: Any) -> int:
     array("uint64", writable=True),
 )
 def pair_runs(packed: Any, cap: int, settled: Any, pairs: Any) -> Any:
-    """Pairs `worse << 32 | better` of rows with the same key; their number, and that of the skipped.
+    """Pairs `worse << 32 | better` of rows with one key; their number, and that of the skipped.
 
     `packed` is sorted. In a run of more than `cap` rows only those that are not `settled` count,
     and each of them is paired with the best `cap // 2` of them. `pairs` of size 0 is not written:
@@ -170,7 +172,7 @@ def similarities(
         needed = np.int64(threshold * both / (1.0 + threshold)) - 1
         if needed > min(a_end - a, b_end - b):
             continue
-        common = shared(worse, a, a_end, better, b, b_end, max(needed, 0))
+        common = shared(worse, a, a_end, better, b, b_end, max(int(needed), 0))
         if common > 0:
             jaccard = common / (both - common)
             if jaccard >= threshold:
@@ -196,7 +198,8 @@ def keep_in_order(pairs: Any, jaccards: Any, kept_by: Any, jaccard: Any) -> None
 def unite(pairs: Any, label: Any) -> None:
     """Union-find with path halving; `label[i]` is i before, the smallest of its cluster after."""
     for k in range(pairs.size):
-        i, j = np.int64(pairs[k] & _LOW32), np.int64(pairs[k] >> _32)
+        i: Any = np.int64(pairs[k] & _LOW32)
+        j: Any = np.int64(pairs[k] >> _32)
         while label[i] != i:
             label[i] = label[label[i]]
             i = label[i]
@@ -231,5 +234,3 @@ def first_of_equals(packed: Any, form: Any, first: Any) -> None:
                 first[row] = first[other]
                 break
             before -= 1
-
-
