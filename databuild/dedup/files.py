@@ -171,32 +171,37 @@ def schema_of(path: Path) -> pa.Schema:
     return head_of(path).schema.to_arrow_schema()
 
 
-def text_columns(path: Path, asked: tuple[str, ...]) -> tuple[str, ...]:
+def text_columns(path: Path, asked: tuple[str, ...], told: Path) -> tuple[str, ...]:
     """The columns to compare: those that were asked for, or the first known ones that are there.
+
+    Args:
+        path: The Parquet file.
+        asked: Their names; none: to be found.
+        told: What the user calls the file.
 
     Raises:
         SchemaError: A column is missing or is not text; or none is known.
     """
     schema = schema_of(path)
     texts = [name for name in schema.names if is_text(schema.field(name).type)]
+    for name in asked:
+        check_column(schema, name, told)
+        if name not in texts:
+            what = f"the column {name!r} is of type {schema.field(name).type}, not text"
+            fix = f"name one of {texts} with --column" if texts else "name a file with text"
+            raise SchemaError(str(told), what, fix=fix)
     if asked:
-        for name in asked:
-            check_column(path, schema, name)
-            if name not in texts:
-                what = f"the column {name!r} is of type {schema.field(name).type}, not text"
-                fix = f"name one of {texts} with --column" if texts else "name a file with text"
-                raise SchemaError(str(path), what, fix=fix)
         return asked
     known = next((names for names in _KNOWN if set(names) <= set(texts)), None)
     if known is None and len(texts) == 1:
         known = (texts[0],)
     if known is None:
         what = f"it does not say which of its columns to compare; those of text: {texts}"
-        raise SchemaError(str(path), what, fix="name one or several with --column")
+        raise SchemaError(str(told), what, fix="name one or several with --column")
     return known
 
 
-def check_column(path: Path, schema: pa.Schema, name: str) -> None:
+def check_column(schema: pa.Schema, name: str, told: Path) -> None:
     """Refuse a column that a file does not have.
 
     Raises:
@@ -204,7 +209,7 @@ def check_column(path: Path, schema: pa.Schema, name: str) -> None:
     """
     if name not in schema.names:
         what = f"it has no column {name!r}; {nearest(name, schema.names)}"
-        raise SchemaError(str(path), what, fix="correct the name")
+        raise SchemaError(str(told), what, fix="correct the name")
 
 
 def is_text(dtype: pa.DataType) -> bool:
@@ -244,9 +249,9 @@ def _text(column: pa.ChunkedArray) -> pl.Series:
         return turns.select(said.list.drop_nulls().list.join("\n")).to_series()
     # As bytes first: what is not UTF-8, such as half a surrogate pair, must not be taken for text.
     raw = pl.Series(pl.from_arrow(column.cast(pa.large_binary())), dtype=pl.Binary)
-    text = raw.cast(pl.String, strict=False)
-    broken = (text.is_null() & raw.is_not_null()).arg_true()
-    if len(broken):
-        mended = [bytes(one).decode("utf-8", "replace") for one in raw.gather(broken)]
-        text = text.scatter(broken, mended)
-    return text
+    try:
+        return raw.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        # Seldom, and of one part: each text by itself, with U+FFFD for what is broken.
+        said = (None if one is None else bytes(one).decode("utf-8", "replace") for one in raw)
+        return pl.Series(list(said), dtype=pl.String)

@@ -22,7 +22,7 @@ from databuild.dedup.signing import sign
 from databuild.dedup.writing import Outside, Sources, write_clusters, write_rows
 from databuild.engine.checkpoints import Checkpoints
 from databuild.engine.store import write_json
-from databuild.errors import SchemaError, StoreError
+from databuild.errors import DatabuildError, SchemaError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,8 +84,9 @@ def dedup_files(asked: Asked, watcher: Watcher) -> dict[str, Any]:
     })  # fmt: skip
     _check_out(asked.out)
     work = asked.out / WORK
-    work.mkdir(parents=True, exist_ok=True)
-    job = _Job.prepare(asked, config, work)
+    with _tidy(asked.out):
+        work.mkdir(parents=True, exist_ok=True)
+        job = _Job.prepare(asked, config, work)
     expected = job.expected_mib()
     with _phase(watcher, "sign", f"peak about {expected:,} MiB") as progress:
         progress.total(job.n_rows, "rows")
@@ -128,13 +129,14 @@ class _Job:
     def prepare(cls, asked: Asked, config: NearConfig, work: Path) -> _Job:
         inputs = tuple(as_parquet(path, work / "inputs") for path in asked.inputs)
         against = tuple(as_parquet(path, work / "against") for path in asked.against)
-        columns = text_columns(inputs[0], asked.columns)
-        for path in (*inputs, *against):
-            text_columns(path, columns)
+        named = dict(zip((*inputs, *against), (*asked.inputs, *asked.against), strict=True))
+        columns = text_columns(inputs[0], asked.columns, asked.inputs[0])
+        for path, told in named.items():
+            text_columns(path, columns, told)
         for path in inputs:
             if asked.prefer:
-                check_column(path, schema_of(path), asked.prefer)
-            _check_new(path)
+                check_column(schema_of(path), asked.prefer, named[path])
+            _check_new(path, named[path])
         parameters = parameters_of(config)
         batches = (
             read_index(asked.index, parameters, {"columns": list(columns)}) if asked.index else []
@@ -200,6 +202,18 @@ class _Job:
 
 
 @contextmanager
+def _tidy(out: Path) -> Iterator[None]:
+    """Leave no folder behind where the call is refused before anything was done."""
+    was_there = out.exists()
+    try:
+        yield
+    except DatabuildError:
+        if not was_there:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+@contextmanager
 def _phase(watcher: Watcher, name: str, detail: str) -> Iterator[Any]:
     progress = watcher.step_starts(name, "dedup", detail)
     try:
@@ -248,11 +262,11 @@ def _check_out(out: Path) -> None:
         raise StoreError(str(out), what, fix="name a new folder, or remove this one")
 
 
-def _check_new(path: Path) -> None:
+def _check_new(path: Path, told: Path) -> None:
     taken = [name for name in schema_of(path).names if name.startswith("dedup_")]
     if taken:
         what = f"it has a column {taken[0]!r}, a name that this command writes"
-        raise SchemaError(str(path), what, fix="rename the column")
+        raise SchemaError(str(told), what, fix="rename the column")
 
 
 def peak_mib() -> int:

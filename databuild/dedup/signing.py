@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from databuild.dedup.banding import band_keys
+from databuild.dedup.banding import band_keys, keys_of
 from databuild.dedup.keeping import first_equal
 from databuild.dedup.numbers import as_bytes_column, as_flat_bytes, as_order
 from databuild.dedup.shingles import Shingles, shingle
-from databuild.dedup.signatures import datasketch_signatures, signatures
+from databuild.dedup.signatures import datasketch_signatures
 from databuild.engine.store import making_room
 
 if TYPE_CHECKING:
@@ -203,16 +203,16 @@ def _sign_part(rows: pl.DataFrame, parameters: Parameters, workers: int) -> dict
     is_first = has_text & (first == np.arange(rows.height))
     number = np.where(has_text, (np.cumsum(is_first) - 1)[first], NO_TEXT).astype(np.uint32)
     chosen = np.flatnonzero(is_first)
+    cut = parameters.bands, parameters.band_rows
+    if parameters.scheme == "datasketch":
+        texts = rows["text"].gather(chosen)
+        signed = datasketch_signatures(texts, parameters.ngram, threads=workers)
+        keys = band_keys(signed, *cut)
+    else:
+        keys = keys_of(sets, *cut, of=chosen, threads=workers)
     sizes = np.diff(sets.offsets)[chosen]
     if len(chosen) < rows.height:
         sets = _some(sets, chosen, sizes)
-    if parameters.scheme == "datasketch":
-        signed = datasketch_signatures(
-            rows["text"].gather(chosen), parameters.ngram, threads=workers
-        )
-    else:
-        signed = signatures(sets, threads=workers)
-    keys = band_keys(signed, parameters.bands, parameters.band_rows)
     made: dict[str, Any] = {
         "text": number, "form": sets.form, "sizes": sizes.astype(np.int32), "keys": keys,
         "hashes": sets.hashes,

@@ -1,0 +1,93 @@
+"""A search that is killed goes on where it stopped, with the same result."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from databuild.dedup.minhash import MinhashConfig, drop_near_duplicates
+from databuild.engine.checkpoints import Checkpoints
+from databuild.engine.parts import Parts
+from tests.dedup.corpus import rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from databuild.dedup.on_files import Asked, dedup_files
+from databuild.engine.checkpoints import Checkpoints
+from databuild.engine.resources import Silence
+plain, left = Checkpoints.keep, int(sys.argv[3])
+def keep(self, name, arrays):
+    global left
+    left -= 1
+    if left == 0:  # half of it is written already
+        half = self.folder / f".{name}.half"
+        half.mkdir()
+        (half / "text.npy").write_bytes(b"torn")
+        with (self.folder / "shingles.u64").open("ab") as handle:
+            handle.write(b"torn")
+        os.kill(os.getpid(), signal.SIGKILL)
+    plain(self, name, arrays)
+Checkpoints.keep = keep
+asked = Asked((Path(sys.argv[1]),), Path(sys.argv[2]), prefer="quality")
+dedup_files(asked, Silence())
+print("done", -left)
+"""
+
+
+def run(folder: Path, out: str, at: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", KILLED, str(folder / "in.parquet"), str(folder / out), str(at)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def contents(out: Path) -> list[pl.DataFrame]:
+    return [pl.read_parquet(path) for path in sorted(out.rglob("*.parquet"))]
+
+
+@pytest.mark.kill
+def test_a_kill_while_signing_and_one_between_the_bands_change_nothing(tmp_path: Path) -> None:
+    rows(3000).write_parquet(tmp_path / "in.parquet", row_group_size=500)
+    table = pl.read_parquet(tmp_path / "in.parquet")
+    pl.concat([table] * 30).write_parquet(tmp_path / "in.parquet", row_group_size=40_000)
+    straight = run(tmp_path, "straight", 0)
+    assert straight.returncode == 0, straight.stderr[-2000:]
+    made = int(straight.stdout.split()[1])
+    assert made == 5 + 8  # parts, and every four of 32 bands
+    again = [run(tmp_path, "killed", at) for at in (2, 2, 6)]
+    assert [one.returncode for one in again] == [-9, -9, -9]
+    last = run(tmp_path, "killed", 0)
+    assert last.returncode == 0, last.stderr[-2000:]
+    assert int(last.stdout.split()[1]) == made - 1 - 1 - 5  # what was finished is not made again
+    for one, other in zip(
+        contents(tmp_path / "killed"), contents(tmp_path / "straight"), strict=True
+    ):
+        assert one.equals(other)
+    assert not (tmp_path / "killed" / ".unfinished").exists()
+
+
+def test_signatures_of_other_parts_are_not_taken_for_these(tmp_path: Path) -> None:
+    table = rows(200)
+    first = Parts.of(table.head(120), table.tail(80))
+    second = Parts.of(table.tail(120), table.head(80))
+    made = [
+        pl.concat(drop_near_duplicates.run(parts, MinhashConfig(), scratch=tmp_path).frames)
+        for parts in (first, second, first)
+    ]
+    assert made[0].equals(made[2])
+    assert made[0].sort("row_id").equals(made[1].sort("row_id"))
+
+
+def test_a_checkpoint_of_another_stamp_is_removed(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path / "s", {"layout": "a"})
+    assert kept.facts("told", lambda: {"n": 1}) == {"n": 1}
+    assert Checkpoints(tmp_path / "s", {"layout": "a"}).facts("told", dict) == {"n": 1}
+    assert Checkpoints(tmp_path / "s", {"layout": "b"}).facts("told", dict) == {}
+    assert json.loads((tmp_path / "s" / "stamp.json").read_text()) == {"layout": "b"}
