@@ -99,9 +99,9 @@ def _read(child: subprocess.Popen[str]) -> tuple[str, str]:
 class Bench:
     """Where corpora, truths, environments and remembered runs lie."""
 
-    def __init__(self, cache: Path, data: Path | None, *, again: bool) -> None:
-        self.cache, self.data, self.again = cache, data, again
-        self.scratch = cache / "scratch"
+    def __init__(self, cache: Path, data: Path | None, tools: list[str], *, again: bool) -> None:
+        self.cache, self.data, self.tools, self.again = cache, data, tools, again
+        self.scratch = cache / f"scratch-{os.getpid()}"
 
     def corpus(self, n: int) -> Path:
         folder = self.cache / f"c{'data' if self.data else ''}-{n}"
@@ -158,7 +158,7 @@ class Bench:
         self, path: Path, times: int = 3, workers: int = 1, cores: str = "1"
     ) -> dict[str, Any]:
         """The step in one process: the first run, and the best of the others."""
-        out = self.cache / "verdicts.parquet"
+        out = self.cache / f"verdicts-{os.getpid()}.parquet"
         script = [sys.executable, str(HERE / "dedup_warm.py"), str(path), str(out), str(times)]
         threads = {name: str(workers) for name in ONE}
         used = measured([*script, f"workers={workers}"], cores, **threads)
@@ -169,7 +169,9 @@ class Bench:
     def warm_scored(self, n: int) -> dict[str, Any]:
         folder = self.corpus(n)
         told = self.warm(folder / "rows.parquet")
-        verdicts = pl.read_parquet(self.cache / "verdicts.parquet").filter(part="kept")
+        verdicts = pl.read_parquet(self.cache / f"verdicts-{os.getpid()}.parquet").filter(
+            part="kept"
+        )
         ids = verdicts["row_id"].str.slice(1).cast(pl.Int64)
         return {**told, **score(read_truth(folder), ids, best_first(folder), THRESHOLD)}
 
@@ -186,7 +188,7 @@ def table(bench: Bench, sizes: list[int]) -> dict[str, Any]:
         folder = bench.corpus(n)
         truth = read_truth(folder)
         at = told[str(n)] = {"corpus": facts(folder, truth)}
-        for tool in (tool for tool, most in TOOLS.items() if n <= most):
+        for tool in (tool for tool in bench.tools if n <= TOOLS[tool]):
             at[tool] = bench.peer(tool, n)
             show(n, tool, at[tool])
             if tool == "rensa":
@@ -296,7 +298,7 @@ def machine() -> dict[str, Any]:
 
 
 def main(given: argparse.Namespace) -> None:
-    bench = Bench(given.cache, given.data, again=given.again)
+    bench = Bench(given.cache, given.data, given.tools.split(","), again=given.again)
     sizes = sorted(int(n) for n in given.rows.split(","))
     out: Path = given.out
     told = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
@@ -315,6 +317,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "databuild-bench")
     parser.add_argument("--only", default=",".join(SECTIONS))
+    parser.add_argument("--tools", default=",".join(TOOLS))
     parser.add_argument("--again", action="store_true", help="measure the other tools again")
     parser.add_argument("--out", type=Path, default=HERE / "dedup.json")
     main(parser.parse_args())
