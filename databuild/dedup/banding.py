@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from databuild.dedup.shingles import Shingles
 
 RECALL = 0.9995
-_BATCH = 16_384
+_BATCH = 16_016  # no power of two: the bands of a row would fall on the same lines of the cache
 
 
 def banding(threshold: float, recall: float = RECALL, permutations: int = 128) -> tuple[int, int]:

@@ -68,9 +68,9 @@ def sorted_band(keys: NDArray[np.uint32], *, shared_only: bool = False) -> NDArr
         packed = keys.astype(np.uint64) << np.uint64(32)
         packed |= np.arange(len(keys), dtype=np.uint64)
     else:
-        room = np.empty(len(keys) + 1, np.uint64)
+        room: NDArray[np.uint64] = np.empty(len(keys) + 1, np.uint64)
         bits = min(max((8 * len(keys)).bit_length(), 10), 30)
-        packed = room[: filtered(np.ascontiguousarray(keys), bits, room)]
+        packed = room[: int(filtered(np.ascontiguousarray(keys), bits, room))]
     packed.sort()
     return packed
 

@@ -49,9 +49,11 @@ def folding_table() -> FoldingTable:
     Python's own tables tell which characters can change their neighbours; one that Python does not
     know is SLOW.
     """
-    points = np.concatenate([np.arange(a, b, dtype=np.uint32) for a, b in _ASSIGNED])
-    known = _kinds(list(points.tobytes().decode("utf-32-le")))
+    characters = [c for a, b in _ASSIGNED for c in map(chr, range(a, b))]
+    # What Python does not know yet may change its neighbours: it stays SLOW.
+    known = _kinds([c for c in characters if unicodedata.category(c) != "Cn"])
     kinds, forms = np.full(0x110000, SLOW, np.uint8), np.zeros(0x110000, np.uint32)
+    points = np.frombuffer("".join(known["c"].to_list()).encode("utf-32-le"), np.uint32)
     kinds[points] = known["kind"].to_numpy()
     forms[points] = known["packed"].to_numpy()
     classes = np.zeros(0x110000, np.uint8)
@@ -76,45 +78,42 @@ def folding_table() -> FoldingTable:
 
 
 def _kinds(characters: list[str]) -> pl.DataFrame:
-    """`kind: u8`, `packed: u32` (see `FoldingTable.forms`) and `cut` of the characters."""
-    c, form, cut = pl.col("c"), pl.col("form"), pl.col("cut")
+    """`c`, `kind: u8`, `packed: u32` (see `FoldingTable.forms`) and `cut` of the characters."""
+    c, form, kind = pl.col("c"), pl.col("form"), pl.col("kind")
     rows = pl.DataFrame({"c": characters}, schema={"c": pl.String}).with_columns(
-        stable=c.str.normalize("NFKC")
+        normal=c.str.normalize("NFKC")
     )
-    rows = rows.with_columns(form=pl.col("stable").str.to_lowercase(), stable=pl.col("stable") == c)
+    rows = rows.with_columns(form=pl.col("normal").str.to_lowercase())
     is_one = form.str.len_chars() == 1
-    single = form.str.contains(f"[{UNSPACED}]")
-    rows = rows.with_columns(
-        cut=pl.when(~is_one).then(
-            form.str.replace_all(rf"[^\w{UNSPACED}]", "\0").str.replace_all(
-                f"([{UNSPACED}])", "\0$1\0"
-            )
-        )
-    )
-    # Longer forms than that are rare; the loops' room for a text is four times its bytes.
-    fits = (cut.str.len_bytes() <= 3 * c.str.len_bytes()) & (
-        cut.str.strip_chars("\0").str.split("\0").list.len() <= c.str.len_bytes()
-    )
-    of_one = pl.when(single).then(SINGLE).when(form.str.contains(r"\w")).then(WORD)
-    unknown = np.fromiter((unicodedata.category(x) == "Cn" for x in characters), bool)
-    kind = (
-        pl.when(pl.Series(unknown) | c.str.normalize("NFKC").str.contains(_SIGMA)).then(SLOW)
-        .when(is_one).then(of_one.otherwise(SEPARATOR))
-        .when(fits).then(MANY).otherwise(SLOW)
+    of_one = (
+        pl.when(form.str.contains(f"[{UNSPACED}]")).then(SINGLE)
+        .when(form.str.contains(r"\w")).then(WORD).otherwise(SEPARATOR)
     )  # fmt: skip
-    rows = rows.with_columns(kind=kind.cast(pl.UInt8))
     length = (form.str.len_bytes() - 1).cast(pl.UInt8) * (1 << LENGTH_SHIFT)
-    more = pl.when(is_one & (pl.col("kind") != SLOW)).then(
-        pl.col("stable").cast(pl.UInt8) * STABLE + length
+    stable = (pl.col("normal") == c).cast(pl.UInt8) * STABLE
+    is_slow = pl.col("normal").str.contains(_SIGMA, literal=True)
+    rows = rows.with_columns(
+        kind=pl.when(is_slow).then(SLOW).when(is_one).then(of_one + stable + length).otherwise(MANY)
+    ).join(_cuts(rows.filter(~is_one & ~is_slow)), on="c", how="left", maintain_order="left")
+    rows = rows.with_columns(
+        kind=pl.when((kind == MANY) & pl.col("cut").is_null()).then(SLOW).otherwise(kind)
     )
-    return rows.select(
-        "cut",
-        kind=pl.col("kind") + more.fill_null(0),
-        packed=pl.when(pl.col("kind") == MANY)
-        .then((pl.col("kind") == MANY).cum_sum() - 1)
-        .otherwise(_packed(rows["form"]))
-        .cast(pl.UInt32),
-    )
+    which = (kind == MANY).cum_sum() - 1
+    packed = pl.when(kind == MANY).then(which).otherwise(_packed(rows["form"]))
+    return rows.select("c", "cut", kind=kind.cast(pl.UInt8), packed=packed.cast(pl.UInt32))
+
+
+def _cuts(rows: pl.DataFrame) -> pl.DataFrame:
+    """The forms of `c` that are of several characters, zero characters between tokens.
+
+    Without the longest ones, which are rare: for a text the loops have room for four times its
+    bytes, and for as many tokens as it has bytes.
+    """
+    cut, c = pl.col("cut"), pl.col("c")
+    word = pl.col("form").str.replace_all(rf"[^\w{UNSPACED}]", "\0")
+    cuts = rows.select("c", cut=word.str.replace_all(f"([{UNSPACED}])", "\0$1\0"))
+    tokens = cut.str.strip_chars("\0").str.split("\0").list.len()
+    return cuts.filter(cut.str.len_bytes() <= 3 * c.str.len_bytes(), tokens <= c.str.len_bytes())
 
 
 def _packed(forms: pl.Series) -> pl.Series:

@@ -80,6 +80,7 @@ def shingle_batches(
     The sets are written once, into memory that grows in place; the peak is that of the result and
     one batch.
     """
+    assert ngram >= 1, ngram
     return joined(
         made
         for batch in batches
@@ -106,10 +107,12 @@ class _Growing:
         self._size = 0
 
     def append(self, numbers: NDArray[np.uint64]) -> None:
+        if not len(numbers):
+            return
         end = self._size + numbers.nbytes
         if end > len(self._memory):
             self._memory.resize(max(end, len(self._memory) * 3 // 2))
-        self._memory[self._size : end] = memoryview(numbers).cast("B")
+        self._memory[self._size : end] = numbers.data.cast("B")
         self._size = end
 
     def numbers(self) -> NDArray[np.uint64]:
@@ -158,4 +161,5 @@ def _bare_forms(texts: pl.Series) -> NDArray[np.uint64]:
     distinct = bare_texts(texts).rank("dense").to_numpy().astype(np.int64) - 1
     known = bare_texts(texts).unique().sort().to_list()
     digests = [xxhash.xxh3_128_digest(text.encode(), seed=1) for text in known]
-    return np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)[distinct]
+    forms: NDArray[np.uint64] = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
+    return np.ascontiguousarray(forms[distinct])

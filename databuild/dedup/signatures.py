@@ -110,6 +110,7 @@ def datasketch_signatures(
         >>> bool((ours[0] == theirs.hashvalues).all())
         True
     """
+    assert ngram >= 1, ngram
     made = in_slices(lambda part: _signed(part, ngram, number), texts, threads)
     return np.concatenate([np.empty((0, number), np.uint32), *made])
 
@@ -118,20 +119,20 @@ def _signed(texts: Texts, ngram: int, number: int) -> NDArray[np.uint32]:
     from databuild.dedup.kernels.folding import IS_SLOW
     from databuild.dedup.kernels.signing import sign_texts
 
-    def run(texts: Texts, *, is_folded: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    def run(texts: Texts, ngram: int, *, is_folded: bool) -> tuple[NDArray[Any], NDArray[Any]]:
         found = np.empty((len(texts), number), np.uint32)
         state = np.empty(len(texts), np.uint8)
         part, drawn = as_bytes(texts), permutations(number)
         sign_texts(*part, is_folded, ngram, folding_table(), *drawn, found, state)
         return found, state
 
-    found, state = run(texts, is_folded=False)
+    found, state = run(texts, ngram, is_folded=False)
     slow = np.flatnonzero(state == IS_SLOW)
     if len(slow):
-        found[slow], bare = run(fold_slowly(chosen(texts, slow)), is_folded=True)
+        found[slow], bare = run(fold_slowly(chosen(texts, slow)), ngram, is_folded=True)
         slow = slow[bare == IS_SLOW]
         if len(slow):
-            found[slow], _ = run(bare_texts(chosen(texts, slow)), is_folded=True)
+            found[slow], _ = run(bare_texts(chosen(texts, slow)), 0, is_folded=True)
     return found
 
 

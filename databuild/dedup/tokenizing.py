@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import polars as pl
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 
-Texts = pl.Series | pa.Array | pa.ChunkedArray
+Texts: TypeAlias = "pl.Series | pa.Array | pa.ChunkedArray"
 """N texts: of Polars, or of Arrow (`string`, `large_string`), which are read in place."""
 
 _SLICE_BYTES = 1 << 20

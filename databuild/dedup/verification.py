@@ -50,12 +50,12 @@ def jaccards(
 
     found = np.empty(len(pairs), np.float64)
     others = shingles if better is None else better
-    sets = [np.asarray(a) for a in (shingles.hashes, shingles.offsets)]
-    sets += [np.asarray(a) for a in (others.hashes, others.offsets)]
+    hashes, offsets = np.asarray(shingles.hashes), np.asarray(shingles.offsets)
+    hashes_b, offsets_b = np.asarray(others.hashes), np.asarray(others.offsets)
 
     def verify(at: int) -> None:
         here = slice(at, at + _SLICE_PAIRS)
-        similarities(*sets, pairs[here], threshold, found[here])
+        similarities(hashes, offsets, hashes_b, offsets_b, pairs[here], threshold, found[here])
 
     starts = range(0, len(pairs), _SLICE_PAIRS)
     threads = threads or pl.thread_pool_size()

@@ -33,7 +33,7 @@ def token_lists(texts: list[str | None]) -> list[list[str] | None]:
 def sets(texts: list[str | None], ngram: int = 3) -> list[set[tuple[str, ...]]]:
     """The shingles of every text; of one without a token its folded text, white space collapsed."""
     bare = series(texts).to_frame().select(folded(pl.col("text"))).to_series().to_list()
-    found = []
+    found: list[set[tuple[str, ...]]] = []
     for cut, text in zip(token_lists(texts), bare, strict=True):
         if cut is None:
             found.append(set())

@@ -25,6 +25,7 @@ from databuild.dedup.kernels.jit import (
     inlined,
     load64,
     store32,
+    store64,
     zeros_below,
 )
 
@@ -63,6 +64,34 @@ def mixed(x: Any) -> Any:
 
 
 @inlined
+def at_least(x: Any, bound: int) -> Any:
+    """The high bit of each of 8 ASCII bytes that is not below a bound."""
+    return x + _LOW * U64(0x80 - bound)
+
+
+@inlined
+def folded8(x: Any) -> Any:
+    """8 ASCII characters at once: lower-cased; 0 where one is no letter, digit or underscore."""
+    upper = at_least(x, 0x41) & ~at_least(x, 0x5B) & _HIGH
+    x = x | (upper >> U64(2))
+    word = at_least(x, 0x61) & ~at_least(x, 0x7B)
+    word |= at_least(x, 0x30) & ~at_least(x, 0x3A)
+    word |= at_least(x, 0x5F) & ~at_least(x, 0x60)
+    return x & (((word & _HIGH) >> U64(7)) * U64(0xFF))
+
+
+@inlined
+def fold_ascii(data: Any, start: int, end: int, out: Any, at: int) -> int:
+    """Fold ASCII from `start` on, eight characters at a time; how many."""
+    size = 0
+    while start + size + 8 <= end and load64(data, start + size) & _HIGH == U64(0):
+        size += 8
+    for k in range(size // 8):
+        store64(out, at + 8 * k, folded8(load64(data, start + 8 * k)))
+    return size
+
+
+@inlined
 def decoded(data: Any, i: int) -> Any:
     """The code point of more than one byte of UTF-8 that begins at i, and its bytes."""
     first = np.int64(data[i])
@@ -83,15 +112,16 @@ def fold(data: Any, start: int, end: int, table: Any, out: Any, origin: Any) -> 
     """
     ascii_, kinds, forms, classes, many_at, many = table
     traced = origin.size > 0
-    o, i, last, stable = 0, start, 0, True
+    o: Any = 0
+    i, stable = start, True
+    last: Any = 0
     while i < end:
-        if not traced and i + 8 <= end and load64(data, i) & _HIGH == U64(0):
-            for k in range(8):
-                out[o + k] = ascii_[data[i + k]]
-            i += 8
-            o += 8
-            last, stable = 0, True
-            continue
+        if not traced:
+            plain = fold_ascii(data, i, end, out, o)
+            if plain > 0:
+                i, o = i + plain, o + plain
+                last, stable = 0, True
+                continue
         first = np.int64(data[i])
         if first < 0x80:
             out[o] = ascii_[first]
@@ -148,7 +178,8 @@ def hash_tokens(out: Any, length: int, tokens: Any, ends: Any) -> int:
 
     Where `ends` is not empty it tells where each token ends.
     """
-    count, p, h, begun = 0, 0, _SEED, False
+    count, h, begun = 0, _SEED, False
+    p: Any = 0
     while p < length:
         x = load64(out, p)
         zero = (x - _LOW) & ~x & _HIGH

@@ -77,6 +77,18 @@ def store32(_typing: Any, data: Any, place: Any, value: Any) -> Any:  # noqa: AR
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def store64(_typing: Any, data: Any, place: Any, value: Any) -> Any:  # noqa: ARG001
+    """Write the 8 bytes of a number, the lowest first, from a place on."""
+
+    def generate(context: Any, builder: Any, signature: Any, parts: Any) -> Any:
+        address = _address(context, builder, signature.args[0], parts, 64)
+        builder.store(parts[2], address, align=1)
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp, types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def zeros_below(_typing: Any, value: Any) -> Any:  # noqa: ARG001
     """How many zero bits are below the lowest one bit of a number that is not 0."""
 

@@ -31,7 +31,7 @@ def shared_only(keys: Any, bits: int, packed: Any) -> int:
         shift = (place & 3) * 2
         before = (seen[place >> 2] >> shift) & 3
         seen[place >> 2] |= np.uint8((1 + (before & 1)) << shift)
-    found = 0
+    found: Any = 0
     for r in range(keys.size):
         place = np.int64(keys[r]) & mask
         packed[found] = (U64(keys[r]) << _32) | U64(r)

@@ -165,7 +165,7 @@ def sign_texts(
 ) -> None:  # fmt: skip
     """As `sign_hashes`, of the SHA-1 of the tokens of every shingle joined by U+001F.
 
-    A text without a token is signed as it stands where it is `folded`, else it is left slow.
+    A text without a token is left slow. With an `ngram` of 0 texts are hashed as they stand.
     """
     most = longest(offsets)
     out = np.empty(4 * most + 64, np.uint8)
@@ -176,7 +176,7 @@ def sign_texts(
     nothing = np.empty(0, np.int64)
     hashed = np.empty(most + 2, np.uint32)
     for r in range(offsets.size - 1):
-        made = 0
+        made, length = 0, 0
         state[r] = 0
         if nulls.size > 0 and nulls[r] != 0:
             state[r] = IS_NULL
@@ -188,7 +188,10 @@ def sign_texts(
             length = fold(data, offsets[r], offsets[r + 1], table, out, nothing)
             if length < 0:
                 state[r] = IS_SLOW
-        if state[r] == 0:
+        if state[r] == 0 and ngram == 0:
+            hashed[0] = finished32(sha1_start(out, 0, length, block, w))
+            made = 1
+        elif state[r] == 0:
             count, size, within = 0, 0, False
             for k in range(length):
                 if out[k] == 0:
