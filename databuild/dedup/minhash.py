@@ -97,7 +97,7 @@ def drop_near_duplicates(
         config: See `MinhashConfig`.
         scratch: Where signatures and candidates lie; what is there after a kill is used again.
         workers: How many threads.
-        progress: Told of rows signed, bands searched, candidates compared.
+        progress: Told of rows signed and bands searched.
         files: The files of the folders that `index` names.
         earlier: Earlier tables with the text column.
 
@@ -109,12 +109,9 @@ def drop_near_duplicates(
         `near`, `earlier`, `candidates`, `skipped_pairs` (where more than `bucket_cap` texts shared
         the key of a band), the ten `largest_clusters`, `cpu_seconds` by phase.
 
-    Cost:
-        See tests/bench/dedup.json.
-
     Raises:
         SchemaError: A text column is not text.
-        StepError: An index was made with other options; which ones differ is said.
+        StepError: An index was made with other options.
 
     Example:
         >>> import polars as pl
@@ -126,8 +123,8 @@ def drop_near_duplicates(
     """
     if scratch is None:
         with TemporaryDirectory(prefix="databuild-") as folder:
-            given = {"scratch": Path(folder), "workers": workers, "progress": progress}
-            made = drop_near_duplicates.run(rows, config, **given, files=files, **earlier)
+            given = {"scratch": Path(folder), "workers": workers, "files": files, **earlier}
+            made = drop_near_duplicates.run(rows, config, progress=progress, **given)
             return Streamed(list(made.frames), made.facts)
     from databuild.dedup.audit import facts, verdicts
 

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from databuild.dedup.candidates import CAP, band_pairs, distinct, probe, sorted_band, unpacked
+from databuild.dedup.candidates import (
+    CAP,
+    band_pairs,
+    distinct,
+    packed_pairs,
+    probe,
+    sorted_band,
+    unpacked,
+)
 from databuild.dedup.keeping import components, first_equal, keep_best
 from databuild.dedup.verification import jaccards
 
@@ -38,6 +46,7 @@ _BANDS_AT_ONCE = 4
 """Bands between two checkpoints, whatever the cores: what is settled then does not depend on
 them."""
 _HIGH = np.uint64(32)
+_SECOND_LOOKS = 4
 
 
 @dataclass(frozen=True)
@@ -207,21 +216,58 @@ def _settle_ties(order: Ints, words: NDArray[Any], keys: list[NDArray[Any]]) -> 
 
 
 def _pairs_within(signed: Signed, groups: Groups, search: Search) -> Pairs:
-    """All near pairs of groups."""
-    settled = np.zeros(len(groups), np.uint8)
+    """All near pairs of groups.
+
+    Where more than `cap` groups share a key, those that are `settled` (dropped, as far as it is
+    known) are left out. What is left out and is kept in the end is compared with the kept ones.
+    """
+    n = len(groups)
+    settled, left_out = np.zeros(n, np.uint8), np.zeros(n, bool)
 
     def pair(band: int) -> tuple[Codes, int]:
         return band_pairs(signed.keys(band)[groups.text], search.cap, settled)
 
-    def settle(near: Codes) -> None:
-        settled[unpacked(near)[1]] = 1
+    def settle(known: Pairs) -> None:
+        settled[:] = keep_best(n, known.codes, known.jaccard)[0] != np.arange(n)
+        np.logical_or(left_out, settled, out=left_out)
 
     def verify(pairs: Codes) -> Floats:
         better, worse = (groups.text[side].astype(np.uint64) for side in unpacked(pairs))
         of_texts = worse << _HIGH | better
         return jaccards(signed.shingles, of_texts, search.threshold, threads=search.workers)
 
-    return _all_bands("bands", pair, verify, settle, search)
+    found = _all_bands("bands", pair, verify, settle, search)
+    for _ in range(_SECOND_LOOKS if found.skipped else 0):
+        kept = keep_best(n, found.codes, found.jaccard)[0] == np.arange(n)
+        asked = np.flatnonzero(kept & left_out)
+        more = _looked_up(signed, groups, asked, np.flatnonzero(kept), search.cap)
+        more = _not_in(more, found.codes)
+        similar = verify(more)
+        near = similar >= search.threshold
+        if not near.any():
+            break
+        found = _joined(found, Pairs(more[near], similar[near], len(more)))
+    return found
+
+
+def _looked_up(signed: Signed, groups: Groups, asked: Ints, kept: Ints, cap: int) -> Codes:
+    """Candidates among kept groups for some groups, in all bands."""
+    made = []
+    for band in range(len(signed.parts[0]["keys"]) if len(asked) else 0):
+        keys = signed.keys(band)[groups.text]
+        place, which = unpacked(probe(sorted_band(keys[kept]), keys[asked], cap)[0])
+        one, other = asked[which], kept[place]
+        pairs = packed_pairs(np.minimum(one, other), np.maximum(one, other))
+        made.append(pairs[one != other])
+    return distinct(made)
+
+
+def _joined(one: Pairs, other: Pairs) -> Pairs:
+    codes = np.concatenate([one.codes, other.codes])
+    order = np.argsort(codes)
+    jaccard = np.concatenate([one.jaccard, other.jaccard])[order]
+    candidates, skipped = one.candidates + other.candidates, one.skipped + other.skipped
+    return Pairs(codes[order], jaccard, candidates, skipped)
 
 
 def _pairs_between(
@@ -247,12 +293,11 @@ def _all_bands(
     name: str,
     pair: Callable[[int], tuple[Codes, int]],
     verify: Callable[[Codes], Floats],
-    settle: Callable[[Codes], None],
+    settle: Callable[[Pairs], None],
     search: Search,
 ) -> Pairs:
     """The pairs of all bands, each verified once."""
-    seen = np.zeros(0, np.uint64)
-    made: list[Arrays] = []
+    seen, known = np.zeros(0, np.uint64), Pairs(np.zeros(0, np.uint64), np.zeros(0))
     search.total(search.bands, "bands")
     for start in range(0, search.bands, _BANDS_AT_ONCE):
         bands = range(start, min(start + _BANDS_AT_ONCE, search.bands))
@@ -270,16 +315,13 @@ def _all_bands(
             }  # fmt: skip
 
         done = search.kept.arrays(f"{name}-{start:03d}", of_bands)
-        settle(np.asarray(done["near"]))
+        skipped = int(done["skipped"][0])
+        fresh = Pairs(done["near"], done["jaccard"], len(done["fresh"]), skipped)
+        known = _joined(known, fresh)
+        settle(known)
         seen = distinct([seen, done["fresh"]])
-        made.append(done)
-        near_so_far = sum(len(one["near"]) for one in made)
-        search.tick(len(bands), f"{len(seen):,} candidates, {near_so_far:,} near")
-    codes = np.concatenate([np.zeros(0, np.uint64), *(one["near"] for one in made)])
-    similar = np.concatenate([np.zeros(0), *(one["jaccard"] for one in made)])
-    order = np.argsort(codes)
-    skipped = sum(int(one["skipped"][0]) for one in made)
-    return Pairs(codes[order], similar[order], candidates=len(seen), skipped=skipped)
+        search.tick(len(bands), f"{len(seen):,} candidates, {len(known.codes):,} near")
+    return known
 
 
 def _not_in(codes: Codes, seen: Codes) -> Codes:

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import itertools
 import json
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from databuild.dedup.minhash import MinhashConfig, drop_near_duplicates
+from databuild.engine.parts import Parts
+from databuild.errors import SchemaError
+from tests.dedup.corpus import rows
 
 
 def decide(texts, scores=None, **options) -> pl.DataFrame:
@@ -115,3 +122,96 @@ def test_several_columns_are_compared_as_one_text():
 def dropped(rows: pl.DataFrame, **options) -> list[str]:
     found = drop_near_duplicates(rows, MinhashConfig(**options)).table
     return found.filter(part="dropped")["row_id"].to_list()
+
+
+def test_how_rows_are_cut_into_parts_does_not_matter():
+    table = rows(300, seed=7)
+    config = MinhashConfig(prefer="quality")
+    whole = drop_near_duplicates(table, config).table
+    for cuts in ((1,), (100, 250), (0, 299)):
+        bounds = [0, *cuts, 300]
+        parts = Parts.of(*(table.slice(a, b - a) for a, b in pairwise(bounds)))
+        found = drop_near_duplicates.run(parts, config, workers=2)
+        assert pl.concat(found.frames).equals(whole)
+
+
+@given(st.lists(st.sampled_from(["a b c d", "A b c d!", "a b c e", "x", "", "天地", None]), max_size=12),
+       st.sampled_from(["fast", "datasketch"]))  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_every_row_is_kept_or_has_a_kept_one_and_no_two_kept_are_near(texts, scheme):
+    out = decide(texts, threshold=0.3, recall=0.99, scheme=scheme)
+    stay = out.filter(part="kept")["row_id"].to_list()
+    for row_id, evidence in out.filter(part="dropped").select("row_id", "evidence").rows():
+        proof = json.loads(evidence)
+        assert proof["kept"] in stay
+        assert proof["kept"] < row_id
+        assert texts[int(row_id)] is not None
+    grams = {"a b c d": {1, 2}, "A b c d!": {1, 2}, "a b c e": {1, 3}}
+    for one, other in itertools.combinations(stay, 2):
+        first, second = texts[int(one)], texts[int(other)]
+        if first in grams and second in grams:
+            assert len(grams[first] & grams[second]) / len(grams[first] | grams[second]) < 0.3
+        assert first is None or first != second
+
+
+def test_rows_of_earlier_tables_are_kept_first_and_not_returned():
+    old = rows(150, seed=8).with_columns(row_id=pl.lit("old-") + pl.col("row_id"))
+    new = pl.concat([rows(150, seed=9), old.sample(40, seed=1).with_columns(
+        row_id=pl.col("row_id").str.replace("old-", "new-"))])  # fmt: skip
+    config = MinhashConfig(prefer="quality")
+    found = drop_near_duplicates(new, config, before=old)
+    assert sorted(found.table["row_id"]) == sorted(new["row_id"])
+    earlier = found.table.filter(reason="duplicate of an earlier row")
+    assert found.facts["earlier"] == earlier.height >= 38  # texts of null stay
+    kept = [json.loads(one)["kept"] for one in earlier["evidence"]]
+    assert all(one.startswith("old-") for one in kept)
+    assert {one for one in earlier["row_id"] if one.startswith("new-")} == {
+        row["row_id"] for row in new.tail(40).iter_rows(named=True) if row["prompt"] is not None
+    }
+    alone = drop_near_duplicates(new.join(earlier, on="row_id", how="anti"), config).table
+    rest = found.table.join(earlier, on="row_id", how="anti")
+    assert (
+        alone.select("row_id", "part")
+        .sort("row_id")
+        .equals(rest.select("row_id", "part").sort("row_id"))
+    )
+
+
+def test_facts_account_for_every_row_and_show_the_largest_clusters():
+    texts = ["one two three four five six"] * 3 + ["one two three four five", "else", None]
+    table = pl.DataFrame({"row_id": list("abcdef"), "prompt": texts})
+    facts = drop_near_duplicates(table, MinhashConfig()).facts
+    assert (facts["rows"], facts["exact"], facts["near"], facts["earlier"]) == (6, 2, 1, 0)
+    assert facts["in_short"] == "2 exact, 1 near"
+    assert facts["largest_clusters"] == [{"rows": 4, "kept": "a", "text": texts[0]}]
+    long = pl.DataFrame({"row_id": ["a", "b"], "prompt": ["very " * 40] * 2})
+    (told,) = drop_near_duplicates(long, MinhashConfig()).facts["largest_clusters"]
+    assert (len(told["text"]), told["text"][-1]) == (80, "…")
+
+
+def test_of_many_alike_some_pairs_are_skipped_and_counted_and_the_best_is_kept():
+    texts = [f"the same long template of many words stands here number {n}" for n in range(300)]
+    out = decide(texts, threshold=0.7)
+    found = drop_near_duplicates(
+        pl.DataFrame({"row_id": [f"{n:04d}" for n in range(300)], "prompt": texts}),
+        MinhashConfig(),
+    )
+    assert found.facts["skipped_pairs"] > 0
+    assert "pairs not compared" in found.facts["in_short"]
+    assert out.filter(part="kept")["row_id"].to_list() == ["0000"]
+
+
+def test_a_column_that_is_not_text_is_refused():
+    table = pl.DataFrame({"row_id": ["a"], "prompt": [1.5]})
+    with pytest.raises(SchemaError, match="'prompt' is of type Float64, not text"):
+        drop_near_duplicates(table, MinhashConfig())
+
+
+def test_dates_texts_and_flags_can_say_which_row_is_the_better_one():
+    table = pl.DataFrame({
+        "row_id": list("abc"), "prompt": ["same words here"] * 3, "flag": [False, True, None],
+        "day": ["2024-01-02", "2024-01-01", "2024-10-01"], "n": [2**62, 2**62 + 1, None],
+    }).with_columns(at=pl.col("day").str.to_datetime())  # fmt: skip
+    for prefer, best in {"flag": "b", "day": "c", "n": "b", "at": "c"}.items():
+        out = drop_near_duplicates(table, MinhashConfig(prefer=prefer)).table
+        assert out.filter(part="kept")["row_id"].to_list() == [best]
