@@ -203,7 +203,7 @@ def facts(folder: Path, truth: Truth) -> dict[str, Any]:
     rows = pl.read_parquet(folder / "rows.parquet", columns=["text"])["text"]
     return {
         "rows": len(rows),
-        "text_mb": round(rows.str.len_bytes().sum() / 1e6, 1),
+        "text_mb": round(int(rows.str.len_bytes().sum()) / 1e6, 1),
         "tokens": int(truth.rows["tokens"].sum()),
         "sets": truth.rows["group"].n_unique(),
         "pairs_of_sets": truth.pairs.height,

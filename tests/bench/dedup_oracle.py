@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy import sparse
+from scipy import sparse  # type: ignore[import-untyped]
 
 FLOOR = 0.5
 """Pairs are listed from this similarity on."""

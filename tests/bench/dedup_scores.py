@@ -103,11 +103,16 @@ def score(truth: Truth, kept: pl.Series, place: np.ndarray, threshold: float) ->
 def _recall(redundant: pl.DataFrame) -> float | None:
     if not redundant.height:
         return None
-    return round(1 - (redundant["kept"] & redundant["missed"]).sum() / redundant.height, 5)
+    missed = int((redundant["kept"] & redundant["missed"]).sum())
+    return float(round(1 - missed / redundant.height, 5))
 
 
 def _share(flags: pl.Series) -> float | None:
-    return round(flags.fill_null(value=False).sum() / len(flags), 5) if len(flags) else None
+    return (
+        float(round(int(flags.fill_null(value=False).sum()) / len(flags), 5))
+        if len(flags)
+        else None
+    )
 
 
 def _lone(truth: Truth) -> np.ndarray:
