@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 Kind = Literal["measure", "select", "produce", "train", "deliver"]
 Sees = Literal["source", "row", "group", "table", "parts"]
 Names = tuple[str, ...] | Callable[[Any], Iterable[str]]
+Mirrors = Callable[[Any], Mapping[str, str]] | None
 
 RESOURCES: Mapping[str, str] = {
     "seed": "int: derived from the recipe's data seed and the step's name",
@@ -161,6 +162,8 @@ class Step:
     reads: Names = ()
     also: Names = ()
     """Columns that it reads where its input has them; a produce step makes them then, too."""
+    mirrors: Mirrors = None
+    """Optional columns that repeat a conversation: it changes them only where there is one."""
     adds: Names | None = None
     parts: Names = ("kept",)
     group: Names = ()
@@ -205,7 +208,11 @@ class Step:
 
     def columns_optional(self, config: StepConfig) -> tuple[str, ...]:
         """The columns that it reads where its input has them."""
-        return _names(self.also, config)
+        return tuple(dict.fromkeys([*_names(self.also, config), *self.columns_mirrored(config)]))
+
+    def columns_mirrored(self, config: StepConfig) -> Mapping[str, str]:
+        """Of the optional columns those that repeat a column of conversations, with that column."""
+        return self.mirrors(config) if self.mirrors else {}
 
     def slots(self, given: Iterable[str]) -> tuple[str, ...]:
         """The names of all inputs: the step's own in its order, then further ones by name."""
@@ -233,6 +240,7 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
     version: int,
     reads: Names = (),
     also: Names = (),
+    mirrors: Mirrors = None,
     adds: Names | None = (),
     parts: Names = ("kept",),
     group: Names = (),
@@ -253,6 +261,8 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         reads: Columns that it needs from every input, or a function of the config. `"*"` is all.
         also: Columns that it reads where its input has them, or a function of the config. A produce
             step makes them then, too. Which of them are there is part of the step's key.
+        mirrors: `(config) -> {column: conversations}`: columns that it reads where its input has
+            them, too, and changes only where it also has those conversations, which they repeat.
         adds: Columns that it makes, or a function of the config; None when only the data can tell.
         parts: The kept parts of a select, or a function of the config.
         group: The columns whose equal values make a group, or a function of the config.
@@ -281,9 +291,9 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
             name=name, kind=kind, sees=sees, version=version, run=function, config=_config_of(name,
             function), inputs=tuple(p.name for p in tables),
             optional=frozenset(p.name for p in tables if _is_optional(p)),
-            needs=needs, is_open=is_open, reads=reads, also=also, adds=adds, parts=parts,
-            group=group, attributes=attributes, carries=carries, splits=splits, peeks=peeks,
-            brings=brings, checks=checks,
+            needs=needs, is_open=is_open, reads=reads, also=also, mirrors=mirrors, adds=adds,
+            parts=parts, group=group, attributes=attributes, carries=carries, splits=splits,
+            peeks=peeks, brings=brings, checks=checks,
             plugin=_plugin_of(function.__module__), module=function.__module__,
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from databuild.engine.step import Produced, step
 from databuild.errors import SchemaError
 from databuild.fix.record import with_notes
-from databuild.fix.talks import all_of_talks
+from databuild.fix.talks import mirrors_of, talk_columns
 from databuild.recipe.options import Columns, Names, StepConfig
 from databuild.text.conversations import has_conversations
 from databuild.text.faults import known_names
@@ -75,7 +75,8 @@ def _adds(config: MaskConfig) -> tuple[str, ...]:
     kind="produce",
     sees="row",
     version=2,
-    also=lambda config: all_of_talks(config.columns, config.messages),
+    also=lambda config: talk_columns(config.columns, config.messages),
+    mirrors=lambda config: mirrors_of(config.columns, config.messages),
     adds=_adds,
     attributes=("fixes", MAPPING),
     carries=True,
@@ -104,7 +105,9 @@ def mask_text(rows: pl.DataFrame, config: MaskConfig, *, seed: int) -> Produced:
         >>> mask_text(rows, MaskConfig(), seed=7).rows["prompt"].to_list()
         ['[EMAIL], [IP_ADDRESS]']
     """
-    others = [c for c in all_of_talks(config.columns, config.messages) if c in rows.columns]
+    repeating = mirrors_of(config.columns, config.messages)
+    others = [*talk_columns(config.columns, config.messages), *repeating]
+    others = [column for column in others if column in rows.columns]
     held = {name: Texts(rows[name], CONTENT_AND_MORE, "fix.mask") for name in config.columns}
     held |= _of_talks(rows, config, others)
     stand_ins = _stand_ins(config, seed)

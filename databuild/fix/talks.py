@@ -51,21 +51,18 @@ def talk_columns(columns: Sequence[str], messages: str | None) -> tuple[str, ...
     return tuple(dict.fromkeys(name for name in found if name not in columns))
 
 
-def all_of_talks(columns: Sequence[str], messages: str | None) -> tuple[str, ...]:
-    """The columns in which a value of `columns` may stand again in a row with a conversation.
-
-    The conversations, and the columns that repeat their last exchange.
+def mirrors_of(columns: Sequence[str], messages: str | None) -> dict[str, str]:
+    """The columns that repeat the last exchange of the conversations that `columns` reach.
 
     Example:
-        >>> all_of_talks(["prompt"], "messages")
-        ('messages', 'response', 'reasoning')
-        >>> all_of_talks(["messages"], "messages")
-        ('prompt', 'response', 'reasoning')
+        >>> mirrors_of(["prompt"], "messages")
+        {'response': 'messages', 'reasoning': 'messages'}
+        >>> mirrors_of(["title"], "messages"), mirrors_of(["prompt"], None)
+        ({}, {})
     """
-    found = list(talk_columns(columns, messages))
-    if messages is not None and (messages in columns or messages in found):
-        found += [name for name in _MIRRORS if name not in columns]
-    return tuple(found)
+    if messages is None or messages not in {*columns, *talk_columns(columns, messages)}:
+        return {}
+    return {name: messages for name in _MIRRORS if name not in columns}
 
 
 def reached(

@@ -179,7 +179,9 @@ def _bind_one(
     if kind.checks:
         kind.checks(config, paths)
     before = [done[ref.step].measured for ref in inputs.values()]
-    stale = out_of_date(kind, config, before)
+    tables = [done[ref.step].columns for ref in inputs.values()]
+    have = None if None in tables else {c for table in tables for c in table or ()}
+    stale = out_of_date(kind, config, before, have)
     columns = _columns(step, kind, config, inputs, paths, done, document)
     return Node(
         name=step.name,

@@ -9,14 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from databuild.recipe.options import StepConfig
     from databuild.recipe.step_type import StepType
 
 
 def out_of_date(
-    kind: StepType, config: StepConfig, before: Sequence[Mapping[str, frozenset[str]]]
+    kind: StepType,
+    config: StepConfig,
+    before: Sequence[Mapping[str, frozenset[str]]],
+    have: Collection[str] | None,
 ) -> tuple[str, ...]:
     """The columns of its inputs that were measured from what a step changes, sorted.
 
@@ -27,10 +30,14 @@ def out_of_date(
         kind: The step.
         config: Its options.
         before: The measured columns of each input, with those that they were measured from.
+        have: The columns of its inputs; None where only the data can tell.
     """
     if kind.kind != "produce" or not kind.carries:
         return ()
     made = {*(kind.columns_added(config) or ()), *kind.columns_optional(config)}
+    if have is not None:
+        mirrored = kind.columns_mirrored(config).items()
+        made -= {column for column, talks in mirrored if talks not in have}
     stale: set[str] = set()
     while True:
         old = made | stale | ({"*"} if made else set())

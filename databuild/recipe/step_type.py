@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from databuild.recipe.options import StepConfig
 
@@ -61,6 +61,9 @@ class StepType(Protocol):
 
     def columns_optional(self, config: StepConfig) -> tuple[str, ...]:
         """The columns that it reads, and a produce step makes, where its input has them."""
+
+    def columns_mirrored(self, config: StepConfig) -> Mapping[str, str]:
+        """Of the optional columns those that repeat a column of conversations, with that column."""
 
     def columns_added(self, config: StepConfig) -> tuple[str, ...] | None:
         """The columns that it makes, None where only the data can tell."""

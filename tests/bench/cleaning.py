@@ -144,16 +144,16 @@ def relevance(rows: pl.DataFrame, model: Path) -> dict[str, dict]:
 def zh(folder: Path) -> dict[str, dict[str, float]]:
     """Shares of Chinese answers that are seen as cut and cut back: whole ones, and cut ones."""
     answers = pl.read_parquet(folder / "alpaca_gpt4_zh.parquet")["output"].drop_nulls()
-    answers = answers.filter(answers.str.contains(r"\p{Han}{6}")).to_list()
+    chinese = answers.filter(answers.str.contains(r"\p{Han}{6}")).to_list()
     cut = []
-    for text in answers:
+    for text in chinese:
         is_prose = len(text) >= 60 and "```" not in text and END.search(text.strip())
         place = 30 + xxh64_intdigest(text.encode()) % max(1, len(text) - 40)
         rest = text[:place].rstrip()
         if is_prose and not END.search(rest) and re.search(r"[\u4e00-\u9fff]$", rest):
             cut.append(rest)
     told = {}
-    for name, texts in (("whole", answers), ("cut", cut)):
+    for name, texts in (("whole", chinese), ("cut", cut)):
         seen = pl.DataFrame({"t": texts}).select(is_cut(pl.col("t"))).to_series()
         back = [breaks_off(text) for text in texts]
         told[name] = {

@@ -124,6 +124,7 @@ def speed(folder: Path, n: int, kind: str, times: int) -> dict[str, object]:
     """Both readers over the same file, in turn; the start of a process is taken off."""
     out = folder / "out.parquet"
     used: dict[str, list[float]] = {}
+    n_bytes = 0
     for _ in range(times):
         for name in ("few", kind):
             seconds, _, n_bytes = ours(folder, f"{name}.jsonl")

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 FILTERS = (
@@ -99,7 +100,7 @@ def side(rows: list[str]) -> dict[str, dict]:
     return told
 
 
-def operator_runs(operator: object, folder: str, batch: list[str]) -> list:
+def operator_runs(operator: Any, folder: str, batch: list[str]) -> list:
     if folder == "mapper":
         return operator.process_batched({"text": list(batch)})["text"]
     samples = {"text": list(batch), "__dj__stats__": [{} for _ in batch]}
@@ -214,6 +215,8 @@ def agreement(theirs: dict[str, dict], mine: dict[str, dict], rows: list[str]) -
 def main(python: str, out: Path, n: int) -> None:
     rows = texts(n)
     best: dict[str, float] = {}
+    theirs: dict[str, Any] = {}
+    mine: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder) / "in.json", Path(folder) / "out.json"
         given.write_text(json.dumps(rows), encoding="utf-8")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from databuild.ingest import lines, pieces
+from databuild.ingest import lines
 from databuild.ingest.files import FilesConfig, plan_splits, read_files
 from databuild.ingest.lines import find_lines
 from databuild.ingest.templates import read_alike
@@ -150,7 +150,7 @@ def test_files_of_json_lines_and_arrays_are_read_so(tmp_path, monkeypatch):
     for name, content in (("a.jsonl", written(*rows)), ("a.json", array)):
         path = tmp_path / name
         path.write_text(content)
-        for size in (pieces.CHUNK_BYTES, 1000):
+        for size in (lines.CHUNK_BYTES, 1000):
             made = [m for s in plan_splits(config, [path], size) for m in read_files(s, config)]
             read = pl.concat([m.rows for m in made])
             assert read.select(list(ROW)).to_dicts() == rows

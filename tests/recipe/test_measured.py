@@ -22,7 +22,7 @@ steps:
   facts:  {use: measure.basics, from: asked, column: response}
   pair:   {use: measure.pii, from: facts, column: response}
   short:  {use: sample.where, from: pair, keep: "response_chars < 100"}
-  fixed:  {use: fix.mask, from: short, columns: response, messages: ~}
+  fixed:  {use: fix.mask, from: short, columns: response}
   again:  {use: measure.basics, from: fixed, column: response}
   clean:  {use: measure.pii, from: again, column: response}
   mixed:  {use: sample.mix, from: {a: clean, b: fixed}}
