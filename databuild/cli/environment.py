@@ -29,6 +29,7 @@ EXTRAS = {
     "endpoint": "answers from an OpenAI-compatible server",
     "measure": "languages of texts, tokens of a tokenizer",
     "fix": "mojibake and HTML mended",
+    "generate": "prompts of one's own, and the steps that bring some",
     "privacy": "masked values that can be put back",
     "hub": "data sets by name (datasets)",
     "report": "report.html with plots",

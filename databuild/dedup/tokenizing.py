@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from databuild.dedup.folding_table import folding_table, opens
 from databuild.text.tokens import UNSPACED, folded, tokens
@@ -17,6 +16,7 @@ from databuild.text.tokens import UNSPACED, folded, tokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 Made = TypeVar("Made")
@@ -188,6 +188,8 @@ def as_bytes(texts: Texts) -> Bytes:
     """The texts as UTF-8 bytes, N + 1 places and whether each is null (empty: none is)."""
     if isinstance(texts, pl.Series):
         texts = texts.to_arrow(compat_level=pl.CompatLevel.oldest())
+    import pyarrow as pa
+
     arrow = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     if pa.types.is_string_view(arrow.type):
         arrow = arrow.cast(pa.large_string())

@@ -278,15 +278,8 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         parameters = inspect.signature(function).parameters.values()
         is_open = any(p.kind is p.VAR_KEYWORD for p in parameters)
         positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-        needs = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        needs = _resources(name, parameters)
         tables = [p for p in positional if p.name not in {"config", "split"}]
-        unknown = set(needs) - RESOURCES.keys()
-        if unknown:
-            raise RecipeError(
-                f"step {name}",
-                f"unknown resource {sorted(unknown)}; the engine has {sorted(RESOURCES)}",
-                fix="name keyword-only parameters after a resource",
-            )
         return Step(
             name=name, kind=kind, sees=sees, version=version, run=function, config=_config_of(name,
             function), inputs=tuple(p.name for p in tables),
@@ -298,6 +291,18 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         )  # fmt: skip
 
     return declare
+
+
+def _resources(name: str, parameters: Iterable[inspect.Parameter]) -> tuple[str, ...]:
+    needs = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+    unknown = set(needs) - RESOURCES.keys()
+    if unknown:
+        raise RecipeError(
+            f"step {name}",
+            f"unknown resource {sorted(unknown)}; the engine has {sorted(RESOURCES)}",
+            fix="name keyword-only parameters after a resource",
+        )
+    return needs
 
 
 def _is_optional(parameter: inspect.Parameter) -> bool:
