@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import polars as pl
 
 from databuild.models.protocol import Answer, Message, Request, Sampling
+from databuild.models.structure import as_schema_text, broken_form
 from databuild.recipe.options import ModelRef, Names, Paths, StepConfig
 from databuild.schema.identity import derive_seed
 
@@ -33,6 +34,8 @@ ATTRIBUTES: Mapping[str, Any] = {
 }
 """How an answer was drawn: its place among the k of its row, its seed, the model's identity, the
 sampling, how it ended, its tokens, and where the text comes from."""
+LOGPROBS: Mapping[str, Any] = {"logprob": pl.Float64, "mean_logprob": pl.Float64}
+"""On request: the answer's log-probability, and that by token."""
 _FAILED: dict[str, Any] = {
     "parent_ids": pl.List(pl.String),
     "k": pl.Int64,
@@ -62,6 +65,16 @@ class SamplingConfig(StepConfig):
     """Longest answer, in tokens."""
     stop: Names = ()
     """Texts that end an answer and are not part of it."""
+    top_k: int = Sampling.model_fields["top_k"].default
+    """Only the so many likeliest tokens may be drawn; 0 is all of them."""
+    min_p: float = Sampling.model_fields["min_p"].default
+    """Only tokens with at least this share of the likeliest one's probability may be drawn."""
+    presence_penalty: float = Sampling.model_fields["presence_penalty"].default
+    """From -2 to 2: taken off the score of every token that the answer has already."""
+    frequency_penalty: float = Sampling.model_fields["frequency_penalty"].default
+    """From -2 to 2: taken off a token's score as often as the answer has it already."""
+    repetition_penalty: float = Sampling.model_fields["repetition_penalty"].default
+    """Divides the score of tokens that the prompt or the answer has; above 1 repeats less."""
 
     def model_post_init(self, _context: object) -> None:
         """Check the sampling against its ranges."""
@@ -74,7 +87,35 @@ class SamplingConfig(StepConfig):
             top_p=self.top_p,
             max_tokens=self.max_tokens,
             stop=self.stop,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            repetition_penalty=self.repetition_penalty,
         )
+
+
+class FormedConfig(SamplingConfig):
+    """The options of a step that passes answers on as they are, in a form of the user's choice."""
+
+    logprobs: bool = False
+    """Whether to keep the answer's log-probability: `logprob` is the sum over its tokens (natural
+    logarithm, the model's own before temperature, penalties and form), `mean_logprob` that by
+    token."""
+    json_schema: dict[str, Any] | None = None
+    """The answer is JSON of this schema (draft 2020-12): guided decoding lets the model write
+    nothing else. One that breaks it all the same, because it was cut, is a failure."""
+    regex: str | None = None
+    """The whole answer matches this regular expression, as with `json_schema`."""
+    choice: Names = ()
+    """The answer is one of these texts, as with `json_schema`."""
+
+    def sampling(self) -> Sampling:
+        """The sampling parameters."""
+        given = super().sampling().model_dump()
+        schema = None if self.json_schema is None else as_schema_text(self.json_schema)
+        form = {"json_schema": schema, "regex": self.regex, "choice": self.choice}
+        return Sampling.model_validate(given | {"logprobs": self.logprobs} | form)
 
 
 class PromptedConfig(SamplingConfig):
@@ -151,7 +192,9 @@ def answers_to(
     """Ask for all that is wanted; what has no text is added to `failures`.
 
     Returns:
-        The wanted ones that were answered, in their order, with the answer, whose text is not None.
+        The wanted ones that were answered, in their order, with the answer, whose text is not None
+        and keeps the form that was asked, if one was. An answer that breaks it would come back the
+        same, so it is not tried again.
     """
     answers = generator([one.request for one in wanted])
     found = []
@@ -163,15 +206,17 @@ def answers_to(
             # A refusal would come back the same; another error may pass.
             error = answer.error or answer.finish_reason
             failures.add(one.row_id, one.k, error, retry=answer.finish_reason == "error")
+        elif broken := broken_form(one.request.sampling, answer):
+            failures.add(one.row_id, one.k, broken, retry=False)
         else:
             found.append((one, answer))
     return found
 
 
 def drawn(wanted: Wanted, answer: Answer, model: str, origin: str) -> dict[str, Any]:
-    """The attributes of an answer's row: see `ATTRIBUTES`."""
+    """The attributes of an answer's row: see `ATTRIBUTES`; `LOGPROBS` too where they were asked."""
     request = wanted.request
-    return {
+    attributes = {
         "k": wanted.k,
         "sample_seed": request.seed,
         "model": model,
@@ -183,6 +228,11 @@ def drawn(wanted: Wanted, answer: Answer, model: str, origin: str) -> dict[str, 
         "completion_tokens": answer.completion_tokens,
         "origin": origin,
     }
+    if request.sampling.logprobs:
+        attributes["logprob"] = total = answer.logprob
+        n = answer.completion_tokens
+        attributes["mean_logprob"] = None if total is None or not n else total / n
+    return attributes
 
 
 def asked_in(language: str, columns: Iterable[str]) -> pl.Expr:

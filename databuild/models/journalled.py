@@ -81,7 +81,7 @@ class Journalled:
             return
         for answer in self._started().stream(missing):
             if answer.error is None:
-                self.journal.put(keys[answer.id], asdict(answer))
+                self.journal.put(keys[answer.id], _kept(answer))
             yield self._tell(answer, cached=False)
 
     def key(self, request: Request) -> str:
@@ -93,7 +93,7 @@ class Journalled:
             KEY_VERSION,
             self.identity,
             [[message.role, message.content] for message in request.messages],
-            request.sampling.model_dump(mode="json"),
+            request.sampling.decides(),
             request.seed,
             request.id,
         ]
@@ -116,3 +116,10 @@ class Journalled:
         if self._on_answer is not None:
             self._on_answer(answer, cached)
         return answer, cached
+
+
+def _kept(answer: Answer) -> dict[str, Any]:
+    fields = asdict(answer)
+    if answer.logprob is None:
+        del fields["logprob"]
+    return fields

@@ -19,6 +19,7 @@ from databuild.engine.child import Channel, Json, connect
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
+    from vllm.sampling_params import StructuredOutputsParams
 
 
 WATCH_S = 0.5
@@ -88,9 +89,26 @@ class Server:
             top_p=1.0 if is_greedy else wanted["top_p"],
             max_tokens=wanted["max_tokens"],
             stop=list(wanted["stop"]) or None,
+            top_k=0 if is_greedy else wanted["top_k"],
+            min_p=0.0 if is_greedy else wanted["min_p"],
+            presence_penalty=wanted["presence_penalty"],
+            frequency_penalty=wanted["frequency_penalty"],
+            repetition_penalty=wanted["repetition_penalty"],
+            logprobs=0 if wanted["logprobs"] else None,
+            structured_outputs=self.form(wanted),
             seed=None if is_greedy else fold_seed(int(request["seed"]), self.seed_bits),
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
+
+    def form(self, wanted: Json) -> StructuredOutputsParams | None:
+        """The form that the answer is held to by guided decoding."""
+        from vllm.sampling_params import StructuredOutputsParams
+
+        if wanted["json_schema"] is not None:
+            return StructuredOutputsParams(json=wanted["json_schema"])
+        if wanted["regex"] is not None:
+            return StructuredOutputsParams(regex=wanted["regex"])
+        return StructuredOutputsParams(choice=wanted["choice"]) if wanted["choice"] else None
 
     def step(self) -> None:
         """Advance every request by one token and send what is finished."""
@@ -104,8 +122,9 @@ class Server:
             if made.finish_reason in {"stop", "length"}:
                 finish = made.finish_reason
                 self.answer(
-                    output.request_id, text=made.text, finish=finish, n_prompt=n_prompt, n=n_made
-                )
+                    output.request_id, text=made.text, finish=finish, n_prompt=n_prompt, n=n_made,
+                    logprob=made.cumulative_logprob,
+                )  # fmt: skip
             else:
                 error = f"vLLM ended the request: {made.finish_reason}"
                 self.answer(
@@ -121,11 +140,12 @@ class Server:
         n_prompt: int,
         n: int = 0,
         error: str | None = None,
+        logprob: float | None = None,
     ) -> None:
         """Send one answer, in the fields of `databuild.models.protocol.Answer`."""
         fields: dict[str, Any] = {"id": name, "text": text, "finish_reason": finish}
         counts = {"prompt_tokens": n_prompt, "completion_tokens": n}
-        self.parent.send({"answer": {**fields, **counts, "error": error}})
+        self.parent.send({"answer": {**fields, **counts, "error": error, "logprob": logprob}})
 
     def abort(self) -> None:
         """Drop every request; what the engine still says about them is not passed on."""
