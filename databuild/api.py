@@ -121,6 +121,7 @@ def run(  # noqa: PLR0913 -- the one entry point; every option has a default
         workers=workers or cores(),
         limit=limit,
         device=device or found_device(),
+        budget=checked.recipe.budget,
     )
     outputs = _outputs(checked, Path(runs), limit)
     outputs.store.open()

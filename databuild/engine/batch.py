@@ -64,6 +64,15 @@ def run_batch(
     own = len(inputs) - len(others)
     named = dict(zip(others, inputs[own:], strict=True))
     out = call(step, inputs[0], config, *inputs[1:own], **named, **resources)
+    batch = _batch(step, config, inputs, out)
+    asking = resources.get("generator")
+    batch.counts.usage = asking.meter.take() if hasattr(asking, "meter") else {}
+    return batch
+
+
+def _batch(
+    step: Step, config: StepConfig, inputs: Sequence[pl.DataFrame | None], out: Any
+) -> Batch:
     tables = [table for table in inputs if table is not None]
     if step.kind == "produce" and isinstance(out, Produced):
         return _produced(step, tables, out)

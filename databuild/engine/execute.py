@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from databuild.engine.batch import Batch, call, reasons, run_batch
+from databuild.engine.ledger import Meter
 from databuild.engine.local import run_jobs
 from databuild.engine.resources import Ask, Progress, Services
 from databuild.engine.shards import Shard, commit, committed, current, run_shard
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from databuild.engine.step import Step
     from databuild.engine.table import View
     from databuild.recipe.bind import Node
+    from databuild.recipe.model import Budget
 
 SCRATCH = ".scratch"
 GROUP_ROWS = 200_000
@@ -47,6 +49,8 @@ class Settings:
     shard_bytes: int = 64 << 20
     device: str = "cpu"
     limit: int | None = None
+    budget: Budget | None = None
+    """What all steps together may spend on asking models."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Task:
     settings: Settings
     services: Services
     progress: Progress
+    meter: Meter = field(default_factory=Meter)
 
     def resources(self) -> dict[str, Any]:
         """The resources that the step declares, by name."""
@@ -83,7 +88,9 @@ class Task:
             scratch = self.folder / SCRATCH
             scratch.mkdir(parents=True, exist_ok=True)
             return scratch
-        ask = Ask(name, self.node.name, self.targets, self.folder, self.seed, self.progress)
+        ask = Ask(
+            name, self.node.name, self.targets, self.folder, self.seed, self.progress, self.meter
+        )
         return self.services.provide(ask)
 
 
@@ -155,6 +162,8 @@ def _run_rows(task: Task) -> Iterator[Part]:
     view = task.views[task.step.inputs[0]]
     resources = task.resources()
     done = {i: part for i in range(view.n_parts) if (part := committed(task.folder, i))}
+    for part in done.values():
+        task.meter.already(part.counts.usage)
     waiting = [
         Shard(task.step, task.node.config, task.folder, i, view, resources, task.node.stale)
         for i in range(view.n_parts)
@@ -231,6 +240,8 @@ def _aligned(task: Task, batch: Batch) -> Iterator[Part]:
             for frame in (batch.rows, batch.dropped, batch.failed)
         )
         counts = _recount(task.step, ids.height, rows, dropped, failed)
+        if index == 0:
+            counts.usage = batch.counts.usage
         yield commit(task.folder, index, task.step, Batch(rows, dropped, failed, counts))
 
 
@@ -296,6 +307,7 @@ def _deliver(task: Task, manifest: Manifest) -> None:
 def _finish_table(task: Task, manifest: Manifest, parts: list[Part]) -> None:
     manifest.n_parts = len(parts)
     manifest.rows = Counts.total(part.counts for part in parts)
+    manifest.usage, manifest.rows.usage = manifest.rows.usage, {}
     manifest.digest = _sum(part.digest for part in parts)
     names = (
         dict.fromkeys(task.step.parts_kept(task.node.config)) if task.step.kind == "select" else {}

@@ -1,8 +1,9 @@
 """An append-only journal: what was paid for is on disk before it is counted.
 
 One folder per model, one JSON line per finished request, written with a single `write` to a file
-opened for appending. A line that a kill cut short is cut off when the journal is next opened, and
-a line that does not parse is skipped and counted, so its request is made again.
+opened for appending: `[key, value]`, or `[key, value, note]` with what is to be known beside it
+(who paid, how long it took). A line that a kill cut short is cut off when the journal is next
+opened, and a line that does not parse is skipped and counted, so its request is made again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import fcntl
 import json
 import os
 from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
 
 from databuild.engine.store import writing
 from databuild.errors import StoreError
@@ -29,7 +32,7 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
             self._path = folder / _FILE
             self.damaged = 0
-            self._entries: dict[str, dict[str, Any]] = {}
+            self._entries: dict[str, list[Any]] = {}
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             self._lock()
             self._read()
@@ -39,22 +42,29 @@ class Journal:
 
     def get(self, key: str) -> dict[str, Any] | None:
         """What was journalled under a key, or None."""
-        return self._entries.get(key)
+        entry = self._entries.get(key)
+        return None if entry is None else entry[1]
 
-    def put(self, key: str, value: dict[str, Any]) -> None:
+    def note(self, key: str) -> dict[str, Any]:
+        """What was noted beside it; nothing where nothing was, as in journals of before."""
+        entry = self._entries.get(key, ())
+        return entry[2] if len(entry) > 2 else {}
+
+    def put(self, key: str, value: dict[str, Any], note: dict[str, Any] | None = None) -> None:
         """Append an entry. A process killed right afterwards does not lose it.
 
         Raises:
             StoreError: The disk is full, or the folder cannot be written.
         """
-        line = json.dumps([key, value], ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        entry = [key, value] if note is None else [key, value, note]
+        line = json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
         with writing(self._path):
             start = os.fstat(self._file).st_size
             written = os.write(self._file, line)
             if written != len(line):
                 os.ftruncate(self._file, start)
                 raise OSError(28, os.strerror(28))
-        self._entries[key] = value
+        self._entries[key] = entry
 
     def flush(self) -> None:
         """Make what was written survive a power cut too."""
@@ -83,10 +93,26 @@ class Journal:
                 if not line.endswith(b"\n"):
                     break
                 whole += len(line)
-                try:
-                    key, value = json.loads(line)
-                    self._entries[str(key)] = dict(value)
-                except (ValueError, TypeError):
+                entry = _parsed(line)
+                if entry is None:
                     self.damaged += 1
+                else:
+                    self._entries[entry[0]] = entry
         if whole < self._path.stat().st_size:
             os.truncate(self._path, whole)
+
+
+def _parsed(line: bytes) -> list[Any] | None:
+    """An entry, or None where the line is damaged.
+
+    Pydantic's parser is three times as quick as Python's, and knows no lone surrogates.
+    """
+    try:
+        entry = from_json(line)
+    except ValueError:
+        try:
+            entry = json.loads(line.decode("utf-8", "surrogatepass"))
+        except ValueError:
+            return None
+    is_whole = isinstance(entry, list) and 2 <= len(entry) <= 3 and isinstance(entry[0], str)
+    return entry if is_whole and all(isinstance(one, dict) for one in entry[1:]) else None

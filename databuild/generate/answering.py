@@ -235,6 +235,48 @@ def drawn(wanted: Wanted, answer: Answer, model: str, origin: str) -> dict[str, 
     return attributes
 
 
+def rows_of(
+    found: Sequence[tuple[Wanted, Answer]],
+    model: str,
+    origin: str,
+    *,
+    text: str = "response",
+    logprobs: bool = False,
+) -> pl.DataFrame:
+    """One row per answer: `parent_ids` (the row that it is for), its `text`, its attributes.
+
+    The same as one `drawn` per answer, made column by column, which is several times as quick.
+    """
+    asked = [one.request for one, _ in found]
+    answers = [answer for _, answer in found]
+    drawn_by = [request.sampling for request in asked]
+    columns: dict[str, Sequence[Any]] = {
+        text: [answer.text for answer in answers],
+        "k": [one.k for one, _ in found],
+        "sample_seed": [request.seed for request in asked],
+        "model": [model] * len(asked),
+        "temperature": [sampling.temperature for sampling in drawn_by],
+        "top_p": [sampling.top_p for sampling in drawn_by],
+        "max_tokens": [sampling.max_tokens for sampling in drawn_by],
+        "finish_reason": [answer.finish_reason for answer in answers],
+        "prompt_tokens": [answer.prompt_tokens for answer in answers],
+        "completion_tokens": [answer.completion_tokens for answer in answers],
+        "origin": [origin] * len(asked),
+    }
+    schema = {text: pl.String, **ATTRIBUTES}
+    if logprobs:
+        columns["logprob"] = [answer.logprob for answer in answers]
+        schema["logprob"] = pl.Float64
+    rows = pl.DataFrame(columns, schema=schema)
+    if logprobs:
+        n = pl.col("completion_tokens")
+        rows = rows.with_columns(mean_logprob=pl.when(n > 0).then(pl.col("logprob") / n))
+    parents = pl.Series("parent_ids", [one.row_id for one, _ in found], dtype=pl.String)
+    return rows.with_columns(parents.reshape((-1, 1)).arr.to_list()).select(
+        "parent_ids", pl.exclude("parent_ids")
+    )
+
+
 def asked_in(language: str, columns: Iterable[str]) -> pl.Expr:
     """The language to ask a row in, `en` or `zh`: see `PromptedConfig.language`.
 

@@ -16,7 +16,7 @@ from databuild.generate.answering import (
     FormedConfig,
     Wanted,
     answers_to,
-    drawn,
+    rows_of,
     want,
 )
 from databuild.models.protocol import Message
@@ -99,15 +99,9 @@ def sample_answers(
     """
     failures = Failures()
     wanted = _wanted(rows, config, seed, failures)
-    made = [
-        {"parent_ids": [one.row_id], "response": answer.text}
-        | drawn(one, answer, models["model"], "sampled")
-        for one, answer in answers_to(wanted, generator, failures)
-    ]
-    schema = {"parent_ids": pl.List(pl.String), "response": pl.String, **_attributes(config)}
-    return Produced(
-        rows=_with_turns(pl.DataFrame(made, schema=schema), rows, config), failed=failures.frame()
-    )
+    found = answers_to(wanted, generator, failures)
+    made = rows_of(found, models["model"], "sampled", logprobs=config.logprobs)
+    return Produced(rows=_with_turns(made, rows, config), failed=failures.frame())
 
 
 def _wanted(

@@ -28,7 +28,8 @@ from databuild.schema.identity import digest_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from databuild.engine.resources import Ask
+    from databuild.engine.ledger import Meter
+    from databuild.engine.resources import Ask, Progress
     from databuild.models.protocol import Answer, Generator, Request
     from databuild.models.vllm import VllmGenerator
     from databuild.recipe.model import ModelSpec
@@ -66,7 +67,8 @@ class LocalServices:
         if spec.fake is not None:
             fake = _options(FakeOptions, spec.fake)
             identity = f"fake@{digest_text(fake.model_dump_json(exclude_defaults=True))[:16]}"
-            return ModelTarget(identity=identity, kind="fake", options=fake.model_dump())
+            options = fake.model_dump()
+            return ModelTarget(identity=identity, kind="fake", options=options, prices=spec.prices)
         if spec.endpoint is not None:
             _options(EndpointOptions, {"url": spec.endpoint, **options})
             return ModelTarget(
@@ -74,17 +76,22 @@ class LocalServices:
                 kind="endpoint",
                 location=spec.endpoint,
                 options=options,
+                prices=spec.prices,
             )
         if spec.packaged == HASHED:
             return ModelTarget(identity=HASHED_IDENTITY, kind="packaged", location=HASHED)
         if spec.packaged is not None:
             identity = packaged_identity(spec.packaged) + _variant(options)
             return ModelTarget(
-                identity=identity, kind="packaged", location=spec.packaged, options=options
-            )
+                identity=identity, kind="packaged", location=spec.packaged, options=options,
+                prices=spec.prices,
+            )  # fmt: skip
         path = (folder / str(spec.path)).resolve()
         identity = folder_identity(path) + _variant(options)
-        return ModelTarget(identity=identity, kind="folder", location=str(path), options=options)
+        return ModelTarget(
+            identity=identity, kind="folder", location=str(path), options=options,
+            prices=spec.prices,
+        )  # fmt: skip
 
     def provide(self, ask: Ask) -> Any:
         """Return the resource that a step asks for."""
@@ -128,25 +135,16 @@ class LocalServices:
             journal.close()
         self._others, self._journals = {}, {}
 
-    def _generator(
-        self, ask: Ask, target: ModelTarget
-    ) -> Callable[[Sequence[Request]], Mapping[str, Answer]]:
-        journal = self._journal(target.identity)
+    def _generator(self, ask: Ask, target: ModelTarget) -> Asking:
         log = ask.folder / "vllm.log"
-
-        def answer(requests: Sequence[Request]) -> dict[str, Answer]:
-            ask.progress.total(len(requests), "answers")
-            asked = Journalled(
-                lambda: self._started(target, ask.step, log), journal, target.identity
-            )
-            answers = {}
-            for one, cached in asked.marked(requests):
-                answers[one.id] = one
-                ask.progress.tick(1, "from the journal" if cached else "")
-            journal.flush()
-            return answers
-
-        return answer
+        journal = self._journal(target.identity)
+        asked = Journalled(
+            lambda: self._started(target, ask.step, log),
+            journal,
+            target.identity,
+            meter=ask.meter,
+        )
+        return Asking(asked, journal, ask.progress, ask.meter)
 
     def _journal(self, identity: str) -> Journal:
         if identity not in self._journals:
@@ -226,6 +224,44 @@ class LocalServices:
 
         log = ask.folder / "perplexity.log"
         return lambda texts: read_texts(folder, texts, log=log, where=ask.step)
+
+
+class Asking:
+    """What a step asks its model through: requests in, answers by id out."""
+
+    def __init__(
+        self, asked: Journalled, journal: Journal, progress: Progress, meter: Meter
+    ) -> None:
+        self._asked, self._journal, self._progress = asked, journal, progress
+        self.meter = meter
+
+    def __call__(self, requests: Sequence[Request]) -> dict[str, Answer]:
+        """Ask for every request that the journal does not hold.
+
+        Raises:
+            ServiceError: The model cannot be started, or died.
+            BudgetError: A budget is spent.
+        """
+        self._progress.total(len(requests), "answers")
+        answers = {}
+        n_known = n_new = 0
+        try:
+            for one, cached in self._asked.marked(requests):
+                answers[one.id] = one
+                if cached:
+                    n_known += 1
+                    continue
+                if not n_new and n_known:
+                    self._progress.tick(n_known, "from the journal")
+                    n_known = 0
+                n_new += 1
+                self._progress.tick(1)
+            if n_known:
+                self._progress.tick(n_known, "from the journal")
+        finally:
+            if n_new:
+                self._journal.flush()
+        return answers
 
 
 def _variant(options: Mapping[str, Any]) -> str:
