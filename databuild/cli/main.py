@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from databuild.cli import (
+    costs,
     explaining,
     looking,
     overview,
@@ -16,6 +17,7 @@ from databuild.cli.application import app
 
 __all__ = [
     "app",
+    "costs",
     "explaining",
     "looking",
     "overview",

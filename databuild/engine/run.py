@@ -261,6 +261,10 @@ def _point(
     steps: Mapping[str, str] = {step.name: step.folder.rpartition("/")[2] for step in result.steps}
     known = steps if status == "complete" else {**latest.get("steps", {}), **steps}
     content = {"run": result.run, "status": status, "steps": dict(known), "at": dict(at or {})}
+    content["models"] = {
+        target.identity: {"name": name, "prices": target.prices and target.prices.model_dump()}
+        for name, target in outputs.models.items()
+    }
     write_json(outputs.store.root / "latest.json", content)
 
 
