@@ -65,8 +65,8 @@ def run_batch(
     named = dict(zip(others, inputs[own:], strict=True))
     out = call(step, inputs[0], config, *inputs[1:own], **named, **resources)
     batch = _batch(step, config, inputs, out)
-    asking = resources.get("generator")
-    batch.counts.usage = asking.meter.take() if hasattr(asking, "meter") else {}
+    meter = getattr(resources.get("generator"), "meter", None)
+    batch.counts.usage = meter.take() if meter else {}
     return batch
 
 

@@ -180,9 +180,12 @@ def want(
         stage: Which question, where a step asks several of one row.
         about: Given back with the answer.
     """
-    parts = (row_id, stage, k) if stage else (row_id, k)
-    draw = derive_seed(seed, *parts) if sampling.temperature else 0
-    name = "-".join(map(str, parts))
+    if stage:
+        name = f"{row_id}-{stage}-{k}"
+        draw = derive_seed(seed, row_id, stage, k) if sampling.temperature else 0
+    else:
+        name = f"{row_id}-{k}"
+        draw = derive_seed(seed, row_id, k) if sampling.temperature else 0
     return Wanted(row_id, k, Request(name, messages, sampling, draw), about)
 
 
@@ -198,7 +201,11 @@ def answers_to(
     """
     answers = generator([one.request for one in wanted])
     found = []
+    sampling, has_form = None, False
     for one in wanted:
+        if one.request.sampling is not sampling:
+            sampling = one.request.sampling
+            has_form = sampling.has_form
         answer = answers.get(one.request.id)
         if answer is None:
             failures.add(one.row_id, one.k, "the model gave no answer", retry=True)
@@ -206,7 +213,7 @@ def answers_to(
             # A refusal would come back the same; another error may pass.
             error = answer.error or answer.finish_reason
             failures.add(one.row_id, one.k, error, retry=answer.finish_reason == "error")
-        elif broken := broken_form(one.request.sampling, answer):
+        elif has_form and (broken := broken_form(one.request.sampling, answer)):
             failures.add(one.row_id, one.k, broken, retry=False)
         else:
             found.append((one, answer))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re._constants as sre  # type: ignore[import-not-found, unused-ignore] -- Python has no other
-import re._parser as sre_parser  # type: ignore[import-not-found, unused-ignore]
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +13,9 @@ if TYPE_CHECKING:
 
     from databuild.models.protocol import Sampling
 
+# Python's own reading of regular expressions; it has no other, and no types for this one.
+sre: Any = import_module("re._constants")
+sre_parser: Any = import_module("re._parser")
 _MORE = 4
 """How often `*` and `+` repeat at most, beyond what they must."""
 _DEPTH = 12

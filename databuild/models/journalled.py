@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections import deque
 from dataclasses import asdict
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, Protocol
 
 import xxhash
 
+from databuild.engine.journal import unswept
 from databuild.engine.ledger import Meter, Stopwatch, Usage
 from databuild.models.protocol import Answer, Generator, Message, Request, Sampling, each_once
 
@@ -78,20 +80,9 @@ class Journalled:
 
     def marked(self, requests: Iterable[Request]) -> Iterator[tuple[Answer, bool]]:
         """Yield as `stream` does, each answer with whether it came from the journal."""
-        missing: list[Request] = []
-        keys: dict[str, str] = {}
-        found = _Found(self._meter.by)
-        for request in each_once(requests):
-            key = self.key(request)
-            known = self.journal.get(key)
-            if known is None:
-                missing.append(request)
-                keys[request.id] = key
-            else:
-                answer = Answer(**known)
-                found.add(answer, self.journal.note(key))
-                yield self._tell(answer, cached=True)
-        self._meter.count({self.identity: found.usage()} if found else {})
+        known, missing, keys = self._look_up(requests)
+        for answer in known:
+            yield self._tell(answer, cached=True)
         if missing:
             yield from self._ask(missing, keys)
 
@@ -115,7 +106,7 @@ class Journalled:
             hashed = xxhash.xxh3_128(text[:-1].encode())
             common = self._common = (request.messages, sampling, hashed)
         own = common[2].copy()
-        own.update(f",{request.seed},{json.dumps(request.id)}]".encode())
+        own.update(f",{request.seed},{encode_basestring_ascii(request.id)}]".encode())
         key: str = own.hexdigest()
         return key
 
@@ -125,6 +116,30 @@ class Journalled:
             self._generator.close()
         elif not callable(self._given):
             self._given.close()
+
+    def _look_up(
+        self, requests: Iterable[Request]
+    ) -> tuple[list[Answer], list[Request], dict[str, str]]:
+        """What the journal has, what it has not, and the keys of the latter by request id."""
+        known: list[Answer] = []
+        missing: list[Request] = []
+        keys: dict[str, str] = {}
+        found = _Found(self._meter.by)
+        journal = self.journal
+        with unswept():
+            for request in each_once(requests):
+                key = self.key(request)
+                value = journal.get(key)
+                if value is None:
+                    missing.append(request)
+                    keys[request.id] = key
+                else:
+                    answer = Answer(**value)
+                    found.add(answer, journal.note(key))
+                    known.append(answer)
+        if found:
+            self._meter.count({self.identity: found.usage()})
+        return known, missing, keys
 
     def _ask(self, missing: list[Request], keys: dict[str, str]) -> Iterator[tuple[Answer, bool]]:
         """Ask for what the journal does not have, as far as the budgets go."""
