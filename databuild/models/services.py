@@ -20,7 +20,8 @@ from databuild.models.embedder import (
 from databuild.models.endpoint import EndpointGenerator, EndpointOptions
 from databuild.models.fake import FakeGenerator, FakeOptions
 from databuild.models.fake_training import fake_options_of, read_as_fake, save_fake
-from databuild.models.identity import folder_identity
+from databuild.models.fitting import adapter_in
+from databuild.models.identity import adapter_identity, folder_identity
 from databuild.models.journalled import Journalled
 from databuild.models.packaged import packaged_folder, packaged_identity
 from databuild.schema.identity import digest_text
@@ -87,7 +88,13 @@ class LocalServices:
                 prices=spec.prices,
             )  # fmt: skip
         path = (folder / str(spec.path)).resolve()
-        identity = folder_identity(path) + _variant(options)
+        adapter = adapter_in(path)
+        if adapter is None:
+            identity = folder_identity(path) + _variant(options)
+        else:
+            identity = (
+                f"{folder_identity(adapter.base)}{_variant(options)}+{adapter_identity(path)}"
+            )
         return ModelTarget(
             identity=identity, kind="folder", location=str(path), options=options,
             prices=spec.prices,
@@ -104,7 +111,7 @@ class LocalServices:
             return self._embedder(ask, target).embed
         if self._device == "cuda":
             self._stop_vllm()
-        return self.folder(target, ask.step)
+        return self._whole(target, ask.step)
 
     def folder(self, target: ModelTarget, where: str) -> Path:
         """The folder of a model, made first where it comes in another form.
@@ -125,6 +132,13 @@ class LocalServices:
         what = f"the model {target.identity!r} is an endpoint: it cannot be trained or read"
         raise RecipeError(where, what, fix="use a model that has a folder or a package")
 
+    def _whole(self, target: ModelTarget, where: str) -> Path:
+        folder = self.folder(target, where)
+        if adapter_in(folder) is not None:
+            what = f"{folder} is an adapter, which can be asked, but not trained or read with"
+            raise RecipeError(where, what, fix="merge it into its base, and name that folder")
+        return folder
+
     def close(self) -> None:
         """Stop every process and close every journal. Safe to call twice."""
         self._stop_vllm()
@@ -138,12 +152,16 @@ class LocalServices:
     def _generator(self, ask: Ask, target: ModelTarget) -> Asking:
         log = ask.folder / "vllm.log"
         journal = self._journal(target.identity)
-        asked = Journalled(
-            lambda: self._started(target, ask.step, log),
-            journal,
-            target.identity,
-            meter=ask.meter,
-        )
+
+        def asked() -> Journalled:
+            # Anew for every call: between two, another model may have taken the process.
+            return Journalled(
+                lambda: self._started(target, ask.step, log),
+                journal,
+                target.identity,
+                meter=ask.meter,
+            )
+
         return Asking(asked, journal, ask.progress, ask.meter)
 
     def _journal(self, identity: str) -> Journal:
@@ -177,7 +195,7 @@ class LocalServices:
         wanted = dict(options)
         if self._vllm is not None:
             running, loaded, generator = self._vllm
-            if running == wanted and generator.is_alive():
+            if running == wanted and generator.is_alive() and generator.can_load(folder):
                 if loaded != folder:
                     generator.load(folder)
                     self._vllm = (wanted, folder, generator)
@@ -197,6 +215,8 @@ class LocalServices:
 
     def _embedder(self, ask: Ask, target: ModelTarget) -> Embedder:
         """The embedder of a model, opened once: on a GPU no generator runs beside it."""
+        if self._device == "cuda":
+            self._stop_vllm()
         if target.identity not in self._embedders:
             is_fake = target.location == HASHED or target.kind == "fake"
             if is_fake:
@@ -204,8 +224,6 @@ class LocalServices:
             else:
                 folder, log = self.folder(target, ask.step), ask.folder / "embedder.log"
                 self._embedders[target.identity] = open_embedder(folder, log=log, where=ask.step)
-        if self._device == "cuda":
-            self._stop_vllm()
         return self._embedders[target.identity]
 
     def _stop_embedders(self) -> None:
@@ -214,7 +232,7 @@ class LocalServices:
         self._embedders = {}
 
     def _reader(self, ask: Ask, target: ModelTarget) -> Reader:
-        folder = self.folder(target, ask.step)
+        folder = self._whole(target, ask.step)
         fake = fake_options_of(folder)
         if fake is not None:
             return lambda texts: [read_as_fake(fake, text) for text in texts]
@@ -230,7 +248,7 @@ class Asking:
     """What a step asks its model through: requests in, answers by id out."""
 
     def __init__(
-        self, asked: Journalled, journal: Journal, progress: Progress, meter: Meter
+        self, asked: Callable[[], Journalled], journal: Journal, progress: Progress, meter: Meter
     ) -> None:
         self._asked, self._journal, self._progress = asked, journal, progress
         self.meter = meter
@@ -246,7 +264,7 @@ class Asking:
         answers = {}
         n_known = n_new = 0
         try:
-            for one, cached in self._asked.marked(requests):
+            for one, cached in self._asked().marked(requests):
                 answers[one.id] = one
                 if cached:
                     n_known += 1

@@ -1,9 +1,10 @@
 """The child process that owns vLLM's engine; started and fed by `databuild.models.vllm`.
 
 It speaks JSON lines (databuild/engine/child.py). From the parent: first the options, then any of
-`{"ask": {...}}`, `{"abort": true}`, `{"load": folder}`, `{"sleep": true}`, `{"exit": true}`. To the
-parent: `{"ready": {...}}` once, `{"answer": {...}}` the moment that a request ends,
-`{"aborted": true}`, `{"loaded": folder}`, `{"slept": true}`, or `{"fatal": "..."}` and the end.
+`{"ask": {...}}`, `{"abort": true}`, `{"load": folder}`, `{"adapt": folder or null}`,
+`{"sleep": true}`, `{"exit": true}`. To the parent: `{"ready": {...}}` once, `{"answer": {...}}` the
+moment that a request ends, `{"aborted": true}`, `{"loaded": folder}`, `{"slept": true}`, or
+`{"fatal": "..."}` and the end.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from databuild.engine.child import Channel, Json, connect
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
+    from vllm.lora.request import LoRARequest
     from vllm.sampling_params import StructuredOutputsParams
 
 
@@ -35,6 +37,8 @@ class Server:
         self.max_model_len = int(self.engine.model_config.max_model_len)
         self.seed_bits, self.may_sleep, self.is_asleep = seed_bits, may_sleep, False
         self.in_flight: dict[str, int] = {}
+        self.adapter: LoRARequest | None = None
+        self.n_adapters = 0
 
     def run(self) -> None:
         """Serve until told to exit: take in all that has come, then let the engine step."""
@@ -50,6 +54,9 @@ class Server:
             elif "load" in message:
                 self.load(str(message["load"]))
                 self.parent.send({"loaded": message["load"]})
+            elif "adapt" in message:
+                self.adapt(message["adapt"])
+                self.parent.send({"loaded": message["adapt"]})
             elif "sleep" in message:
                 self.sleep()
                 self.parent.send({"slept": True})
@@ -69,7 +76,10 @@ class Server:
             tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
             n_tokens = len(tokens)
             if n_tokens < self.max_model_len:
-                self.engine.add_request(name, {"prompt_token_ids": tokens}, self.sampling(request))
+                prompt = {"prompt_token_ids": tokens}
+                self.engine.add_request(
+                    name, prompt, self.sampling(request), lora_request=self.adapter
+                )
                 self.in_flight[name] = n_tokens
                 return
             trouble = f"the prompt has {n_tokens} tokens, the context {self.max_model_len}"
@@ -160,6 +170,15 @@ class Server:
         self.llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
         self.llm.reset_prefix_cache()
 
+    def adapt(self, folder: str | None) -> None:
+        """Answer through an adapter from now on, or with the base alone."""
+        from vllm.lora.request import LoRARequest
+
+        self.adapter = None
+        if folder is not None:
+            self.n_adapters += 1  # an adapter's number stands for its weights in vLLM's caches
+            self.adapter = LoRARequest(f"adapter-{self.n_adapters}", self.n_adapters, folder)
+
     def sleep(self) -> None:
         """Give the accelerator's memory back (on a CPU there is nothing to give back)."""
         if self.may_sleep and not self.is_asleep:
@@ -215,8 +234,9 @@ def fold_seed(seed: int, bits: int) -> int:
 
 
 def start(parent: Channel, options: Json) -> Server:
-    """Load the model; `options` are vLLM's own arguments plus three of ours."""
+    """Load the model; `options` are vLLM's own arguments plus four of ours."""
     may_sleep, seed_bits = bool(options.pop("may_sleep")), int(options.pop("seed_bits"))
+    adapter = options.pop("adapter", None)
     from vllm import LLM
 
     llm = LLM(**options, enable_sleep_mode=may_sleep, disable_log_stats=True)
@@ -224,6 +244,7 @@ def start(parent: Channel, options: Json) -> Server:
     if not getattr(server.tokenizer, "chat_template", None):
         what = f"the tokenizer of {options['model']} has no chat template"
         raise ValueError(what)
+    server.adapt(adapter)
     return server
 
 
