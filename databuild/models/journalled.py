@@ -134,7 +134,7 @@ class Journalled:
                     missing.append(request)
                     keys[request.id] = key
                 else:
-                    answer = Answer(**value)
+                    answer = Answer.kept(value)
                     found.add(answer, journal.note(key))
                     known.append(answer)
         if found:

@@ -121,6 +121,13 @@ class Answer:
     """Sum of the log-probabilities (natural) of its tokens, where the request asked for it: the
     model's own, before temperature, penalties and form."""
 
+    @classmethod
+    def kept(cls, fields: dict[str, Any]) -> Answer:
+        """An answer from fields that were those of one, as a journal has them; quick, unchecked."""
+        answer = object.__new__(cls)
+        answer.__dict__.update(fields)
+        return answer
+
     def __post_init__(self) -> None:
         """Hold the class to its first line."""
         if (self.text is None) == (self.error is None):

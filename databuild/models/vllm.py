@@ -348,6 +348,8 @@ def engine_arguments(model: Path, options: VllmOptions, device: Literal["cpu", "
         "trust_remote_code": options.trust_remote_code,
         "seed": 0,
         "generation_config": "auto",
+        # JSON without free white space: small models would fill an answer with nothing else.
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "may_sleep": not on_cpu,
         "seed_bits": 32 if on_cpu else 63,
     }
