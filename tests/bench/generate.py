@@ -80,7 +80,7 @@ def journal(home: Path) -> dict[str, Any]:
     def quick(_self: object, request: Any) -> Answer:
         return Answer(request.id, f"{request.seed} {TEXT}", "stop", 20, 70)
 
-    FakeGenerator.answer = quick  # type: ignore[method-assign]
+    FakeGenerator.answer = quick  # type: ignore[method-assign, assignment]
     recipe = write_recipe(home, N_PROMPTS, "{fake: {}}", 256)
     api.run(recipe, runs=home / "runs", workers=1)
 

@@ -175,7 +175,6 @@ def test_an_adapter_is_served_on_its_base_and_swapped_without_a_restart(
         model = AutoModelForCausalLM.from_pretrained(smollm2)
         lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
         get_peft_model(model, lora).save_pretrained(tmp_path / name)
-    del model
     options = VllmOptions(model=tmp_path / "one", max_model_len=256, max_num_seqs=4, kv_cache_gib=1)
     generator = VllmGenerator(options, log=tmp_path / "vllm.log")
 

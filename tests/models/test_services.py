@@ -10,6 +10,7 @@ import databuild.models.vllm as vllm_module
 from databuild.engine.ledger import Meter
 from databuild.engine.resources import Ask, Silence
 from databuild.engine.store import ModelTarget
+from databuild.models.fitting import adapter_in
 from databuild.models.protocol import Answer, Message, Request, Sampling
 from databuild.models.services import LocalServices
 from tests.models.test_fitting import adapter, model
@@ -27,7 +28,7 @@ class Process(vllm_module.VllmGenerator):
 
     def start(self) -> None:
         if self._child is None:
-            found = vllm_module.adapter_in(self.model)
+            found = adapter_in(self.model)
             self._child = object()  # type: ignore[assignment]
             self._base = found.base if found else self.model
             self._rank = found.rank if found else 0
