@@ -89,6 +89,7 @@ def sample_answers(
         finish reason "length". A prompt that is null or blank fails once and is not tried again.
 
     Example:
+        >>> from databuild.models.protocol import Answer
         >>> rows = pl.DataFrame({"row_id": ["a"], "prompt": ["Hi"]})
         >>> def ask(requests):
         ...     return {r.id: Answer(r.id, r.messages[-1].content + "!", "stop") for r in requests}

@@ -103,7 +103,7 @@ def server() -> Iterator[Server]:
             with lock:
                 state.open_now -= 1
             self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)

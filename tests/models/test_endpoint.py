@@ -123,6 +123,14 @@ def test_garbage_is_tried_again(server, body):
     assert [a.error for a in endpoint(server).stream(asks(2))] == [None, None]
 
 
+def test_a_reply_that_ends_half_way_is_tried_again_and_named(server):
+    server.trouble = failing(1, 200, {"Content-Length": "5000"}, body=b'{"choices": [{"mess')
+    assert [a.error for a in endpoint(server).stream(asks(2))] == [None, None]
+    server.trouble = failing(99, 200, {"Content-Length": "5000"}, body=b'{"choices": [{"mess')
+    with pytest.raises(ServiceError, match="RemoteProtocolError: peer closed connection"):
+        list(endpoint(server, max_retries=1).stream(asks(2)))
+
+
 def test_nothing_but_garbage_is_an_error(server):
     server.trouble = failing(99, 200, body=b"<html>login</html>")
     with pytest.raises(ServiceError, match="the reply is no chat completion but '<html>login"):
