@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from databuild.api import check, plan, profile, run, show, status, why
+    from databuild.api import check, ledger, plan, profile, run, show, status, why
     from databuild.cli.environment import environment as env
     from databuild.cli.quickstart import write_recipe as init
     from databuild.engine.step import Produced, step
@@ -25,6 +25,7 @@ __all__ = [
     "check",
     "env",
     "init",
+    "ledger",
     "plan",
     "profile",
     "run",

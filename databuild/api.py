@@ -17,12 +17,13 @@ from databuild.engine.resources import Silence, Watcher
 from databuild.engine.run import RunResult, run_nodes
 from databuild.engine.store import Manifest, Store, read_manifest
 from databuild.errors import RecipeError, SchemaError, nearest
-from databuild.models.checking import check_models
+from databuild.models.checking import check_budgets, check_models
 from databuild.models.services import LocalServices
 from databuild.recipe.bind import Node, Ref, bind
 from databuild.recipe.load import Document, load_document
 from databuild.recipe.rounds import unroll
 from databuild.recipe.validate import as_recipe
+from databuild.report.ledger import Ledger, ledger_of
 from databuild.steps import all_steps
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def check(path: str | Path, overrides: Iterable[str] = ()) -> Checked:
     check_models(recipe.models, folder, document.where)
     steps = all_steps(folder / plugin for plugin in recipe.plugins)
     nodes = bind(unroll(recipe, document), steps, recipe.models, document)
+    check_budgets(recipe, nodes, document.where)
     return Checked(recipe, document, steps, tuple(nodes))
 
 
@@ -121,6 +123,7 @@ def run(  # noqa: PLR0913 -- the one entry point; every option has a default
         workers=workers or cores(),
         limit=limit,
         device=device or found_device(),
+        budget=checked.recipe.budget,
     )
     outputs = _outputs(checked, Path(runs), limit)
     outputs.store.open()
@@ -205,6 +208,14 @@ def status(recipe: str, *, runs: str | Path = RUNS) -> dict[str, Manifest]:
     folders = {n: f for n, f in latest.get("steps", {}).items() if n not in at} | at
     found = {name: read_manifest(store.root / folder) for name, folder in folders.items()}
     return {name: manifest for name, manifest in found.items() if manifest}
+
+
+def ledger(recipe: str, *, runs: str | Path = RUNS) -> Ledger:
+    """What the last run asked of models: tokens, seconds, cost, rows accepted, per step and model.
+
+    What was paid by an earlier run or found in the journal is told apart from what was paid now.
+    """
+    return ledger_of(recipe, Path(runs))
 
 
 def recipes_in(runs: str | Path = RUNS) -> list[str]:

@@ -6,7 +6,8 @@
     ├── StepError             4   a step broke a law, failed too often, or could not finish
     │   └── LawError          4   a step returned something that its kind forbids: its bug
     ├── ServiceError          5   a model process, an endpoint or a trainer could not do its work
-    └── StoreError            6   the runs folder: locked, full, unreadable, of another version
+    ├── StoreError            6   the runs folder: locked, full, unreadable, of another version
+    └── BudgetError           7   a budget is spent: what was answered is kept, a raised one goes on
 
 Row-level trouble is data and never an exception: it ends in `failed`, with an `error`.
 """
@@ -71,6 +72,12 @@ class StoreError(DatabuildError):
     """The runs folder cannot be used as asked."""
 
     exit_code = 6
+
+
+class BudgetError(DatabuildError):
+    """A budget of tokens, cost or seconds is spent."""
+
+    exit_code = 7
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

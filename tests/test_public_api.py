@@ -11,7 +11,7 @@ import typer
 
 import databuild
 
-COMMANDS = {"init", "check", "plan", "run", "show", "why", "profile", "status", "env"}
+COMMANDS = {"init", "check", "plan", "run", "show", "why", "profile", "status", "ledger", "env"}
 
 
 def test_there_are_about_a_dozen_names_in_order():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from databuild.cli import telling
 from databuild.report.findings import Findings, Promotion, Verdict, find
+from databuild.report.ledger import ledger_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +61,7 @@ def summary(
         pieces += ["", "Held out: the first model -> the best, 95 % intervals over prompts"]
         pieces += [line for verdict in findings.verdicts for line in _verdict(verdict)]
     pieces += [line for step in findings.fluency for line in _fluency(step.manifest.metrics)]
+    pieces += _asked(result.recipe, runs)
     return [*pieces, *_places(findings, report, trouble)]
 
 
@@ -123,6 +125,18 @@ def interval(facts: dict[str, float]) -> str:
         '35.0 % [28.5, 41.5]'
     """
     return f"{telling.percent(facts['mean'])} [{100 * facts['low']:.1f}, {100 * facts['high']:.1f}]"
+
+
+def _asked(recipe: str, runs: Path) -> list[str]:
+    """One line on what asking models has cost, where one was asked."""
+    total = ledger_of(recipe, runs).total
+    usage = total.usage
+    if not usage.paid + usage.reused:
+        return []
+    cost = "" if total.cost is None else f", cost {total.cost:.4g}"
+    reused = f"; {usage.reused:,} answers were in the journal" if usage.reused else ""
+    paid = f"{usage.paid:,} answers, {usage.tokens_in:,} tokens in, {usage.tokens_out:,} out{cost}"
+    return ["", f"Asked of models: {paid}{reused}. More: databuild ledger"]
 
 
 def _fluency(facts: dict[str, Any]) -> list[str]:

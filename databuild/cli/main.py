@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from databuild.cli import (
+    costs,
     deduping,
     explaining,
     looking,
@@ -17,6 +18,7 @@ from databuild.cli.application import app
 
 __all__ = [
     "app",
+    "costs",
     "deduping",
     "explaining",
     "looking",

@@ -60,6 +60,8 @@ def _plain(manifest: Any) -> dict[str, Any]:
         "status": manifest.status,
         "seconds": manifest.seconds,
         "rows": rows,
+        "usage": {name: usage.model_dump() for name, usage in manifest.usage.items()},
+        "stopped": manifest.stopped,
     }
 
 
@@ -92,7 +94,7 @@ def _overview(
             Text(step + unfinished, "" if not unfinished else "yellow"),
             telling.number(rows.rows_in), telling.number(rows.rows_out),
             telling.number(rows.dropped), telling.number(rows.failed),
-            telling.seconds(manifest.seconds), Text(reasons),
+            telling.seconds(manifest.seconds), Text(manifest.stopped or reasons),
         )  # fmt: skip
     report = runs / name / "report.html"
     foot = [Text(f"Report: {report}")] if report.exists() else []

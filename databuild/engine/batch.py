@@ -73,6 +73,15 @@ def run_batch(
     own = len(inputs) - len(others)
     named = dict(zip(others, inputs[own:], strict=True))
     out = call(step, inputs[0], config, *inputs[1:own], **named, **resources)
+    batch = _batch(step, config, inputs, out)
+    meter = getattr(resources.get("generator"), "meter", None)
+    batch.counts.usage = meter.take() if meter else {}
+    return batch
+
+
+def _batch(
+    step: Step, config: StepConfig, inputs: Sequence[pl.DataFrame | None], out: Any
+) -> Batch:
     tables = [table for table in inputs if table is not None]
     if step.kind == "produce" and isinstance(out, Produced):
         return _produced(step, tables, out)

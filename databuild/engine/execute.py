@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from databuild.engine.batch import Batch, call, reasons, run_batch, run_parts
+from databuild.engine.ledger import Meter
 from databuild.engine.local import run_jobs
 from databuild.engine.parts import Parts
 from databuild.engine.resources import Ask, Progress, Services
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from databuild.engine.step import Step
     from databuild.engine.table import View
     from databuild.recipe.bind import Node
+    from databuild.recipe.model import Budget
 
 SCRATCH = ".scratch"
 GROUP_ROWS = 200_000
@@ -50,6 +52,8 @@ class Settings:
     shard_bytes: int = 64 << 20
     device: str = "cpu"
     limit: int | None = None
+    budget: Budget | None = None
+    """What all steps together may spend on asking models."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Task:
     settings: Settings
     services: Services
     progress: Progress
+    meter: Meter = field(default_factory=Meter)
 
     def resources(self) -> dict[str, Any]:
         """The resources that the step declares, by name."""
@@ -87,7 +92,9 @@ class Task:
             scratch = self.folder / SCRATCH
             scratch.mkdir(parents=True, exist_ok=True)
             return scratch
-        ask = Ask(name, self.node.name, self.targets, self.folder, self.seed, self.progress)
+        ask = Ask(
+            name, self.node.name, self.targets, self.folder, self.seed, self.progress, self.meter
+        )
         return self.services.provide(ask)
 
 
@@ -161,6 +168,8 @@ def _run_rows(task: Task) -> Iterator[Part]:
     view = task.views[task.step.inputs[0]]
     resources = task.resources()
     done = {i: part for i in range(view.n_parts) if (part := committed(task.folder, i))}
+    for part in done.values():
+        task.meter.already(part.counts.usage)
     waiting = [
         Shard(task.step, task.node.config, task.folder, i, view, resources, task.node.stale)
         for i in range(view.n_parts)
@@ -249,6 +258,8 @@ def _aligned(task: Task, batch: Batch) -> Iterator[Part]:
     cut = [_by_part(frame, ids) for frame in (batch.rows, batch.dropped, batch.failed)]
     for index, (rows, dropped, failed) in enumerate(zip(*cut, strict=True)):
         counts = _recount(task.step, len(ids[index]), rows, dropped, failed)
+        if index == 0:
+            counts.usage = batch.counts.usage
         yield commit(task.folder, index, task.step, Batch(rows, dropped, failed, counts))
 
 
@@ -328,6 +339,7 @@ def _deliver(task: Task, manifest: Manifest) -> None:
 def _finish_table(task: Task, manifest: Manifest, parts: list[Part]) -> None:
     manifest.n_parts = len(parts)
     manifest.rows = Counts.total(part.counts for part in parts)
+    manifest.usage, manifest.rows.usage = manifest.rows.usage, {}
     manifest.digest = _sum(part.digest for part in parts)
     names = (
         dict.fromkeys(task.step.parts_kept(task.node.config)) if task.step.kind == "select" else {}

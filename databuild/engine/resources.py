@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from databuild.engine.ledger import Meter
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -48,6 +50,8 @@ class Ask:
     """The step's own folder: logs and scratch lie in it."""
     seed: int
     progress: Progress
+    meter: Meter = field(default_factory=Meter)
+    """Counts what is asked, and keeps the budgets."""
 
 
 class Services(Protocol):

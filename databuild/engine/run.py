@@ -6,21 +6,24 @@ import os
 import platform
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from databuild.engine.execute import Settings, Task, execute
+from databuild.engine.ledger import Limit, Meter, added
 from databuild.engine.local import cores
 from databuild.engine.outputs import Identity, Output, Outputs
 from databuild.engine.plan import standing
 from databuild.engine.shards import committed
-from databuild.engine.store import Manifest, sweep, write_json, writing
-from databuild.errors import StepError
+from databuild.engine.store import Counts, Manifest, sweep, write_json, writing
+from databuild.errors import DatabuildError, StepError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from databuild.engine.resources import Services, Watcher
     from databuild.recipe.bind import Node
@@ -116,7 +119,7 @@ def _run_node(
         manifest = _new_manifest(node, step.kind, identity, outputs)
     _forget_failures(folder, manifest)
     sweep(folder)
-    manifest.status = "unfinished"
+    manifest.status, manifest.stopped = "unfinished", ""
     _save(outputs, node, identity, manifest)
     _point(outputs, result, "running", {node.name: folder.name})
     progress = watcher.step_starts(node.name, node.use, "resumed" if status == "resume" else "")
@@ -125,18 +128,39 @@ def _run_node(
         node, step, folder,
         views={slot: outputs.view(ref) for slot, ref in node.inputs.items()},
         targets=outputs.targets(node), seed=identity.seed, settings=settings,
-        services=services, progress=progress,
+        services=services, progress=progress, meter=_meter(node, folder.name, outputs, settings),
     )  # fmt: skip
     try:
         manifest = execute(task, manifest)
-    except BaseException:
+    except BaseException as error:
         watcher.step_ends(node.name, "failed", "")
+        manifest.seconds += time.monotonic() - started
+        _note_end(folder, manifest, task.meter, error)
         raise
     manifest.seconds += time.monotonic() - started
     _save(outputs, node, identity, manifest)
     outputs.done[node.name] = Output(folder, manifest)
     watcher.step_ends(node.name, "done", summary(manifest))
     return Ran(node.name, node.use, cached=False, manifest=manifest, folder=str(folder))
+
+
+def _meter(node: Node, folder: str, outputs: Outputs, settings: Settings) -> Meter:
+    """The budgets that a step is under; of the recipe's, what earlier steps have paid is gone."""
+    targets = (*outputs.models.values(), *outputs.targets(node).values())
+    prices = {target.identity: target.prices for target in targets if target.prices}
+    limits = [Limit(f"step {node.name}", node.budget)] if node.budget else []
+    if settings.budget:
+        others = (done.manifest.usage for done in outputs.done.values())
+        limits.append(Limit("the recipe", settings.budget, added(*others)))
+    return Meter(f"{outputs.store.recipe}/{folder}", limits, prices, step=node.name)
+
+
+def _note_end(folder: Path, manifest: Manifest, meter: Meter, error: BaseException) -> None:
+    """Keep what an attempt has cost, and why it ended, beside what it has finished."""
+    manifest.usage, manifest.rows = meter.total, Counts()
+    manifest.stopped = str(error) if isinstance(error, DatabuildError) else type(error).__name__
+    with suppress(StoreError, OSError):  # the error that is on its way matters more
+        write_json(folder / "manifest.json", manifest.model_dump(mode="json"))
 
 
 def summary(manifest: Manifest) -> str:
@@ -239,6 +263,10 @@ def _point(
     steps: Mapping[str, str] = {step.name: step.folder.rpartition("/")[2] for step in result.steps}
     known = steps if status == "complete" else {**latest.get("steps", {}), **steps}
     content = {"run": result.run, "status": status, "steps": dict(known), "at": dict(at or {})}
+    content["models"] = {
+        target.identity: {"name": name, "prices": target.prices and target.prices.model_dump()}
+        for name, target in outputs.models.items()
+    }
     write_json(outputs.store.root / "latest.json", content)
 
 

@@ -25,7 +25,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from databuild.engine.ledger import Usages, added
 from databuild.errors import StoreError
+from databuild.recipe.model import Prices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,7 +54,10 @@ class Counts(BaseModel):
     notes: dict[str, int] = Field(default_factory=dict)
     """What else is to be known of the rows, and how often it occurred: what a source repaired."""
     tokens_in: int = 0
+    """Of the rows that were made, whoever paid for them."""
     tokens_out: int = 0
+    usage: Usages = Field(default_factory=dict)
+    """What was asked of each model, by its identity."""
 
     @classmethod
     def total(cls, counts: Iterable[Counts]) -> Counts:
@@ -61,8 +66,10 @@ class Counts(BaseModel):
         reasons: Counter[str] = Counter()
         parts: Counter[str] = Counter()
         notes: Counter[str] = Counter()
+        usage: Usages = {}
         for one in counts:
-            plain = one.model_dump()
+            plain = one.model_dump(exclude={"usage"})
+            usage = added(usage, one.usage)
             reasons.update(plain.pop("by_reason"))
             parts.update(plain.pop("by_part"))
             notes.update(plain.pop("notes"))
@@ -70,6 +77,7 @@ class Counts(BaseModel):
         return cls(
             **summed, by_reason=dict(reasons.most_common()),
             by_part=dict(sorted(parts.items())), notes=dict(notes.most_common()),
+            usage=usage,
         )  # fmt: skip
 
 
@@ -96,6 +104,8 @@ class ModelTarget(BaseModel):
     location: str = ""
     """Folder (below the runs folder, or absolute), package, or URL."""
     options: dict[str, Any] = Field(default_factory=dict)
+    prices: Prices | None = None
+    """What its tokens cost, where the recipe says so."""
 
 
 class Manifest(BaseModel):
@@ -122,6 +132,10 @@ class Manifest(BaseModel):
     part_digests: dict[str, str] = Field(default_factory=dict)
     columns: dict[str, str] = Field(default_factory=dict)
     rows: Counts = Field(default_factory=Counts)
+    usage: Usages = Field(default_factory=dict)
+    """What was asked of each model, by its identity, so far: see `engine.ledger`."""
+    stopped: str = ""
+    """Why it is unfinished, where it ended in good order."""
     metrics: dict[str, Any] = Field(default_factory=dict)
     model: ModelTarget | None = None
     seed: int | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import polars as pl
 
 from databuild.models.protocol import Answer, Message, Request, Sampling
+from databuild.models.structure import as_schema_text, broken_form
 from databuild.recipe.options import ModelRef, Names, Paths, StepConfig
 from databuild.schema.identity import derive_seed
 
@@ -33,6 +34,8 @@ ATTRIBUTES: Mapping[str, Any] = {
 }
 """How an answer was drawn: its place among the k of its row, its seed, the model's identity, the
 sampling, how it ended, its tokens, and where the text comes from."""
+LOGPROBS: Mapping[str, Any] = {"logprob": pl.Float64, "mean_logprob": pl.Float64}
+"""On request: the answer's log-probability, and that by token."""
 _FAILED: dict[str, Any] = {
     "parent_ids": pl.List(pl.String),
     "k": pl.Int64,
@@ -62,6 +65,16 @@ class SamplingConfig(StepConfig):
     """Longest answer, in tokens."""
     stop: Names = ()
     """Texts that end an answer and are not part of it."""
+    top_k: int = Sampling.model_fields["top_k"].default
+    """Only the so many likeliest tokens may be drawn; 0 is all of them."""
+    min_p: float = Sampling.model_fields["min_p"].default
+    """Only tokens with at least this share of the likeliest one's probability may be drawn."""
+    presence_penalty: float = Sampling.model_fields["presence_penalty"].default
+    """From -2 to 2: taken off the score of every token that the answer has already."""
+    frequency_penalty: float = Sampling.model_fields["frequency_penalty"].default
+    """From -2 to 2: taken off a token's score as often as the answer has it already."""
+    repetition_penalty: float = Sampling.model_fields["repetition_penalty"].default
+    """Divides the score of tokens that the prompt or the answer has; above 1 repeats less."""
 
     def model_post_init(self, _context: object) -> None:
         """Check the sampling against its ranges."""
@@ -74,7 +87,35 @@ class SamplingConfig(StepConfig):
             top_p=self.top_p,
             max_tokens=self.max_tokens,
             stop=self.stop,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            repetition_penalty=self.repetition_penalty,
         )
+
+
+class FormedConfig(SamplingConfig):
+    """The options of a step that passes answers on as they are, in a form of the user's choice."""
+
+    logprobs: bool = False
+    """Whether to keep the answer's log-probability: `logprob` is the sum over its tokens (natural
+    logarithm, the model's own before temperature, penalties and form), `mean_logprob` that by
+    token."""
+    json_schema: dict[str, Any] | None = None
+    """The answer is JSON of this schema (draft 2020-12): guided decoding lets the model write
+    nothing else. One that breaks it all the same, because it was cut, is a failure."""
+    regex: str | None = None
+    """The whole answer matches this regular expression, as with `json_schema`."""
+    choice: Names = ()
+    """The answer is one of these texts, as with `json_schema`."""
+
+    def sampling(self) -> Sampling:
+        """The sampling parameters."""
+        given = super().sampling().model_dump()
+        schema = None if self.json_schema is None else as_schema_text(self.json_schema)
+        form = {"json_schema": schema, "regex": self.regex, "choice": self.choice}
+        return Sampling.model_validate(given | {"logprobs": self.logprobs} | form)
 
 
 class PromptedConfig(SamplingConfig):
@@ -139,9 +180,12 @@ def want(
         stage: Which question, where a step asks several of one row.
         about: Given back with the answer.
     """
-    parts = (row_id, stage, k) if stage else (row_id, k)
-    draw = derive_seed(seed, *parts) if sampling.temperature else 0
-    name = "-".join(map(str, parts))
+    if stage:
+        name = f"{row_id}-{stage}-{k}"
+        draw = derive_seed(seed, row_id, stage, k) if sampling.temperature else 0
+    else:
+        name = f"{row_id}-{k}"
+        draw = derive_seed(seed, row_id, k) if sampling.temperature else 0
     return Wanted(row_id, k, Request(name, messages, sampling, draw), about)
 
 
@@ -151,11 +195,17 @@ def answers_to(
     """Ask for all that is wanted; what has no text is added to `failures`.
 
     Returns:
-        The wanted ones that were answered, in their order, with the answer, whose text is not None.
+        The wanted ones that were answered, in their order, with the answer, whose text is not None
+        and keeps the form that was asked, if one was. An answer that breaks it would come back the
+        same, so it is not tried again.
     """
     answers = generator([one.request for one in wanted])
     found = []
+    sampling, has_form = None, False
     for one in wanted:
+        if one.request.sampling is not sampling:
+            sampling = one.request.sampling
+            has_form = sampling.has_form
         answer = answers.get(one.request.id)
         if answer is None:
             failures.add(one.row_id, one.k, "the model gave no answer", retry=True)
@@ -163,15 +213,17 @@ def answers_to(
             # A refusal would come back the same; another error may pass.
             error = answer.error or answer.finish_reason
             failures.add(one.row_id, one.k, error, retry=answer.finish_reason == "error")
+        elif has_form and (broken := broken_form(one.request.sampling, answer)):
+            failures.add(one.row_id, one.k, broken, retry=False)
         else:
             found.append((one, answer))
     return found
 
 
 def drawn(wanted: Wanted, answer: Answer, model: str, origin: str) -> dict[str, Any]:
-    """The attributes of an answer's row: see `ATTRIBUTES`."""
+    """The attributes of an answer's row: see `ATTRIBUTES`; `LOGPROBS` too where they were asked."""
     request = wanted.request
-    return {
+    attributes = {
         "k": wanted.k,
         "sample_seed": request.seed,
         "model": model,
@@ -183,6 +235,53 @@ def drawn(wanted: Wanted, answer: Answer, model: str, origin: str) -> dict[str, 
         "completion_tokens": answer.completion_tokens,
         "origin": origin,
     }
+    if request.sampling.logprobs:
+        attributes["logprob"] = total = answer.logprob
+        n = answer.completion_tokens
+        attributes["mean_logprob"] = None if total is None or not n else total / n
+    return attributes
+
+
+def rows_of(
+    found: Sequence[tuple[Wanted, Answer]],
+    model: str,
+    origin: str,
+    *,
+    text: str = "response",
+    logprobs: bool = False,
+) -> pl.DataFrame:
+    """One row per answer: `parent_ids` (the row that it is for), its `text`, its attributes.
+
+    The same as one `drawn` per answer, made column by column, which is several times as quick.
+    """
+    asked = [one.request for one, _ in found]
+    answers = [answer for _, answer in found]
+    drawn_by = [request.sampling for request in asked]
+    columns: dict[str, Sequence[Any]] = {
+        text: [answer.text for answer in answers],
+        "k": [one.k for one, _ in found],
+        "sample_seed": [request.seed for request in asked],
+        "model": [model] * len(asked),
+        "temperature": [sampling.temperature for sampling in drawn_by],
+        "top_p": [sampling.top_p for sampling in drawn_by],
+        "max_tokens": [sampling.max_tokens for sampling in drawn_by],
+        "finish_reason": [answer.finish_reason for answer in answers],
+        "prompt_tokens": [answer.prompt_tokens for answer in answers],
+        "completion_tokens": [answer.completion_tokens for answer in answers],
+        "origin": [origin] * len(asked),
+    }
+    schema = {text: pl.String, **ATTRIBUTES}
+    if logprobs:
+        columns["logprob"] = [answer.logprob for answer in answers]
+        schema["logprob"] = pl.Float64
+    rows = pl.DataFrame(columns, schema=schema)
+    if logprobs:
+        n = pl.col("completion_tokens")
+        rows = rows.with_columns(mean_logprob=pl.when(n > 0).then(pl.col("logprob") / n))
+    parents = pl.Series("parent_ids", [one.row_id for one, _ in found], dtype=pl.String)
+    return rows.with_columns(parents.reshape((-1, 1)).arr.to_list()).select(
+        "parent_ids", pl.exclude("parent_ids")
+    )
 
 
 def asked_in(language: str, columns: Iterable[str]) -> pl.Expr:

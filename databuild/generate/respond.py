@@ -10,12 +10,13 @@ from pydantic import Field, model_validator
 from databuild.engine.step import Produced, step
 from databuild.generate.answering import (
     ATTRIBUTES,
+    LOGPROBS,
     Ask,
     Failures,
-    SamplingConfig,
+    FormedConfig,
     Wanted,
     answers_to,
-    drawn,
+    rows_of,
     want,
 )
 from databuild.models.protocol import Message
@@ -25,10 +26,8 @@ from databuild.text.conversations import has_conversations, turns_to_last_user
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ROWS: dict[str, Any] = {"parent_ids": pl.List(pl.String), "response": pl.String, **ATTRIBUTES}
 
-
-class RespondConfig(SamplingConfig):
+class RespondConfig(FormedConfig):
     """Options of `generate.respond`."""
 
     prompt: Column = "prompt"
@@ -50,14 +49,18 @@ class RespondConfig(SamplingConfig):
         return self
 
 
+def _attributes(config: RespondConfig) -> dict[str, Any]:
+    return {**ATTRIBUTES, **(LOGPROBS if config.logprobs else {})}
+
+
 @step(
     "generate.respond",
     kind="produce",
     sees="row",
     version=1,
     also=lambda config: () if config.messages is None else (config.messages,),
-    adds=("response", *ATTRIBUTES),
-    attributes=tuple(ATTRIBUTES),
+    adds=lambda config: ("response", *_attributes(config)),
+    attributes=(*ATTRIBUTES, *LOGPROBS),
     carries=True,
 )
 def sample_answers(
@@ -97,14 +100,9 @@ def sample_answers(
     """
     failures = Failures()
     wanted = _wanted(rows, config, seed, failures)
-    made = [
-        {"parent_ids": [one.row_id], "response": answer.text}
-        | drawn(one, answer, models["model"], "sampled")
-        for one, answer in answers_to(wanted, generator, failures)
-    ]
-    return Produced(
-        rows=_with_turns(pl.DataFrame(made, schema=_ROWS), rows, config), failed=failures.frame()
-    )
+    found = answers_to(wanted, generator, failures)
+    made = rows_of(found, models["model"], "sampled", logprobs=config.logprobs)
+    return Produced(rows=_with_turns(made, rows, config), failed=failures.frame())
 
 
 def _wanted(

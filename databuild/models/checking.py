@@ -14,10 +14,11 @@ from databuild.models.packaged import package_named
 from databuild.models.vllm import VllmOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from databuild.recipe.model import ModelSpec
+    from databuild.recipe.bind import Node
+    from databuild.recipe.model import ModelSpec, Recipe
 
 
 def check_models(models: Mapping[str, ModelSpec], folder: Path, where: Callable[..., str]) -> None:
@@ -42,6 +43,26 @@ def check_models(models: Mapping[str, ModelSpec], folder: Path, where: Callable[
             given = {"model": folder, **spec.options}
             _check_options(VllmOptions, given, where, ("models", name, "options"))
             _check_place(spec, folder, where("models", name))
+
+
+def check_budgets(recipe: Recipe, nodes: Iterable[Node], where: Callable[..., str]) -> None:
+    """Refuse a budget of cost that cannot be kept, since an endpoint's prices are not known.
+
+    Raises:
+        RecipeError: Names the model that has no prices.
+    """
+    whole = recipe.budget is not None and recipe.budget.cost is not None
+    for node in nodes:
+        if not (whole or (node.budget is not None and node.budget.cost is not None)):
+            continue
+        for name in node.models.values():
+            spec = recipe.models.get(name)
+            if spec is not None and spec.endpoint is not None and spec.prices is None:
+                what = (
+                    f"step {node.origin!r} has a budget of cost, and the model {name!r} no prices"
+                )
+                fix = "add `prices: {input: ..., output: ...}` (per million tokens) to the model"
+                raise RecipeError(where("models", name), what, fix=fix)
 
 
 def _check_options(

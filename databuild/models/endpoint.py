@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import queue
@@ -19,10 +20,12 @@ from databuild.errors import ServiceError
 from databuild.models.protocol import Answer, FinishReason, Request, each_once
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from concurrent.futures import Future
 
     import httpx
+
+    from databuild.models.protocol import Sampling
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 """Statuses that may go away: time-outs, conflicts, rate limits, and servers in trouble."""
@@ -55,6 +58,9 @@ class EndpointOptions(BaseModel):
     """Longest wait between two tries, and the longest `Retry-After` that is heeded."""
     send_seed: bool = True
     """Whether to send the request's seed (some servers refuse the field)."""
+    dialect: Literal["openai", "vllm"] = "openai"
+    """How a form is asked for: `openai` knows JSON schemas (`response_format`) only, `vllm` also
+    regular expressions and choices (`structured_outputs`)."""
 
     @field_validator("url")
     @classmethod
@@ -109,6 +115,7 @@ class EndpointGenerator:
                     request = next(source, None)
                     if request is None:
                         break
+                    self._check_form(request)
                     client.submit(request).add_done_callback(done.put)
                     in_flight += 1
                 if not in_flight:
@@ -126,6 +133,14 @@ class EndpointGenerator:
 
     def close(self) -> None:
         """Nothing outlives a stream."""
+
+    def _check_form(self, request: Request) -> None:
+        sampling = request.sampling
+        form = "regex" if sampling.regex is not None else "choice" if sampling.choice else None
+        if form and self.options.dialect == "openai":
+            what = f"the step asks for answers by {form}, which OpenAI's protocol does not know"
+            fix = "use json_schema, or set the model's option `dialect: vllm` if the server is vLLM"
+            raise ServiceError(self.where, what, fix=fix)
 
     def _raise_when_down(self, outcome: _Outcome, *, in_a_row: int) -> None:
         if outcome.fate == "answered":
@@ -238,6 +253,7 @@ class _Client:
         }
         if sampling.stop:
             payload["stop"] = list(sampling.stop)
+        payload |= _beyond(sampling)
         if self.options.send_seed and sampling.temperature > 0:
             payload["seed"] = request.seed & (2**63 - 1)
         return payload
@@ -260,6 +276,28 @@ class _Client:
         return None if math.isnan(wait_s) else min(max(wait_s, 0.0), self.options.max_backoff_s)
 
 
+def _beyond(sampling: Sampling) -> dict[str, Any]:
+    """The fields of sampling that are sent only where they are not the defaults.
+
+    `top_k`, `min_p` and `repetition_penalty` are not OpenAI's; vLLM, SGLang and llama.cpp know
+    them, and a server that does not says so with status 400.
+    """
+    sent = {name: value for name, value in sampling.decides().items() if name in _NOT_ALWAYS_SENT}
+    if sampling.json_schema is not None:
+        schema = {"name": "answer", "schema": json.loads(sampling.json_schema), "strict": True}
+        sent["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif sampling.regex is not None:
+        sent["structured_outputs"] = {"regex": sampling.regex}
+    elif sampling.choice:
+        sent["structured_outputs"] = {"choice": list(sampling.choice)}
+    return sent
+
+
+_NOT_ALWAYS_SENT = (
+    "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty", "logprobs",
+)  # fmt: skip
+
+
 def _failed(request: Request, fate: Fate, error: str) -> _Outcome:
     finish: FinishReason = "refused" if fate == "refused" else "error"
     return _Outcome(Answer(request.id, None, finish, error=error), fate)
@@ -273,6 +311,7 @@ def _read(request: Request, response: httpx.Response) -> _Outcome:
         message = choice["message"]
         text, finish = message.get("content"), choice.get("finish_reason")
         refusal = message.get("refusal")
+        logprob = _logprob(choice) if request.sampling.logprobs else None
         usage = body.get("usage") or {}
         counts = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
@@ -286,4 +325,10 @@ def _read(request: Request, response: httpx.Response) -> _Outcome:
     # JSON can carry half a surrogate pair, which neither UTF-8 nor Parquet can.
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     reason: FinishReason = "length" if finish == "length" else "stop"
-    return _Outcome(Answer(request.id, text, reason, *counts), "answered")
+    return _Outcome(Answer(request.id, text, reason, *counts, logprob=logprob), "answered")
+
+
+def _logprob(choice: Mapping[str, Any]) -> float | None:
+    """The sum over an answer's tokens; None where the server does not say."""
+    tokens = (choice.get("logprobs") or {}).get("content")
+    return None if tokens is None else math.fsum(float(token["logprob"]) for token in tokens)

@@ -7,12 +7,14 @@ import os
 import re
 import signal
 import time
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from databuild.errors import ServiceError
+from databuild.models.fake_structure import formed
 from databuild.models.fake_text import NONSENSE, compose
 from databuild.models.protocol import Answer, Request, each_once
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+_LATER = ("top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
@@ -57,7 +60,8 @@ class FakeGenerator:
     """Answer by hashing instead of thinking.
 
     An answer is a pure function of the options' `seed`, the messages, the sampling and the
-    request's seed; at temperature 0 the request's seed counts for nothing. Requests are taken up
+    request's seed; at temperature 0, or with a
+    `top_k` of 1, the request's seed counts for nothing. Requests are taken up
     `window` at a time, and each window's answers come in an order drawn from its request ids.
 
     Args:
@@ -97,8 +101,10 @@ class FakeGenerator:
         if prompt_tokens >= options.max_model_len:
             error = f"the prompt has {prompt_tokens} tokens, the context {options.max_model_len}"
             return Answer(request.id, None, "refused", prompt_tokens, error=error)
-        chance = "greedy" if sampling.temperature == 0 else request.seed
-        draw = _draw(options.seed, request.rendered(), sampling.temperature, sampling.top_p, chance)
+        chance = "greedy" if sampling.temperature == 0 or sampling.top_k == 1 else request.seed
+        later = [f"{name}={value}" for name, value in sampling.decides().items() if name in _LATER]
+        decides = (sampling.temperature, sampling.top_p, chance, *later)
+        draw = _draw(options.seed, request.rendered(), *decides)
         fate = draw.random()
         for ratio, finish, error in (
             (options.refuse_ratio, "refused", "the model refused"),
@@ -110,12 +116,19 @@ class FakeGenerator:
             fate -= ratio
         prompt = request.messages[-1].content if request.messages else ""
         text = compose(prompt, draw, options.skill_ratio)
+        if sampling.has_form:
+            text = formed(sampling, text, draw)
         if fate < options.nonsense_ratio:
             text = NONSENSE[int(draw.integers(len(NONSENSE)))]
         room = min(sampling.max_tokens, options.max_model_len - prompt_tokens)
         if 0 <= fate - options.nonsense_ratio < options.truncate_ratio:
             room = min(room, max(1, len(_TOKEN.findall(text)) // 2))
-        return _finish(request, text, prompt_tokens, room)
+        answer = _finish(request, text, prompt_tokens, room)
+        if not sampling.logprobs:
+            return answer
+        return replace(
+            answer, logprob=-float(draw.exponential(size=answer.completion_tokens).sum())
+        )
 
     def _die_when_due(self) -> None:
         if self.options.die_after is None or self._given < self.options.die_after:

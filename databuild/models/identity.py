@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import xxhash
@@ -49,6 +50,26 @@ def folder_identity(folder: Path) -> str:
     for path in sorted(files):
         total.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
     return f"hf@{total.hexdigest()}"
+
+
+def adapter_identity(folder: Path) -> str:
+    """Return `lora@` and the xxh3-128 of an adapter's weights and of what its config decides.
+
+    Where the base lies does not count: the base has an identity of its own.
+
+    Raises:
+        ServiceError: The folder has no weights, or cannot be read.
+    """
+    weights = sorted(path for pattern in WEIGHTS for path in Path(folder).glob(pattern))
+    if not weights:
+        what = f"{folder} is no adapter (it lacks weights)"
+        raise ServiceError("model", what, fix="name the folder of a LoRA adapter of peft")
+    told = json.loads((Path(folder) / "adapter_config.json").read_text("utf-8"))
+    told.pop("base_model_name_or_path", None)
+    total = xxhash.xxh3_128(json.dumps(told, sort_keys=True).encode())
+    for path in weights:
+        total.update(f"{path.name}\0{file_digest(path)}\n".encode())
+    return f"lora@{total.hexdigest()}"
 
 
 def file_digest(path: Path) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from dataclasses import asdict
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, Protocol
 
 import xxhash
 
-from databuild.models.protocol import Answer, Generator, Request, each_once
+from databuild.engine.journal import unswept
+from databuild.engine.ledger import Meter, Stopwatch, Usage
+from databuild.models.protocol import Answer, Generator, Message, Request, Sampling, each_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,8 +28,12 @@ class AnswerJournal(Protocol):
         """Return what was put under the key, or None."""
         ...
 
-    def put(self, key: str, value: dict[str, Any]) -> None:
-        """Keep the value before returning."""
+    def note(self, key: str) -> dict[str, Any]:
+        """Return what was noted beside it; nothing where nothing was."""
+        ...
+
+    def put(self, key: str, value: dict[str, Any], note: dict[str, Any] | None = None) -> None:
+        """Keep the value, and what is noted beside it, before returning."""
         ...
 
 
@@ -34,7 +42,8 @@ class Journalled:
 
     An answer is in the journal before anybody sees it, so a kill at any point loses none that was
     seen and a second run samples none again. Answers with an error are not kept: their requests
-    are made again by the next run.
+    are made again by the next run. Beside an answer stand who paid for it and how long it took, so
+    that the ledger is right after a kill.
 
     Args:
         generator: A generator, or a function that starts one; called at the first request that the
@@ -42,6 +51,7 @@ class Journalled:
         journal: See `AnswerJournal`.
         identity: Names the weights and what else decides the answers (dtype, quantisation).
         on_answer: Told of every answer and whether it came from the journal.
+        meter: Counts what is paid and what is reused, and keeps the budgets.
     """
 
     def __init__(
@@ -50,16 +60,19 @@ class Journalled:
         journal: AnswerJournal,
         identity: str,
         on_answer: Callable[[Answer, bool], None] | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._given, self.journal, self.identity = generator, journal, identity
-        self._on_answer = on_answer
+        self._on_answer, self._meter = on_answer, meter or Meter()
         self._generator: Generator | None = None
+        self._common: tuple[tuple[Message, ...], Sampling, Any] | None = None
 
     def stream(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Yield one answer per request: known ones at once, new ones as they finish.
 
         Raises:
             ServiceError: The generator raised it; every answer until then is in the journal.
+            BudgetError: A budget is spent; every answer until then is in the journal.
             StepError: A request id came twice.
         """
         for answer, _ in self.marked(requests):
@@ -67,38 +80,35 @@ class Journalled:
 
     def marked(self, requests: Iterable[Request]) -> Iterator[tuple[Answer, bool]]:
         """Yield as `stream` does, each answer with whether it came from the journal."""
-        missing: list[Request] = []
-        keys: dict[str, str] = {}
-        for request in each_once(requests):
-            key = self.key(request)
-            known = self.journal.get(key)
-            if known is None:
-                missing.append(request)
-                keys[request.id] = key
-            else:
-                yield self._tell(Answer(**known), cached=True)
-        if not missing:
-            return
-        for answer in self._started().stream(missing):
-            if answer.error is None:
-                self.journal.put(keys[answer.id], asdict(answer))
-            yield self._tell(answer, cached=False)
+        known, missing, keys = self._look_up(requests)
+        for answer in known:
+            yield self._tell(answer, cached=True)
+        if missing:
+            yield from self._ask(missing, keys)
 
     def key(self, request: Request) -> str:
         """Return the xxh3-128 (hex) of all that decides an answer, as canonical JSON.
 
-        That is: key version, model identity, messages, sampling, seed and id of the request.
+        That is: key version, model identity, messages, sampling, seed and id of the request. What
+        the k answers to one prompt have in common is hashed once.
         """
-        decides = [
-            KEY_VERSION,
-            self.identity,
-            [[message.role, message.content] for message in request.messages],
-            request.sampling.model_dump(mode="json"),
-            request.seed,
-            request.id,
-        ]
-        text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
-        return xxhash.xxh3_128_hexdigest(text.encode())
+        common = self._common
+        sampling = request.sampling
+        is_same = common is not None and common[1] is sampling and common[0] is request.messages
+        if common is None or not is_same:
+            decides = [
+                KEY_VERSION,
+                self.identity,
+                [[message.role, message.content] for message in request.messages],
+                sampling.decides(),
+            ]
+            text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
+            hashed = xxhash.xxh3_128(text[:-1].encode())
+            common = self._common = (request.messages, sampling, hashed)
+        own = common[2].copy()
+        own.update(f",{request.seed},{encode_basestring_ascii(request.id)}]".encode())
+        key: str = own.hexdigest()
+        return key
 
     def close(self) -> None:
         """Close the generator if it was started. Safe to call twice."""
@@ -106,6 +116,58 @@ class Journalled:
             self._generator.close()
         elif not callable(self._given):
             self._given.close()
+
+    def _look_up(
+        self, requests: Iterable[Request]
+    ) -> tuple[list[Answer], list[Request], dict[str, str]]:
+        """What the journal has, what it has not, and the keys of the latter by request id."""
+        known: list[Answer] = []
+        missing: list[Request] = []
+        keys: dict[str, str] = {}
+        found = _Found(self._meter.by)
+        journal = self.journal
+        with unswept():
+            for request in each_once(requests):
+                key = self.key(request)
+                value = journal.get(key)
+                if value is None:
+                    missing.append(request)
+                    keys[request.id] = key
+                else:
+                    answer = Answer.kept(value)
+                    found.add(answer, journal.note(key))
+                    known.append(answer)
+        if found:
+            self._meter.count({self.identity: found.usage()})
+        return known, missing, keys
+
+    def _ask(self, missing: list[Request], keys: dict[str, str]) -> Iterator[tuple[Answer, bool]]:
+        """Ask for what the journal does not have, as far as the budgets go."""
+        waiting = deque(missing)
+        meter, watch = self._meter, Stopwatch()
+        while waiting:
+            before = len(waiting)
+            for answer in self._started().stream(self._admitted(waiting)):
+                seconds = watch.lap()
+                if answer.error is None:
+                    note = {"by": meter.by, "s": round(seconds, 4)} if meter.by else None
+                    self.journal.put(keys[answer.id], _kept(answer), note)
+                meter.settle(answer.id)
+                meter.count({self.identity: _paid(answer, seconds)})
+                yield self._tell(answer, cached=False)
+            if len(waiting) == before:
+                raise meter.exhausted(len(waiting))
+
+    def _admitted(self, waiting: deque[Request]) -> Iterator[Request]:
+        """Hand the requests on until the next one could exceed a budget."""
+        while waiting:
+            request = waiting[0]
+            if self._meter.is_limited:
+                n_bytes = sum(len(message.content.encode()) for message in request.messages)
+                most = request.sampling.max_tokens
+                if not self._meter.admits(self.identity, request.id, n_bytes, most):
+                    return
+            yield waiting.popleft()
 
     def _started(self) -> Generator:
         if self._generator is None:
@@ -116,3 +178,45 @@ class Journalled:
         if self._on_answer is not None:
             self._on_answer(answer, cached)
         return answer, cached
+
+
+class _Found:
+    """Adds up answers that were in the journal: those that this step paid for, and the rest."""
+
+    def __init__(self, by: str) -> None:
+        self._by, self._seconds = by, 0.0
+        self._mine, self._others = [0, 0, 0], [0, 0, 0]
+
+    def __bool__(self) -> bool:
+        return bool(self._mine[0] or self._others[0])
+
+    def add(self, answer: Answer, note: dict[str, Any]) -> None:
+        is_mine = bool(self._by) and note.get("by") == self._by
+        if is_mine:
+            self._seconds += note.get("s", 0.0)
+        counted = self._mine if is_mine else self._others
+        counted[0] += 1
+        counted[1] += answer.prompt_tokens
+        counted[2] += answer.completion_tokens
+
+    def usage(self) -> Usage:
+        paid, tokens_in, tokens_out = self._mine
+        reused, reused_in, reused_out = self._others
+        return Usage(
+            paid=paid, tokens_in=tokens_in, tokens_out=tokens_out, seconds=self._seconds,
+            reused=reused, reused_tokens_in=reused_in, reused_tokens_out=reused_out,
+        )  # fmt: skip
+
+
+def _paid(answer: Answer, seconds: float) -> Usage:
+    return Usage(
+        paid=1, failed=int(answer.text is None), seconds=seconds,
+        tokens_in=answer.prompt_tokens, tokens_out=answer.completion_tokens,
+    )  # fmt: skip
+
+
+def _kept(answer: Answer) -> dict[str, Any]:
+    fields = asdict(answer)
+    if answer.logprob is None:
+        del fields["logprob"]
+    return fields

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from databuild.errors import StepError
+from databuild.models.structure import check_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,6 +31,54 @@ class Sampling(BaseModel):
     """Longest answer, in tokens (vLLM's own default is 16)."""
     stop: tuple[str, ...] = ()
     """Texts that end an answer and are not part of it."""
+    top_k: int = Field(default=0, ge=0)
+    """Only the so many likeliest tokens may be drawn; 0 is all of them."""
+    min_p: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Only tokens with at least this share of the likeliest one's probability may be drawn."""
+    presence_penalty: float = Field(default=0.0, ge=-2.0, le=2.0)
+    """Taken off the score of every token that the answer has already."""
+    frequency_penalty: float = Field(default=0.0, ge=-2.0, le=2.0)
+    """Taken off a token's score as often as the answer has it already."""
+    repetition_penalty: float = Field(default=1.0, gt=0.0, le=2.0)
+    """Divides the score of tokens that the prompt or the answer has; above 1 repeats less."""
+    logprobs: bool = False
+    """Whether the answer comes with its log-probability."""
+    json_schema: str | None = None
+    """The answer is JSON of this schema, itself given as canonical JSON text."""
+    regex: str | None = None
+    """The whole answer matches this."""
+    choice: tuple[str, ...] = ()
+    """The answer is one of these."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        check_form(self.json_schema, self.regex, self.choice)
+        return self
+
+    @property
+    def has_form(self) -> bool:
+        """Whether the answer is held to a form: a schema, a regex or choices."""
+        return self.json_schema is not None or self.regex is not None or bool(self.choice)
+
+    def decides(self) -> dict[str, Any]:
+        """What of it decides an answer, as plain JSON, for hashing.
+
+        Fields that came after the first version are left out where they have their defaults, so
+        that the keys of answers that were given before them still find these.
+
+        Example:
+            >>> Sampling(min_p=0.1).decides()
+            {'temperature': 1.0, 'top_p': 1.0, 'max_tokens': 256, 'stop': [], 'min_p': 0.1}
+        """
+        given = self.model_dump(mode="json")
+        later = (name for name in given if name not in _ALWAYS)
+        for name in [name for name in later if getattr(self, name) == _DEFAULTS[name]]:
+            del given[name]
+        return given
+
+
+_ALWAYS = ("temperature", "top_p", "max_tokens", "stop")
+_DEFAULTS = {name: field.default for name, field in Sampling.model_fields.items()}
 
 
 @dataclass(frozen=True)
@@ -68,6 +117,16 @@ class Answer:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     error: str | None = None
+    logprob: float | None = None
+    """Sum of the log-probabilities (natural) of its tokens, where the request asked for it: the
+    model's own, before temperature, penalties and form."""
+
+    @classmethod
+    def kept(cls, fields: dict[str, Any]) -> Answer:
+        """An answer from fields that were those of one, as a journal has them; quick, unchecked."""
+        answer = object.__new__(cls)
+        answer.__dict__.update(fields)
+        return answer
 
     def __post_init__(self) -> None:
         """Hold the class to its first line."""

@@ -20,7 +20,8 @@ from databuild.models.embedder import (
 from databuild.models.endpoint import EndpointGenerator, EndpointOptions
 from databuild.models.fake import FakeGenerator, FakeOptions
 from databuild.models.fake_training import fake_options_of, read_as_fake, save_fake
-from databuild.models.identity import folder_identity
+from databuild.models.fitting import adapter_in
+from databuild.models.identity import adapter_identity, folder_identity
 from databuild.models.journalled import Journalled
 from databuild.models.packaged import packaged_folder, packaged_identity
 from databuild.schema.identity import digest_text
@@ -28,7 +29,8 @@ from databuild.schema.identity import digest_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from databuild.engine.resources import Ask
+    from databuild.engine.ledger import Meter
+    from databuild.engine.resources import Ask, Progress
     from databuild.models.protocol import Answer, Generator, Request
     from databuild.models.vllm import VllmGenerator
     from databuild.recipe.model import ModelSpec
@@ -66,7 +68,8 @@ class LocalServices:
         if spec.fake is not None:
             fake = _options(FakeOptions, spec.fake)
             identity = f"fake@{digest_text(fake.model_dump_json(exclude_defaults=True))[:16]}"
-            return ModelTarget(identity=identity, kind="fake", options=fake.model_dump())
+            options = fake.model_dump()
+            return ModelTarget(identity=identity, kind="fake", options=options, prices=spec.prices)
         if spec.endpoint is not None:
             _options(EndpointOptions, {"url": spec.endpoint, **options})
             return ModelTarget(
@@ -74,17 +77,28 @@ class LocalServices:
                 kind="endpoint",
                 location=spec.endpoint,
                 options=options,
+                prices=spec.prices,
             )
         if spec.packaged == HASHED:
             return ModelTarget(identity=HASHED_IDENTITY, kind="packaged", location=HASHED)
         if spec.packaged is not None:
             identity = packaged_identity(spec.packaged) + _variant(options)
             return ModelTarget(
-                identity=identity, kind="packaged", location=spec.packaged, options=options
-            )
+                identity=identity, kind="packaged", location=spec.packaged, options=options,
+                prices=spec.prices,
+            )  # fmt: skip
         path = (folder / str(spec.path)).resolve()
-        identity = folder_identity(path) + _variant(options)
-        return ModelTarget(identity=identity, kind="folder", location=str(path), options=options)
+        adapter = adapter_in(path)
+        if adapter is None:
+            identity = folder_identity(path) + _variant(options)
+        else:
+            identity = (
+                f"{folder_identity(adapter.base)}{_variant(options)}+{adapter_identity(path)}"
+            )
+        return ModelTarget(
+            identity=identity, kind="folder", location=str(path), options=options,
+            prices=spec.prices,
+        )  # fmt: skip
 
     def provide(self, ask: Ask) -> Any:
         """Return the resource that a step asks for; None where its options name no model."""
@@ -99,7 +113,7 @@ class LocalServices:
             return self._embedder(ask, target)
         if self._device == "cuda":
             self._stop_vllm()
-        return self.folder(target, ask.step)
+        return self._whole(target, ask.step)
 
     def folder(self, target: ModelTarget, where: str) -> Path:
         """The folder of a model, made first where it comes in another form.
@@ -120,6 +134,13 @@ class LocalServices:
         what = f"the model {target.identity!r} is an endpoint: it cannot be trained or read"
         raise RecipeError(where, what, fix="use a model that has a folder or a package")
 
+    def _whole(self, target: ModelTarget, where: str) -> Path:
+        folder = self.folder(target, where)
+        if adapter_in(folder) is not None:
+            what = f"{folder} is an adapter, which can be asked, but not trained or read with"
+            raise RecipeError(where, what, fix="merge it into its base, and name that folder")
+        return folder
+
     def close(self) -> None:
         """Stop every process and close every journal. Safe to call twice."""
         self._stop_vllm()
@@ -130,25 +151,20 @@ class LocalServices:
             journal.close()
         self._others, self._journals = {}, {}
 
-    def _generator(
-        self, ask: Ask, target: ModelTarget
-    ) -> Callable[[Sequence[Request]], Mapping[str, Answer]]:
-        journal = self._journal(target.identity)
+    def _generator(self, ask: Ask, target: ModelTarget) -> Asking:
         log = ask.folder / "vllm.log"
+        journal = self._journal(target.identity)
 
-        def answer(requests: Sequence[Request]) -> dict[str, Answer]:
-            ask.progress.total(len(requests), "answers")
-            asked = Journalled(
-                lambda: self._started(target, ask.step, log), journal, target.identity
+        def asked() -> Journalled:
+            # Anew for every call: between two, another model may have taken the process.
+            return Journalled(
+                lambda: self._started(target, ask.step, log),
+                journal,
+                target.identity,
+                meter=ask.meter,
             )
-            answers = {}
-            for one, cached in asked.marked(requests):
-                answers[one.id] = one
-                ask.progress.tick(1, "from the journal" if cached else "")
-            journal.flush()
-            return answers
 
-        return answer
+        return Asking(asked, journal, ask.progress, ask.meter)
 
     def _journal(self, identity: str) -> Journal:
         if identity not in self._journals:
@@ -181,7 +197,7 @@ class LocalServices:
         wanted = dict(options)
         if self._vllm is not None:
             running, loaded, generator = self._vllm
-            if running == wanted and generator.is_alive():
+            if running == wanted and generator.is_alive() and generator.can_load(folder):
                 if loaded != folder:
                     generator.load(folder)
                     self._vllm = (wanted, folder, generator)
@@ -201,6 +217,8 @@ class LocalServices:
 
     def _embedder(self, ask: Ask, target: ModelTarget) -> Embedder:
         """The embedder of a model, opened once: on a GPU no generator runs beside it."""
+        if self._device == "cuda":
+            self._stop_vllm()
         if target.identity not in self._embedders:
             is_fake = target.location == HASHED or target.kind == "fake"
             if is_fake:
@@ -208,8 +226,6 @@ class LocalServices:
             else:
                 folder, log = self.folder(target, ask.step), ask.folder / "embedder.log"
                 self._embedders[target.identity] = open_embedder(folder, log=log, where=ask.step)
-        if self._device == "cuda":
-            self._stop_vllm()
         return self._embedders[target.identity]
 
     def _stop_embedders(self) -> None:
@@ -218,7 +234,7 @@ class LocalServices:
         self._embedders = {}
 
     def _reader(self, ask: Ask, target: ModelTarget) -> Reader:
-        folder = self.folder(target, ask.step)
+        folder = self._whole(target, ask.step)
         fake = fake_options_of(folder)
         if fake is not None:
             return lambda texts: [read_as_fake(fake, text) for text in texts]
@@ -228,6 +244,44 @@ class LocalServices:
 
         log = ask.folder / "perplexity.log"
         return lambda texts: read_texts(folder, texts, log=log, where=ask.step)
+
+
+class Asking:
+    """What a step asks its model through: requests in, answers by id out."""
+
+    def __init__(
+        self, asked: Callable[[], Journalled], journal: Journal, progress: Progress, meter: Meter
+    ) -> None:
+        self._asked, self._journal, self._progress = asked, journal, progress
+        self.meter = meter
+
+    def __call__(self, requests: Sequence[Request]) -> dict[str, Answer]:
+        """Ask for every request that the journal does not hold.
+
+        Raises:
+            ServiceError: The model cannot be started, or died.
+            BudgetError: A budget is spent.
+        """
+        self._progress.total(len(requests), "answers")
+        answers = {}
+        n_known = n_new = 0
+        try:
+            for one, cached in self._asked().marked(requests):
+                answers[one.id] = one
+                if cached:
+                    n_known += 1
+                    continue
+                if not n_new and n_known:
+                    self._progress.tick(n_known, "from the journal")
+                    n_known = 0
+                n_new += 1
+                self._progress.tick(1)
+            if n_known:
+                self._progress.tick(n_known, "from the journal")
+        finally:
+            if n_new:
+                self._journal.flush()
+        return answers
 
 
 def _variant(options: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from databuild.engine.child import Child, Json
 from databuild.errors import ServiceError
+from databuild.models.fitting import Adapter, adapter_in, check_fit, is_same_engine
 from databuild.models.protocol import Answer, Request, each_once
 
 if TYPE_CHECKING:
@@ -72,6 +73,13 @@ class VllmOptions(BaseModel):
     """Share of the GPU's memory to take."""
     tensor_parallel_size: int = Field(default=1, ge=1)
     """GPUs (or, on a CPU, NUMA nodes) that share one model."""
+    pipeline_parallel_size: int = Field(default=1, ge=1)
+    """Groups of GPUs that each hold some of the layers."""
+    quantization: str | None = None
+    """How to quantise the weights on loading (`fp8`, `bitsandbytes` ...); a model that is stored
+    quantised says so itself. Part of the model's identity."""
+    trust_remote_code: bool = False
+    """Whether to run Python code that lies in the model's folder. Say yes to your own only."""
     kv_cache_gib: int = Field(default=4, ge=1)
     """Memory for the cache on a CPU."""
 
@@ -93,6 +101,24 @@ class VllmGenerator:
         self.options, self.model, self.log, self.where = options, options.model, Path(log), where
         self._child: Child | None = None
         self._is_open = False
+        self._base: Path = options.model
+        self._rank = 0
+
+    def can_load(self, model: Path) -> bool:
+        """Whether `load` can take a folder: the engine's kind of model, or an adapter on its own.
+
+        An engine that was started for an adapter takes others of the same base and of no higher
+        rank, and the base itself; one that was not takes whole models of its architecture, with its
+        tokenizer.
+        """
+        if self._child is None:
+            return True
+        adapter = adapter_in(model)
+        if adapter is not None:
+            return adapter.base == self._base and adapter.rank <= self._rank
+        if self._rank:
+            return model.resolve() == self._base
+        return is_same_engine(self._base, model)
 
     def is_alive(self) -> bool:
         """Whether the process runs, or is yet to be started."""
@@ -106,17 +132,19 @@ class VllmGenerator:
         """
         if self._child is not None:
             return
-        if not (self.model / "config.json").is_file():
-            what = f"{self.model} is no model folder (it has no config.json)"
-            raise ServiceError(self.where, what, fix="name a Hugging Face model folder")
         device = find_device(self.options.device)
+        adapter = adapter_in(self.model)
+        base = adapter.base if adapter else self.model
+        dtype = choose_dtype(self.options.dtype, device)
+        check_fit(base, self.options, device, dtype, self.where)
         env = {**QUIET, **(cpu_environment(self.options) if device == "cpu" else {})}
         env.setdefault("VLLM_LOGGING_LEVEL", os.environ.get("VLLM_LOGGING_LEVEL", "WARNING"))
         child = Child("databuild.models.vllm_child", where=self.where, log=self.log, env=env)
         self._child = child
         try:
-            child.send(engine_arguments(self.model, self.options, device))
+            child.send(engine_arguments(base, self.options, device) | lora_arguments(adapter))
             self._await("ready")
+            self._base, self._rank = base, adapter.rank if adapter else 0
         except BaseException:
             self.close()
             raise
@@ -152,17 +180,24 @@ class VllmGenerator:
 
         The architecture, the tokenizer and its chat template must be those of the first model. A
         running engine takes the weights in about a second; one that has not started will start
-        with them.
+        with them. An adapter is swapped without touching the base's weights.
 
         Raises:
             ServiceError: The engine died, the weights do not fit, or a stream is open.
         """
-        if not (Path(model) / "config.json").is_file():
+        adapter = adapter_in(model)
+        if adapter is None and not (Path(model) / "config.json").is_file():
             what = f"{model} is no model folder (it has no config.json)"
             raise ServiceError(self.where, what, fix="name a Hugging Face model folder")
+        if not self.can_load(model):
+            what = f"the running engine cannot take {model}: it stands on another base"
+            raise ServiceError(self.where, what, fix="close it and start one for this model")
         self._take("load weights while a stream is open")
         try:
-            if self._child is not None:
+            if self._child is not None and self._rank:
+                self._send({"adapt": str(Path(model).resolve()) if adapter else None})
+                self._await("loaded")
+            elif self._child is not None:
                 self._send({"load": str(Path(model).resolve())})
                 self._await("loaded")
             self.model = Path(model)
@@ -288,6 +323,16 @@ def cpu_environment(options: VllmOptions) -> dict[str, str]:
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
 
+def lora_arguments(adapter: Adapter | None) -> Json:
+    """Return what the child needs besides for an adapter; nothing without one."""
+    if adapter is None:
+        return {}
+    # vLLM knows these ranks only; one engine serves all adapters up to the rank that it knows.
+    rank = next((rank for rank in (8, 16, 32, 64, 128, 256, 320, 512) if rank >= adapter.rank), 0)
+    lora = {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank or adapter.rank}
+    return {**lora, "adapter": str(adapter.folder.resolve())}
+
+
 def engine_arguments(model: Path, options: VllmOptions, device: Literal["cpu", "cuda"]) -> Json:
     """Return what the child gives to vLLM's `LLM`, plus `may_sleep` and `seed_bits` for itself."""
     on_cpu = device == "cpu"
@@ -299,11 +344,17 @@ def engine_arguments(model: Path, options: VllmOptions, device: Literal["cpu", "
         "enforce_eager": on_cpu if options.enforce_eager is None else options.enforce_eager,
         "enable_prefix_caching": True,
         "tensor_parallel_size": options.tensor_parallel_size,
+        "pipeline_parallel_size": options.pipeline_parallel_size,
+        "trust_remote_code": options.trust_remote_code,
         "seed": 0,
         "generation_config": "auto",
+        # JSON without free white space: small models would fill an answer with nothing else.
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "may_sleep": not on_cpu,
         "seed_bits": 32 if on_cpu else 63,
     }
+    if options.quantization:
+        arguments["quantization"] = options.quantization
     if on_cpu:
         budget = max(options.max_num_batched_tokens or 4096, options.max_model_len)
         arguments |= {"enable_chunked_prefill": False, "max_num_batched_tokens": budget}

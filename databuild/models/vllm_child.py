@@ -1,9 +1,10 @@
 """The child process that owns vLLM's engine; started and fed by `databuild.models.vllm`.
 
 It speaks JSON lines (databuild/engine/child.py). From the parent: first the options, then any of
-`{"ask": {...}}`, `{"abort": true}`, `{"load": folder}`, `{"sleep": true}`, `{"exit": true}`. To the
-parent: `{"ready": {...}}` once, `{"answer": {...}}` the moment that a request ends,
-`{"aborted": true}`, `{"loaded": folder}`, `{"slept": true}`, or `{"fatal": "..."}` and the end.
+`{"ask": {...}}`, `{"abort": true}`, `{"load": folder}`, `{"adapt": folder or null}`,
+`{"sleep": true}`, `{"exit": true}`. To the parent: `{"ready": {...}}` once, `{"answer": {...}}` the
+moment that a request ends, `{"aborted": true}`, `{"loaded": folder}`, `{"slept": true}`, or
+`{"fatal": "..."}` and the end.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from databuild.engine.child import Channel, Json, connect
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
+    from vllm.lora.request import LoRARequest
+    from vllm.sampling_params import StructuredOutputsParams
 
 
 WATCH_S = 0.5
@@ -34,6 +37,8 @@ class Server:
         self.max_model_len = int(self.engine.model_config.max_model_len)
         self.seed_bits, self.may_sleep, self.is_asleep = seed_bits, may_sleep, False
         self.in_flight: dict[str, int] = {}
+        self.adapter: LoRARequest | None = None
+        self.n_adapters = 0
 
     def run(self) -> None:
         """Serve until told to exit: take in all that has come, then let the engine step."""
@@ -49,6 +54,9 @@ class Server:
             elif "load" in message:
                 self.load(str(message["load"]))
                 self.parent.send({"loaded": message["load"]})
+            elif "adapt" in message:
+                self.adapt(message["adapt"])
+                self.parent.send({"loaded": message["adapt"]})
             elif "sleep" in message:
                 self.sleep()
                 self.parent.send({"slept": True})
@@ -68,7 +76,10 @@ class Server:
             tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
             n_tokens = len(tokens)
             if n_tokens < self.max_model_len:
-                self.engine.add_request(name, {"prompt_token_ids": tokens}, self.sampling(request))
+                prompt = {"prompt_token_ids": tokens}
+                self.engine.add_request(
+                    name, prompt, self.sampling(request), lora_request=self.adapter
+                )
                 self.in_flight[name] = n_tokens
                 return
             trouble = f"the prompt has {n_tokens} tokens, the context {self.max_model_len}"
@@ -88,9 +99,26 @@ class Server:
             top_p=1.0 if is_greedy else wanted["top_p"],
             max_tokens=wanted["max_tokens"],
             stop=list(wanted["stop"]) or None,
+            top_k=0 if is_greedy else wanted["top_k"],
+            min_p=0.0 if is_greedy else wanted["min_p"],
+            presence_penalty=wanted["presence_penalty"],
+            frequency_penalty=wanted["frequency_penalty"],
+            repetition_penalty=wanted["repetition_penalty"],
+            logprobs=0 if wanted["logprobs"] else None,
+            structured_outputs=self.form(wanted),
             seed=None if is_greedy else fold_seed(int(request["seed"]), self.seed_bits),
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
+
+    def form(self, wanted: Json) -> StructuredOutputsParams | None:
+        """The form that the answer is held to by guided decoding."""
+        from vllm.sampling_params import StructuredOutputsParams
+
+        if wanted["json_schema"] is not None:
+            return StructuredOutputsParams(json=wanted["json_schema"])
+        if wanted["regex"] is not None:
+            return StructuredOutputsParams(regex=wanted["regex"])
+        return StructuredOutputsParams(choice=wanted["choice"]) if wanted["choice"] else None
 
     def step(self) -> None:
         """Advance every request by one token and send what is finished."""
@@ -104,8 +132,9 @@ class Server:
             if made.finish_reason in {"stop", "length"}:
                 finish = made.finish_reason
                 self.answer(
-                    output.request_id, text=made.text, finish=finish, n_prompt=n_prompt, n=n_made
-                )
+                    output.request_id, text=made.text, finish=finish, n_prompt=n_prompt, n=n_made,
+                    logprob=made.cumulative_logprob,
+                )  # fmt: skip
             else:
                 error = f"vLLM ended the request: {made.finish_reason}"
                 self.answer(
@@ -121,11 +150,12 @@ class Server:
         n_prompt: int,
         n: int = 0,
         error: str | None = None,
+        logprob: float | None = None,
     ) -> None:
         """Send one answer, in the fields of `databuild.models.protocol.Answer`."""
         fields: dict[str, Any] = {"id": name, "text": text, "finish_reason": finish}
         counts = {"prompt_tokens": n_prompt, "completion_tokens": n}
-        self.parent.send({"answer": {**fields, **counts, "error": error}})
+        self.parent.send({"answer": {**fields, **counts, "error": error, "logprob": logprob}})
 
     def abort(self) -> None:
         """Drop every request; what the engine still says about them is not passed on."""
@@ -139,6 +169,15 @@ class Server:
         self.wake()
         self.llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
         self.llm.reset_prefix_cache()
+
+    def adapt(self, folder: str | None) -> None:
+        """Answer through an adapter from now on, or with the base alone."""
+        from vllm.lora.request import LoRARequest
+
+        self.adapter = None
+        if folder is not None:
+            self.n_adapters += 1  # an adapter's number stands for its weights in vLLM's caches
+            self.adapter = LoRARequest(f"adapter-{self.n_adapters}", self.n_adapters, folder)
 
     def sleep(self) -> None:
         """Give the accelerator's memory back (on a CPU there is nothing to give back)."""
@@ -195,8 +234,9 @@ def fold_seed(seed: int, bits: int) -> int:
 
 
 def start(parent: Channel, options: Json) -> Server:
-    """Load the model; `options` are vLLM's own arguments plus three of ours."""
+    """Load the model; `options` are vLLM's own arguments plus four of ours."""
     may_sleep, seed_bits = bool(options.pop("may_sleep")), int(options.pop("seed_bits"))
+    adapter = options.pop("adapter", None)
     from vllm import LLM
 
     llm = LLM(**options, enable_sleep_mode=may_sleep, disable_log_stats=True)
@@ -204,6 +244,7 @@ def start(parent: Channel, options: Json) -> Server:
     if not getattr(server.tokenizer, "chat_template", None):
         what = f"the tokenizer of {options['model']} has no chat template"
         raise ValueError(what)
+    server.adapt(adapter)
     return server
 
 

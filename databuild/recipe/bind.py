@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from databuild.recipe.load import Document
-    from databuild.recipe.model import ModelSpec
+    from databuild.recipe.model import Budget, ModelSpec
     from databuild.recipe.options import StepConfig
     from databuild.recipe.rounds import Asked
     from databuild.recipe.step_type import StepType
 
 CARRIED = ("row_id", "content_id", "parent_ids")
+_OWN = ("from", "use", "max_failure_ratio", "budget")
 DROPPED_COLUMNS = ("reason", "evidence")
 
 
@@ -61,6 +62,8 @@ class Node:
     max_failure_ratio: float
     round: int | None
     where: str
+    budget: Budget | None = None
+    """What it may spend on asking models."""
 
     @property
     def after(self) -> set[str]:
@@ -197,6 +200,7 @@ def _bind_one(
         max_failure_ratio=step.max_failure_ratio,
         round=step.round,
         where=step.where,
+        budget=step.budget,
     )
 
 
@@ -208,7 +212,7 @@ def _config(step: Asked, kind: StepType, document: Document) -> StepConfig:
         option = str(first["loc"][0]) if first["loc"] else ""
         where = _at(document, step, *first["loc"])
         if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-            known = nearest(option, [*kind.config.model_fields, "from", "use", "max_failure_ratio"])
+            known = nearest(option, [*kind.config.model_fields, *_OWN])
             what = f"step {step.origin!r} ({step.use}) has no option {option!r}; {known}"
             raise RecipeError(where, what, fix="correct the option's name") from error
         path = ".".join(map(str, first["loc"]))

@@ -53,6 +53,7 @@ def _step_schema(name: str, step: StepType, definitions: dict[str, Any]) -> dict
             "description": "The step, or step.part, that it takes its rows from.",
             **source,
         }
+    own["budget"] = {"$ref": "#/$defs/Budget"}
     own["max_failure_ratio"] = {"type": "number", "minimum": 0, "maximum": 1, "default": 0.1}
     required = ["use", *(["from"] if step.inputs else []), *config.get("required", [])]
     return {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Keys = tuple[str | int, ...]
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 _SECTIONS = ("vars", "steps", "models")
-_TOP = {*_SECTIONS, "seed", "name", "flywheel", "plugins"}
+_TOP = {*_SECTIONS, "seed", "name", "flywheel", "plugins", "budget"}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,45 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+class Prices(Strict):
+    """What a model's tokens cost, per million, in any one currency."""
+
+    input: float = Field(ge=0)
+    """A million tokens of prompts."""
+    output: float = Field(ge=0)
+    """A million tokens of answers."""
+
+
+class Budget(Strict):
+    """What asking models may cost: the run stops before the request that could exceed it.
+
+    What was answered is kept, and the same command goes on once the budget is raised. No part of
+    any key.
+    """
+
+    tokens: int | None = None
+    """Tokens of prompts and answers together."""
+    cost: float | None = None
+    """In the currency of the models' `prices`; a local model without prices costs nothing."""
+    seconds: float | None = None
+    """Time spent waiting for answers; requests in flight are still finished."""
+
+    @field_validator("tokens", "cost", "seconds")
+    @classmethod
+    def _buys_something(cls, value: float | None) -> float | None:
+        if value is not None and not 0 < value < float("inf"):
+            msg = f"a budget of {value:g} buys no answer: give a number above 0, or leave it out"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Budget:
+        if self.tokens is None and self.cost is None and self.seconds is None:
+            msg = "a budget has tokens, cost or seconds"
+            raise ValueError(msg)
+        return self
+
+
 class ModelSpec(Strict):
     """Where a model comes from: exactly one of `packaged`, `path`, `endpoint` and `fake`."""
 
@@ -34,6 +73,8 @@ class ModelSpec(Strict):
     """What an endpoint serves (`name@revision`): part of every key, since a URL says nothing."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the generator: vLLM's engine arguments, or the endpoint's."""
+    prices: Prices | None = None
+    """What its tokens cost, per million; without it costs are unknown. No part of any key."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> ModelSpec:
@@ -62,10 +103,12 @@ class StepSpec(BaseModel):
     inputs: dict[str, str] | str = Field(default_factory=dict, alias="from")
     max_failure_ratio: float = Field(default=0.1, ge=0, le=1)
     """The step fails when more than this share of its requests failed."""
+    budget: Budget | None = None
+    """What this step may spend on asking models."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """Everything beside `use`, `from` and `max_failure_ratio`."""
+        """Everything beside `use`, `from`, `max_failure_ratio` and `budget`."""
         return dict(self.model_extra or {})
 
 
@@ -119,6 +162,8 @@ class Recipe(Strict):
     models: dict[Name, Annotated[ModelSpec, BeforeValidator(_model)]] = Field(default_factory=dict)
     steps: dict[Name, StepSpec] = Field(min_length=1)
     flywheel: Flywheel | None = None
+    budget: Budget | None = None
+    """What all steps together may spend on asking models."""
     schema_version: Literal[1] = 1
 
     @field_validator("name")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from databuild.recipe.load import Document
-    from databuild.recipe.model import Flywheel, Recipe
+    from databuild.recipe.model import Budget, Flywheel, Recipe
 
 BEST = "best"
 
@@ -35,6 +35,7 @@ class Asked:
     max_failure_ratio: float
     round: int | None
     where: str
+    budget: Budget | None = None
 
 
 def unroll(recipe: Recipe, document: Document) -> list[Asked]:
@@ -80,6 +81,7 @@ def _asked(
         max_failure_ratio=spec.max_failure_ratio,
         round=number,
         where=where,
+        budget=spec.budget,
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from databuild.errors import RecipeError, nearest
 from databuild.recipe.load import fill
-from databuild.recipe.model import Final, Flywheel, Gate, ModelSpec, Recipe
+from databuild.recipe.model import Budget, Final, Flywheel, Gate, ModelSpec, Recipe
 
 if TYPE_CHECKING:
     from databuild.recipe.load import Document
@@ -18,6 +18,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "flywheel.gate": Gate,
     "flywheel.final": Final,
     "models": ModelSpec,
+    "budget": Budget,
 }
 
 

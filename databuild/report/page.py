@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from databuild.errors import StoreError
 from databuild.report import numbers, svg
 from databuild.report.findings import Findings, find
+from databuild.report.ledger import ledger_of
 from databuild.report.pages import load, write_page
 from databuild.schema.identity import digest_text
 from databuild.schema.rows import STRENGTHS
@@ -78,6 +79,7 @@ def content(findings: Findings) -> dict[str, Any]:
         "training": _training(findings),
         "time_plot": _time_plot(findings),
         "total_s": sum(step.manifest.seconds for step in findings.steps),
+        "ledger": ledger_of(findings.recipe, findings.runs),
         "tokens": sum(step.manifest.rows.tokens_out for step in findings.steps),
         "options": [_options(step) for step in findings.steps],
         "models": _models(findings),

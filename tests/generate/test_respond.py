@@ -119,3 +119,51 @@ def test_prompts_may_be_messages():
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         RespondConfig(model="start", **options)
+
+
+def test_further_sampling_reaches_the_request_and_leaves_the_keys_of_old_recipes():
+    ask = Asked()
+    respond(["Hi"], ask, top_k=5, min_p=0.1, presence_penalty=0.5, repetition_penalty=1.2)
+    sampling = ask.requests[0].sampling
+    assert (sampling.top_k, sampling.min_p, sampling.presence_penalty) == (5, 0.1, 0.5)
+    assert RespondConfig(model="start").model_dump(mode="json", exclude_defaults=True) == {
+        "model": "start"
+    }
+
+
+def test_the_log_probability_is_kept_on_request():
+    made = respond(["Hi", "Ho"], Asked(), logprobs=True).rows
+    assert (made["logprob"] < 0).all()
+    by_token = made["logprob"] / made["completion_tokens"]
+    assert made["mean_logprob"].to_list() == pytest.approx(by_token.to_list())
+    assert "logprob" not in respond(["Hi"], Asked()).rows.columns
+
+
+def test_an_answer_that_breaks_the_form_is_a_failure_with_its_reason():
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    made = respond(["Tell me of tea."] * 6, Asked(truncate_ratio=0.5), json_schema=schema)
+    assert made.rows.height + made.failed.height == 6
+    assert made.rows.height > 0
+    assert set(made.failed.select("error", "retry").rows()) == {
+        ("the answer was cut at max_tokens and is no JSON", False)
+    }
+    assert made.rows["response"].str.json_path_match("$.a").is_not_null().all()
+    chosen = respond(["Is tea hot?"] * 9, Asked(), choice=["yes", "no"])
+    assert set(chosen.rows["response"]) == {"yes", "no"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top_k": -1}, "greater than or equal to 0"),
+        ({"min_p": 1.5}, "less than or equal to 1"),
+        ({"presence_penalty": 3}, "less than or equal to 2"),
+        ({"repetition_penalty": 0}, "greater than 0"),
+        ({"json_schema": {"type": "objct"}}, "json_schema, at type"),
+        ({"regex": "(a"}, "missing \\)"),
+        ({"choice": "yes", "regex": "yes"}, "one form, not regex and choice"),
+    ],
+)
+def test_forms_and_sampling_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        RespondConfig(model="start", **options)

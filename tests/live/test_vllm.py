@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from databuild import api
 from databuild.errors import ServiceError
 from databuild.models.vllm import VllmGenerator, VllmOptions
 
@@ -161,6 +163,40 @@ def test_other_weights_are_loaded_into_the_running_process(
     assert shared._child.pid == pid
 
 
+def test_an_adapter_is_served_on_its_base_and_swapped_without_a_restart(
+    smollm2: Path, tmp_path: Path
+):
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    for seed, name in enumerate(("one", "two")):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_pretrained(smollm2)
+        lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+        get_peft_model(model, lora).save_pretrained(tmp_path / name)
+    options = VllmOptions(model=tmp_path / "one", max_model_len=256, max_num_seqs=4, kv_cache_gib=1)
+    generator = VllmGenerator(options, log=tmp_path / "vllm.log")
+
+    def greedy() -> str | None:
+        (answer,) = generator.stream([ask("Tell me about tea.", "g", 1, temperature=0)])
+        return answer.text
+
+    try:
+        first, pid = greedy(), generator._child and generator._child.pid
+        generator.load(tmp_path / "two")
+        second = greedy()
+        generator.load(smollm2)
+        base = greedy()
+        generator.load(tmp_path / "one")
+        assert greedy() == first
+        assert len({first, second, base}) == 3
+        assert generator._child
+        assert generator._child.pid == pid
+    finally:
+        generator.close()
+
+
 def test_an_open_stream_is_not_disturbed(shared: VllmGenerator):
     stream = shared.stream([ask("Tell me about tea.", str(i), i) for i in range(3)])
     next(stream)
@@ -203,3 +239,64 @@ def test_a_killed_parent_takes_vllm_with_it(smollm2: Path, tmp_path: Path):
     parent.wait()
     parent.stdout.close()
     assert wait_until_none(pid) == []
+
+
+RECIPE = """
+name: killed
+models: {start: {packaged: smollm2-135m-instruct, options: {max_model_len: 256, max_num_seqs: 8, kv_cache_gib: 1}}}
+steps:
+  raw:     {use: ingest.files, path: p.jsonl}
+  answers: {use: generate.respond, from: raw, model: start, k: 6, max_tokens: 24}
+"""
+
+
+def test_kills_of_vllm_and_of_databuild_lose_double_and_pay_twice_nothing(tmp_path: Path):
+    prompts = [{"prompt": f"Tell me about tea and the number {i}."} for i in range(8)]
+    (tmp_path / "p.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in prompts))
+    (tmp_path / "r.yaml").write_text(RECIPE)
+
+    def started() -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "databuild", "run", "r.yaml", "--device", "cpu"]
+        env = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+        return subprocess.Popen(command, cwd=tmp_path, env=env)
+
+    def journalled() -> list[bytes]:
+        found = list((tmp_path / "runs/journals").glob("*/requests.jsonl"))
+        return found[0].read_bytes().splitlines() if found else []
+
+    def wait_for(n: int, process: subprocess.Popen[bytes]) -> None:
+        while len(journalled()) < n:
+            assert process.poll() is None, "it ended before it was killed"
+            time.sleep(0.02)
+
+    run = started()
+    wait_for(6, run)
+    large = [
+        p
+        for p in psutil.Process(run.pid).children(recursive=True)
+        if p.memory_info().rss > 300 << 20
+    ]
+    large[-1].kill()  # vLLM's own process
+    assert run.wait(60) == 5
+    after_vllm = journalled()
+    assert 6 <= len(after_vllm) < 48
+
+    run = started()
+    wait_for(len(after_vllm) + 6, run)
+    family = [run.pid, *(p.pid for p in psutil.Process(run.pid).children())]
+    run.kill()
+    run.wait()
+    for pid in family[1:]:
+        assert wait_until_none(pid) == []
+    after_databuild = journalled()
+    assert after_databuild[: len(after_vllm)] == after_vllm
+    assert len(after_databuild) < 48
+
+    assert started().wait(240) == 0
+    lines = [json.loads(line) for line in journalled()]
+    assert len({key for key, *_ in lines}) == len(lines) == 48
+    rows = api.show("answers", "killed", runs=tmp_path / "runs")
+    assert sorted(rows["response"]) == sorted(value["text"] for _, value, _ in lines)
+    usage = api.ledger("killed", runs=tmp_path / "runs").total.usage
+    assert (usage.paid, usage.reused, usage.failed) == (48, 0, 0)
+    assert usage.tokens_out == sum(value["completion_tokens"] for _, value, _ in lines)

@@ -35,6 +35,22 @@ class Server:
     open_most: int = 0
 
 
+def beyond(payload: dict[str, Any]) -> dict[str, Any]:
+    """The sampling that is sent only where it is asked, as vLLM's server reads it."""
+    names = (
+        "top_k",
+        "min_p",
+        "presence_penalty",
+        "frequency_penalty",
+        "repetition_penalty",
+        "logprobs",
+    )
+    found = {name: payload[name] for name in names if name in payload}
+    if "response_format" in payload:
+        found["json_schema"] = json.dumps(payload["response_format"]["json_schema"]["schema"])
+    return found | payload.get("structured_outputs", {})
+
+
 def complete(server: Server, payload: dict[str, Any]) -> Reply:
     """Answer as vLLM's server does, with the fake model."""
     request = Request(
@@ -45,6 +61,7 @@ def complete(server: Server, payload: dict[str, Any]) -> Reply:
             top_p=payload["top_p"],
             max_tokens=payload["max_tokens"],
             stop=tuple(payload.get("stop", ())),
+            **beyond(payload),
         ),
         seed=payload.get("seed", 0),
     )
@@ -59,7 +76,9 @@ def complete(server: Server, payload: dict[str, Any]) -> Reply:
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.completion_tokens,
     }
+    logprobs = {"content": [{"token": "all", "logprob": answer.logprob}]}
     choice = {"index": 0, "message": message, "finish_reason": finish}
+    choice |= {"logprobs": logprobs} if answer.logprob is not None else {}
     return 200, {}, json.dumps({"choices": [choice], "usage": usage}).encode()
 
 
@@ -84,7 +103,7 @@ def server() -> Iterator[Server]:
             with lock:
                 state.open_now -= 1
             self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)

@@ -11,6 +11,7 @@ from databuild.errors import StepError
 from databuild.models.endpoint import EndpointGenerator, EndpointOptions
 from databuild.models.fake import FakeGenerator, FakeOptions
 from databuild.models.protocol import Answer, Generator, Message, Request, Sampling
+from databuild.models.structure import as_schema_text, broken_form
 
 PROMPTS = (
     "Tell me about rivers.",
@@ -109,6 +110,45 @@ class GeneratorContract:
         assert stopped.finish_reason == "stop"
         assert stopped.text == free.text[: free.text.index(word)]
 
+    def test_an_answer_keeps_to_the_json_schema_that_was_asked(self, generator: Generator):
+        schema = {
+            "type": "object",
+            "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}, "ok": {"type": "boolean"}},
+            "required": ["n", "ok"],
+            "additionalProperties": False,
+        }  # fmt: skip
+        requests = [
+            ask("Tell me of tea.", name=str(i), seed=i, json_schema=as_schema_text(schema), max_tokens=60)
+            for i in range(3)
+        ]  # fmt: skip
+        for answer in generator.stream(requests):
+            assert answer.finish_reason == "stop"
+            assert broken_form(requests[0].sampling, answer) is None
+            found = json.loads(answer.text or "")
+            assert set(found) == {"n", "ok"}
+            assert type(found["ok"]) is bool
+
+    def test_an_answer_matches_the_regex_or_is_one_of_the_choices(self, generator: Generator):
+        requests = [
+            ask("A date?", name="regex", regex=r"(19|20)\d\d-[01]\d", max_tokens=40),
+            ask("Is tea hot?", name="choice", choice=("yes indeed", "no"), max_tokens=40),
+        ]
+        answers = {answer.id: answer.text for answer in generator.stream(requests)}
+        assert re.fullmatch(r"(19|20)\d\d-[01]\d", answers["regex"] or "")
+        assert answers["choice"] in {"yes indeed", "no"}
+
+    def test_an_answer_has_its_log_probability_on_request_only(self, generator: Generator):
+        requests = [ask("Tell me of tea.", name=str(on), logprobs=on) for on in (True, False)]
+        answers = {answer.id: answer for answer in generator.stream(requests)}
+        assert answers["False"].logprob is None
+        assert -200 < (answers["True"].logprob or 0) < 0
+
+    def test_one_token_to_draw_from_makes_every_sample_the_same(self, generator: Generator):
+        top = {"top_k": 1, "presence_penalty": 0.5, "repetition_penalty": 1.1, "min_p": 0.1}
+        requests = [ask("Tell me a story.", name=str(i), seed=i, **top) for i in range(3)]
+        found = texts(list(generator.stream(requests)))
+        assert len(set(found.values())) == 1
+
     def test_close_may_be_called_twice(self, closing: Generator):
         closing.close()
         closing.close()
@@ -131,7 +171,7 @@ class TestEndpoint(GeneratorContract):
 
     @pytest.fixture
     def generator(self, server):
-        options = EndpointOptions(url=server.url, model="fake")
+        options = EndpointOptions(url=server.url, model="fake", dialect="vllm")
         return EndpointGenerator(options)
 
     @pytest.fixture

@@ -123,6 +123,14 @@ def test_garbage_is_tried_again(server, body):
     assert [a.error for a in endpoint(server).stream(asks(2))] == [None, None]
 
 
+def test_a_reply_that_ends_half_way_is_tried_again_and_named(server):
+    server.trouble = failing(1, 200, {"Content-Length": "5000"}, body=b'{"choices": [{"mess')
+    assert [a.error for a in endpoint(server).stream(asks(2))] == [None, None]
+    server.trouble = failing(99, 200, {"Content-Length": "5000"}, body=b'{"choices": [{"mess')
+    with pytest.raises(ServiceError, match="RemoteProtocolError: peer closed connection"):
+        list(endpoint(server, max_retries=1).stream(asks(2)))
+
+
 def test_nothing_but_garbage_is_an_error(server):
     server.trouble = failing(99, 200, body=b"<html>login</html>")
     with pytest.raises(ServiceError, match="the reply is no chat completion but '<html>login"):
@@ -243,3 +251,21 @@ def test_leaving_while_requests_are_being_sent_is_clean(server):
         del answers  # as when a loop over them is left
     gc.collect()  # a coroutine that was never awaited says so now, which fails this test
     assert len(server.payloads) < 40 * (10 + 8)
+
+
+def test_a_form_that_the_servers_protocol_does_not_know_is_refused_at_once(server):
+    request = Request("r", (Message("user", "Hi"),), Sampling(regex="a+"), 1)
+    with pytest.raises(ServiceError, match=r"by regex, which OpenAI.*Fix: use json_schema, or set"):
+        list(endpoint(server).stream([request]))
+    assert server.payloads == []
+
+
+def test_only_sampling_that_was_asked_is_sent_and_a_schema_as_openai_has_it(server):
+    schema = '{"properties":{"a":{"type":"string"}},"type":"object"}'
+    for sampling in (Sampling(), Sampling(top_k=3, json_schema=schema, logprobs=True)):
+        list(endpoint(server).stream([Request("r", (Message("user", "Hi"),), sampling, 1)]))
+    plain, full = server.payloads
+    assert set(plain) == {"model", "messages", "temperature", "top_p", "max_tokens", "seed"}
+    assert set(full) - set(plain) == {"top_k", "response_format", "logprobs"}
+    form = full["response_format"]
+    assert (form["type"], form["json_schema"]["schema"]) == ("json_schema", json.loads(schema))

@@ -116,6 +116,28 @@ def test_the_key_covers_all_that_decides_an_answer(tmp_path):
     assert keyed.key(one) == "a03d05203d1e978e395a19f4c6a76f37"
 
 
+def test_new_ways_to_sample_have_keys_of_their_own_and_leave_the_old_ones(tmp_path):
+    (one,) = asks(1)
+    keyed = Journalled(FakeGenerator(), opened(tmp_path), "m@1")
+    ways = {
+        "top_k": 5, "min_p": 0.1, "presence_penalty": 0.1, "frequency_penalty": 0.1,
+        "repetition_penalty": 1.1, "logprobs": True, "json_schema": '{"type":"object"}',
+        "regex": "a", "choice": ("a", "b"),
+    }  # fmt: skip
+    assert set(ways) == Sampling.model_fields.keys() - {
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "stop",
+    }
+    keys = {keyed.key(replace(one, sampling=Sampling(**{n: v}))) for n, v in ways.items()}
+    assert len(keys) == len(ways)
+    assert keyed.key(replace(one, sampling=Sampling(top_k=0, min_p=0.0))) == keyed.key(one)
+    assert keyed.key(replace(one, sampling=Sampling(temperature=0.7, stop=("x",)))) == (
+        "bc179fa8f55ce59590f347ee178128de"
+    )
+
+
 def test_the_same_id_twice_is_refused(tmp_path):
     journalled = Journalled(FakeGenerator(), opened(tmp_path), "m@1")
     with pytest.raises(StepError, match="'q0' came twice"):
