@@ -23,6 +23,7 @@ from databuild.fix.normalize import normalize_text
 from databuild.fix.split_fused import split_fused_rows
 from databuild.flywheel.promote import promote_if_better
 from databuild.generate.chunk import chunk_documents
+from databuild.generate.from_documents import write_questions
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
 from databuild.ingest.hub import read_dataset
@@ -102,6 +103,7 @@ STEPS: tuple[Step, ...] = (
     select_diverse,
     mix_rows,
     chunk_documents,
+    write_questions,
     sample_answers,
     measure_obedience,
     select_best_answers,

@@ -23,8 +23,10 @@ above it, the highest first."""
 
 
 class ChunkConfig(StepConfig):
-    """Options of `generate.chunk`. Lengths are in words as `text.borders.word_starts` counts them:
-    runs of letters and digits, single Chinese, Japanese or Thai characters, runs of punctuation.
+    """Options of `generate.chunk`.
+
+    Lengths are in words as `text.borders.word_starts` counts them: runs of letters and digits,
+    single Chinese, Japanese or Thai characters, runs of punctuation.
     """
 
     column: Column = "text"
@@ -88,7 +90,8 @@ def chunk_documents(rows: pl.DataFrame, config: ChunkConfig) -> Produced:
         core (tests/bench/chunks.json).
 
     Example:
-        >>> rows = pl.DataFrame({"row_id": ["a"], "text": ["# Tea\n\nIt is warm.\n\n# Ink\n\nBlack."]})
+        >>> text = "# Tea\n\nIt is warm.\n\n# Ink\n\nBlack."
+        >>> rows = pl.DataFrame({"row_id": ["a"], "text": [text]})
         >>> made = chunk_documents(rows, ChunkConfig(target_words=6)).rows
         >>> made.select("text", "chunk_start", "chunk_headings").rows()
         [('# Tea\n\nIt is warm.', 0, ['Tea']), ('# Ink\n\nBlack.', 20, ['Ink'])]

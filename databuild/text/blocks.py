@@ -19,9 +19,7 @@ _LINE = re.compile(r"[^\n]*(?:\n|\Z)")
 _ATX = re.compile(r" {0,3}(#{1,6})(?=[ \t]|\Z)")
 _UNDERLINE = re.compile(r" {0,3}(=+|-{3,})[ \t]*\Z")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-_ITEM = re.compile(
-    r"[ \t]*(?:[-*+•–][ \t]|\d{1,3}(?:[.)][ \t]|[、．])|[(（]\d{1,3}[)）])[ \t]*\S"
-)
+_ITEM = re.compile(r"[ \t]*(?:[-*+•–][ \t]|\d{1,3}(?:[.)][ \t]|[、．])|[(（]\d{1,3}[)）])[ \t]*\S")
 _TABLE = re.compile(r"[ \t]*\|.*\|[ \t]*\Z")
 _CHAPTER = re.compile(
     r"\s*(?i:(?P<part>part|book|volume)|(?P<chapter>chapter|canto|act)|(?P<section>section|scene))"

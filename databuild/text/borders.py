@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Scripts that are written without spaces between words (as in text.tokens): Han, Kana, Thai, Lao,
-# Myanmar, Khmer.
-_UNSPACED = (
+UNSPACED = (
     "\u2e80-\u2fd5\u3005\u3007\u3021-\u3029\u3038-\u303b\u3041-\u3096\u309d-\u309f\u30a1-\u30fa"
     "\u30fd-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufad9\uff66-\uff6f\uff71-\uff9d"
     "\u0e01-\u0e3a\u0e40-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17f9\uaa60-\uaa7f"
     "\U00020000-\U000323af"
 )
-WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]{{1,16}}|[^\w\s{_UNSPACED}]{{1,16}}")
+"""Scripts that are written without spaces between words, for a character class: Han, Kana, Thai,
+Lao, Myanmar, Khmer."""
+WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]{{1,16}}|[^\w\s{UNSPACED}]{{1,16}}")
 """A unit of length: see `word_starts`."""
 _SENTENCE = re.compile(
     # "3.5" is no border; the look-behind keeps long runs of marks linear.
