@@ -70,7 +70,7 @@ def fold(text: str) -> Folded:
 def find_quote(quote: str, text: str, *, least: float = 0.0) -> Found | None:
     """Find the span of `text` that a quote was copied from.
 
-    Both are folded (see `fold`), and marks at the quote's ends do not count. A quote that stands in
+    Both are folded (see `fold`), and marks at the quote's ends need not stand in the text. A quote that stands in
     the text has the ratio 1. Else the window of the text that is most like it is taken, by the
     normalised Indel similarity (RapidFuzz, `partial_ratio`: 1 - insertions and deletions divided by
     the sum of both lengths), and extended to whole words.
@@ -91,12 +91,14 @@ def find_quote(quote: str, text: str, *, least: float = 0.0) -> Found | None:
         Found(start=10, end=25, ratio=1.0)
         >>> find_quote("it was cold today", "She said: it is cold today, and left.", least=0.95)
     """
-    passage, wanted = fold(text), fold(quote).text.strip(_ENDS)
+    passage, whole = fold(text), fold(quote).text.strip(" '")
+    wanted = whole.strip(_ENDS)
     if not wanted or not passage.text.strip():
         return None
-    at = passage.text.find(wanted)
-    if at >= 0:
-        return Found(passage.places[at], passage.places[at + len(wanted) - 1] + 1, 1.0)
+    for one in (whole, wanted):
+        at = passage.text.find(one)
+        if at >= 0:
+            return Found(passage.places[at], passage.places[at + len(one) - 1] + 1, 1.0)
     if len(wanted) > 2 * len(passage.text):
         return None
     found = _aligned(wanted, passage.text, least)
