@@ -24,6 +24,7 @@ from databuild.fix.split_fused import split_fused_rows
 from databuild.flywheel.promote import promote_if_better
 from databuild.generate.chunk import chunk_documents
 from databuild.generate.from_documents import write_questions
+from databuild.generate.related import find_related
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
 from databuild.ingest.hub import read_dataset
@@ -103,6 +104,7 @@ STEPS: tuple[Step, ...] = (
     select_diverse,
     mix_rows,
     chunk_documents,
+    find_related,
     write_questions,
     sample_answers,
     measure_obedience,

@@ -23,6 +23,7 @@ from databuild.generate.answering import (
 )
 from databuild.generate.from_documents_answers import Draft, read_drafts
 from databuild.generate.from_documents_checks import Grounds, ground, refers_to_passage
+from databuild.generate.related import RELATED
 from databuild.models.templates import Prompts
 from databuild.recipe.options import Column
 from databuild.text.quotes import fold
@@ -189,8 +190,7 @@ class _About:
 def _check_types(rows: pl.DataFrame, config: FromDocumentsConfig) -> None:
     known: dict[str, Any] = {config.column: pl.String}
     if config.related is not None:
-        texts = pl.Struct({"row_id": pl.String, "text": pl.String})
-        known[config.related] = pl.List(texts)
+        known[config.related] = RELATED
     for name, kind in known.items():
         if rows.schema[name] not in {kind, pl.Null}:
             what = f"the column {name!r} is {rows.schema[name]}, not {kind}"

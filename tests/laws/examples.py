@@ -390,6 +390,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     ),
     "sample.mix": _mixture,
     "generate.chunk": _example(documents, {"target_words": 6, "overlap_words": 3}),
+    "generate.related": _example(documents, {"n": 2}),
     "generate.from_documents": _example(
         documents,
         {"model": "start", "k": 2, "pairs": 2},
