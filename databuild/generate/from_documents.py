@@ -218,10 +218,11 @@ def _wanted(
         template = prompts[config.ask_for, row["language"]]
         related = row[config.related] or [] if config.related else []
         about = _About(passage, row.get("chunk_start") or 0, related, template)
+        title, headings = row.get("title") or "", row.get("chunk_headings") or []
         messages = template.messages(
             passage=passage.strip(),
-            title=row.get("title") or "",
-            headings=" > ".join(row.get("chunk_headings") or []),
+            title="" if title in headings else title,
+            headings=" > ".join(headings),
             related=about.related,
             pairs=config.pairs,
         )

@@ -28,6 +28,7 @@ _STOPS = frozenset(
 _LEAST_WORDS = 3
 _ENDING = re.compile(r"(?<=[a-z]{3})(?:ingly|edly|ing|ed|es|ly|s|e)\Z")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _REFERS = re.compile(
     r"\b(?:this|the|that) (?:above |following |given |provided )?"
     r"(?:passage|text|paragraph|excerpt|article|document|author|writer|context|section|statement)\b"
@@ -36,9 +37,9 @@ _REFERS = re.compile(
     re.IGNORECASE,
 )
 _SAYS_NONE = re.compile(
-    r"\b(?:does not|doesn['’]t|did not|is not|isn['’]t|not) (?:explicitly )?"
-    r"(?:say|mention|mentioned|specify|specified|state|stated|provide|provided|given)\b"
-    r"(?= (?:in|by) the (?:passage|text|document|article)|[^.]*\Z)"
+    r"\b(?:passage|text|document|article|paragraph|it) (?:does|did)(?: not|n['’]t) (?:\w+ly )?"
+    r"(?:say|mention|specify|state|provide)\b"
+    r"|\bnot (?:\w+ly )?(?:mentioned|specified|stated|provided)(?: (?:in|by) |[. ]*\Z)"
     r"|\bas an ai\b|\bi(?:['’]m| am) sorry\b"
     r"|没有(?:提到|提及|说明)|未(?:提到|提及|说明)|无法(?:回答|确定|得知)",
     re.IGNORECASE,
@@ -68,7 +69,8 @@ def content_words(text: str) -> list[str]:
         >>> content_words("The kilns were firing slowly in 1874")
         ['kiln', 'fir', 'slow', '1874']
     """
-    found = (one for one in _WORD.findall(fold(text).text) if one not in _STOPS)
+    whole = _THOUSANDS.sub("", fold(text).text)
+    found = (one for one in _WORD.findall(whole) if one not in _STOPS)
     return [_ENDING.sub("", one) for one in found]
 
 
@@ -98,7 +100,7 @@ def strange_number(answer: str, texts: Iterable[str]) -> str | None:
 
 
 def _numbers(text: str) -> list[str]:
-    return [re.sub(r",(?=\d{3}\b)", "", found) for found in _NUMBER.findall(fold(text).text)]
+    return _NUMBER.findall(_THOUSANDS.sub("", fold(text).text))
 
 
 def refers_to_passage(question: str) -> bool:

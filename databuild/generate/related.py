@@ -52,8 +52,9 @@ def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
     With `embedding`, by the cosine of the vectors, each with each. Without it by BM25 (Robertson
     and Zaragoza 2009, section 3.4; k1 = 1.2, b = 0.75; the idf of Lucene, ln(1 + (N - df + 0.5) /
     (df + 0.5))) over words and, in scripts without spaces, pairs of characters, after NFKC and
-    lower-casing. A text asks with its 24 rarest terms; terms of one text alone or of more than 1,000 texts do not count.
-    Equal texts are one text, named by the first row_id; a text is not related to itself.
+    lower-casing. A text asks with its 24 rarest terms; terms of one text alone or of more than
+    1,000 texts do not count. Equal texts are one text, named by the first row_id; a text is not
+    related to itself.
 
     Args:
         rows: n rows with `row_id`, `config.column: str`, and with `embedding` lists of floats.

@@ -60,7 +60,9 @@ def test_chunks_cover_every_character_that_is_not_blank(text, target, more, over
         for at in range(chunk.start, chunk.end):
             covered[at] += 1
     assert all(n >= 1 for n, letter in zip(covered, text, strict=True) if not letter.isspace())
-    assert all(a.start < b.start and a.end < b.end for a, b in zip(chunks, chunks[1:], strict=False))
+    assert all(
+        a.start < b.start and a.end < b.end for a, b in zip(chunks, chunks[1:], strict=False)
+    )
     if overlap == 0:
         assert max(covered, default=0) <= 1
 
