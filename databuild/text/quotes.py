@@ -70,10 +70,10 @@ def fold(text: str) -> Folded:
 def find_quote(quote: str, text: str, *, least: float = 0.0) -> Found | None:
     """Find the span of `text` that a quote was copied from.
 
-    Both are folded (see `fold`), and marks at the quote's ends need not stand in the text. A quote that stands in
-    the text has the ratio 1. Else the window of the text that is most like it is taken, by the
-    normalised Indel similarity (RapidFuzz, `partial_ratio`: 1 - insertions and deletions divided by
-    the sum of both lengths), and extended to whole words.
+    Both are folded (see `fold`), and marks at the quote's ends need not stand in the text. A quote
+    that stands in the text has the ratio 1. Else the window of the text that is most like it is
+    taken, by the normalised Indel similarity (RapidFuzz, `partial_ratio`: 1 - insertions and
+    deletions divided by the sum of both lengths), and extended to whole words.
 
     Args:
         quote: What is said to stand in the text.

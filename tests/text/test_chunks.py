@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -60,9 +61,7 @@ def test_chunks_cover_every_character_that_is_not_blank(text, target, more, over
         for at in range(chunk.start, chunk.end):
             covered[at] += 1
     assert all(n >= 1 for n, letter in zip(covered, text, strict=True) if not letter.isspace())
-    assert all(
-        a.start < b.start and a.end < b.end for a, b in zip(chunks, chunks[1:], strict=False)
-    )
+    assert all(a.start < b.start and a.end < b.end for a, b in pairwise(chunks))
     if overlap == 0:
         assert max(covered, default=0) <= 1
 
@@ -86,7 +85,7 @@ def test_blocks_are_in_order_and_hold_every_character_that_is_not_blank(text):
 
 
 def test_the_blocks_of_a_guide():
-    found = [(b.kind, b.level, GUIDE[b.start : b.end].split("\n")[0]) for b in blocks(GUIDE)]
+    found = [(b.kind, b.level, GUIDE[b.start : b.end].partition("\n")[0]) for b in blocks(GUIDE)]
     assert found == [
         ("heading", 1, "# Kiln"),
         ("paragraph", 0, "Fire it slowly. Wait a day."),
@@ -125,7 +124,7 @@ def test_lines_that_are_no_headings(line):
 def test_headings_begin_chunks_and_a_small_section_is_not_left_alone():
     text = "# A\n\n" + "one two three. " * 3 + "\n\n## B\n\nx\n\n## C\n\n" + "four five. " * 4
     found = cut_into_chunks(text, target=20, longest=20)
-    assert [(c.headings, text[c.start : c.end].split("\n")[0]) for c in found] == [
+    assert [(c.headings, text[c.start : c.end].partition("\n")[0]) for c in found] == [
         (("A",), "# A"), (("A", "B"), "## B"),
     ]  # fmt: skip
     assert "## C" in text[found[1].start : found[1].end]  # B has 3 words, less than 20 / 4
@@ -134,7 +133,7 @@ def test_headings_begin_chunks_and_a_small_section_is_not_left_alone():
 def test_a_heading_goes_with_the_text_under_it():
     text = "Zero one two three four five.\n\n# Head\n\nsix seven eight nine ten."
     found = cut_into_chunks(text, target=9, longest=12)
-    assert [text[c.start : c.end].split("\n")[0] for c in found][1] == "# Head"
+    assert [text[c.start : c.end].partition("\n")[0] for c in found][1] == "# Head"
     assert text[found[0].start : found[0].end].endswith("five.")
 
 
