@@ -80,7 +80,7 @@ def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
     """
     _check_types(rows, config)
     text = pl.col(config.column).cast(pl.String)
-    asked = ["row_id", text.alias("text")]
+    asked: list[Any] = ["row_id", text.alias("text")]
     if config.embedding is not None:
         asked.append(pl.col(config.embedding).cast(pl.List(pl.Float32)).alias("vector"))
     held = rows.select(*asked).filter(pl.col("text").str.contains(r"\S"))
@@ -180,7 +180,7 @@ def _by_vectors(unique: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
         raise SchemaError("generate.related", what, fix="embed all rows with one model")
     if unique.height < 2:  # one text has no other
         return pl.DataFrame(schema=_PAIRS)
-    vectors_ND = np.stack(unique["vector"].to_numpy()).astype(np.float32)
+    vectors_ND = unique["vector"].cast(pl.Array(pl.Float32, lengths[0])).to_numpy()
     norms = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
     vectors_ND = np.divide(vectors_ND, norms, out=np.zeros_like(vectors_ND), where=norms > 0)
     return pl.concat(_nearest(vectors_ND, min(config.n, unique.height - 1)))
