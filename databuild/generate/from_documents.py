@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,22 +22,30 @@ from databuild.generate.answering import (
     drawn,
     want,
 )
-from databuild.generate.from_documents_answers import Draft, read_drafts
-from databuild.generate.from_documents_checks import Grounds, ground, refers_to_passage
+from databuild.generate.from_documents_answers import Draft, read_drafts, read_question
+from databuild.generate.from_documents_checks import (
+    Grounds,
+    ground,
+    refers_to_passage,
+    sentences_to_ask_about,
+    support_of,
+)
 from databuild.generate.related import RELATED
 from databuild.models.templates import Prompts
 from databuild.recipe.options import Column
+from databuild.schema.identity import derive_seed
 from databuild.text.quotes import fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from databuild.models.protocol import Answer
+    from databuild.models.protocol import Answer, Message
     from databuild.models.templates import Template
 
 _KNOWN = ("passage", "title", "headings", "related", "pairs")
 _PROMPTS = Prompts(
-    Path(__file__).parent / "prompts" / "from_documents", {"labels": _KNOWN, "json": _KNOWN}
+    Path(__file__).parent / "prompts" / "from_documents",
+    {"labels": _KNOWN, "json": _KNOWN, "question": (*_KNOWN, "sentence")},
 )
 _ADDED: dict[str, Any] = {
     **ATTRIBUTES,
@@ -79,19 +88,24 @@ class FromDocumentsConfig(PromptedConfig):
     """A column of related passages (see `generate.related`) that the model sees besides. They may
     support an answer; the quote must stand in the passage itself."""
     k: int = Field(default=1, ge=1)
-    """Requests per passage."""
+    """Requests per passage; with `ask_for: question` at most one for each of its sentences."""
     pairs: int = Field(default=1, ge=1)
     """Questions that one request asks for; what comes beyond them is taken, too. A small model
     writes one at a time better, a large one saves tokens with more."""
-    ask_for: Literal["labels", "json"] = "labels"
-    """The prompt: for lines that begin with labels, which a small model keeps to, or for JSON. An
-    answer is read either way, whatever was asked for."""
+    ask_for: Literal["labels", "json", "question"] = "labels"
+    """The prompt: for question, answer and quote as lines that begin with labels or as JSON (they
+    are read either way, whatever was asked for), or for the question alone. Then a sentence that is
+    drawn from the passage is the answer and the quote: a small model that cannot quote can still
+    ask."""
     min_match: float = Field(default=0.9, ge=0, le=1)
     """How alike the quote and its place in the passage must be; 1 is word for word, but for white
     space, kinds of quotation marks and dashes, case and bold type. See `text.quotes.find_quote`."""
     min_support: float = Field(default=0.6, ge=0, le=1)
     """The share of the answer's content words that must stand in the passage, the related ones, or
     the question. Its numbers must all stand there."""
+    min_relevance: float = Field(default=0.5, ge=0, le=1)
+    """The share of the question's content words that must stand in the passage, the related ones,
+    the titles above it, or the answer."""
     include_context: bool = False
     """The new prompt is the context, a blank line and the question, instead of the question."""
 
@@ -177,10 +191,31 @@ def write_questions(
 class _About:
     """What must be known of a passage when its answer comes."""
 
-    def __init__(self, passage: str, start: int, related: list[Any], template: Template) -> None:
-        self.passage, self.start, self.template = passage, start, template
+    def __init__(self, row: Mapping[str, Any], config: FromDocumentsConfig) -> None:
+        self.passage: str = row[config.column]
+        self.start: int = row.get("chunk_start") or 0
+        related: list[Any] = row[config.related] or [] if config.related else []
         self.related = [one["text"] for one in related]
         self.ids = [one["row_id"] for one in related]
+        self.titles = [one for one in row.get("chunk_headings") or [] if one]
+        title = row.get("title") or ""
+        self.title = "" if title in self.titles else title
+        self.template: Template
+        self.sentence = ""
+        """The sentence that was given to the model, where only the question was asked for."""
+
+    def asked(self, template: Template, sentence: str) -> _About:
+        """The same passage with a prompt, and the sentence to ask about."""
+        one = copy(self)
+        one.template, one.sentence = template, sentence
+        return one
+
+    def messages(self, pairs: int) -> tuple[Message, ...]:
+        values = {"sentence": self.sentence} if self.sentence else {}
+        return self.template.messages(
+            passage=self.passage.strip(), title=self.title, headings=" > ".join(self.titles),
+            related=self.related, pairs=pairs, **values,
+        )  # fmt: skip
 
     @property
     def context(self) -> str:
@@ -215,20 +250,17 @@ def _wanted(
         if not (passage or "").strip():
             failures.add(row["row_id"], None, "the passage is blank", retry=False)
             continue
+        about = _About(row, config)
         template = prompts[config.ask_for, row["language"]]
-        related = row[config.related] or [] if config.related else []
-        about = _About(passage, row.get("chunk_start") or 0, related, template)
-        title, headings = row.get("title") or "", row.get("chunk_headings") or []
-        messages = template.messages(
-            passage=passage.strip(),
-            title="" if title in headings else title,
-            headings=" > ".join(headings),
-            related=about.related,
-            pairs=config.pairs,
-        )
-        wanted += (
-            want(row["row_id"], k, messages, sampling, seed, about=about) for k in range(config.k)
-        )
+        given = [""] * config.k
+        if config.ask_for == "question":
+            given = sentences_to_ask_about(passage, config.k, derive_seed(seed, row["row_id"]))
+        if not given:
+            failures.add(row["row_id"], None, "no sentence to ask about", retry=False)
+        for k, sentence in enumerate(given):
+            one = about.asked(template, sentence)
+            messages = one.messages(config.pairs)
+            wanted.append(want(row["row_id"], k, messages, sampling, seed, about=one))
     return wanted
 
 
@@ -239,9 +271,13 @@ def _checked(
     about: _About = one.about
     text = answer.text or ""
     drafts = read_drafts(text)
+    if about.sentence:
+        question = drafts[0].question if drafts else read_question(text)
+        drafts = [Draft(question, about.sentence, about.sentence)] if question else []
     if not drafts:
         told = " ".join(text.split())[:80]
-        return [], [{"error": f"no question with an answer: {told}", "response": text}]
+        what = "no question" if about.sentence else "no question with an answer"
+        return [], [{"error": f"{what}: {told}", "response": text}]
     kept: list[dict[str, Any]] = []
     lost: list[dict[str, Any]] = []
     for index, draft in enumerate(drafts):
@@ -264,6 +300,10 @@ def _grounds(
         return "the answer was cut at max_tokens"
     if is_known:
         return "the question was asked of this passage before"
+    known = (about.passage, *about.related, about.title, *about.titles, draft.answer)
+    relevance = support_of(draft.question, known)
+    if relevance < config.min_relevance:
+        return f"the question is about something else: {relevance:.2f} of its words stand there"
     return ground(
         draft,
         about.passage,

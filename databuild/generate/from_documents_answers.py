@@ -23,6 +23,7 @@ _LABEL = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _THINKING = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
+_BULLET = re.compile(r"^[ \t]*(?:[-*•>]{1,3}[ \t]+|#{1,6}[ \t]+|\d{1,2}[.)、][ \t]*)")
 _QUOTED = re.compile(r"\A[\"“「『‘'](?P<inner>.*)[\"”」』’']\Z", re.DOTALL)
 
 
@@ -53,6 +54,24 @@ def read_drafts(text: str) -> list[Draft]:
     """
     text = _THINKING.sub("", text)
     return list(_from_json(text)) or list(_from_labels(text))
+
+
+def read_question(text: str) -> str:
+    r"""The first question in what a model wrote when it was asked for one, or an empty text.
+
+    It is the first line that holds a question mark, up to the mark, without a label, a bullet or
+    quotation marks; what stands in `<think>` at the beginning is left out.
+
+    Example:
+        >>> read_question("Sure:\nQuestion: \"Who came?\" It is Ann.")
+        'Who came?'
+    """
+    for line in _THINKING.sub("", text).splitlines():
+        at = min((found for mark in "?？" if (found := line.find(mark)) >= 0), default=-1)
+        if at > 0:
+            question = _LABEL.sub("", line[: at + 1], count=1)
+            return _BULLET.sub("", question).strip(" \t\"“”「」『』*'")
+    return ""
 
 
 def _from_json(text: str) -> Iterator[Draft]:

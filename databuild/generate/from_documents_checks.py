@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from databuild.text.borders import UNSPACED
+from databuild.schema.identity import digest_text
+from databuild.text.blocks import blocks
+from databuild.text.borders import UNSPACED, line_ends, sentence_ends
 from databuild.text.quotes import find_quote, fold
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ _STOPS = frozenset(
 ) | frozenset(
     "的了是在和与及或也都就而被把对从到为以于这那其之有一个中上下它他她们不会可能要用来等着过吗呢什么怎样"
 )
-_LEAST_WORDS = 3
+_LEAST_WORDS, _LEAST_ASKED = 3, 5
+_MARK = re.compile(r"\A(?:[-*+•–]|\d{1,3}[.)、])[ \t]*")
 _ENDING = re.compile(r"(?<=[a-z]{3})(?:ingly|edly|ing|ed|es|ly|s|e)\Z")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -160,6 +163,32 @@ def ground(
     if support < least_support:
         return f"the passage does not support the answer: {support:.2f} of its words stand there"
     return Grounds(found.start, found.end, found.ratio, round(support, 4))
+
+
+def sentences_to_ask_about(passage: str, n: int, seed: int) -> list[str]:
+    r"""Draw up to `n` different sentences of a passage, each of five content words or more.
+
+    Only paragraphs and lists are looked at. The order is that of a hash of seed and sentence.
+
+    Example:
+        >>> text = "# Ink\n\nSoot and gum make the best black ink of all. Mind it."
+        >>> sentences_to_ask_about(text, 2, 7)
+        ['Soot and gum make the best black ink of all.']
+    """
+    found: dict[str, None] = {}
+    for block in blocks(passage):
+        if block.kind not in {"paragraph", "list"}:
+            continue
+        start = block.start
+        ends = {*sentence_ends(passage, block.start, block.end), block.end}
+        if block.kind == "list":
+            ends |= {*line_ends(passage, block.start, block.end)}
+        for end in sorted(ends):
+            sentence = _MARK.sub("", " ".join(passage[start:end].split()))
+            if len(content_words(sentence)) >= _LEAST_ASKED:
+                found[sentence] = None
+            start = end
+    return sorted(found, key=lambda one: digest_text(f"{seed}:{one}"))[:n]
 
 
 def _fault(draft: Draft) -> str | None:

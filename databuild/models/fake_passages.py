@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _PASSAGE = re.compile(r"<passage>\s*(.*?)\s*</passage>", re.DOTALL)
+_GIVEN = re.compile(r"<sentence>\s*(.*?)\s*</sentence>", re.DOTALL)
 _SENTENCE = re.compile(r"[^.!?。！？\n|]{8,}[.!?。！？]")
 _COUNT = re.compile(r"(?:Write|写出) ?(\d+)")
 
@@ -22,6 +23,11 @@ def ask_about(prompt: str, draw: np.random.Generator, skill_ratio: float) -> str
     found = _PASSAGE.search(prompt)
     if found is None:
         return None
+    if (given := _GIVEN.search(prompt)) is not None:
+        words = (
+            re.findall(r"[^\W\d_]{4,}", given[1]) if draw.random() < skill_ratio else ["dragons"]
+        )
+        return f"What is known of {' and '.join(words[-2:]) or given[1]}?"
     sentences = [one.strip() for one in _SENTENCE.findall(found[1])] or [found[1][:80]]
     asked = _COUNT.search(prompt)
     is_chinese = re.search(r"[\u4e00-\u9fff]", found[1]) is not None
