@@ -210,3 +210,47 @@ def test_columns_of_other_types_are_refused():
         ask([1], Says(GOOD))
     with pytest.raises(SchemaError, match="'near' is List"):
         ask([LAMP], Says(GOOD), columns={"near": [["x"]]}, related="near")
+
+
+def test_a_model_may_be_asked_for_the_question_of_a_sentence_alone():
+    generator = Says("Sure!\n**Question:** Until when did the lamp burn oil?\nAnswer: never")
+    made = ask([LAMP], generator, ask_for="question", k=5, columns={"title": ["Light"]})
+    (row,) = made.rows.to_dicts()  # only one of the two sentences has five content words
+    assert row["prompt"] == "Until when did the lamp burn oil?"
+    assert row["response"] == row["quote"] == "The lamp burned oil until 1931."
+    (request,) = generator.requests
+    assert f"<sentence>\n{row['response']}\n</sentence>" in request.messages[-1].content
+    assert row["prompt_name"] == "question.en"
+    zh = ask(
+        ["灯塔一直点油灯，直到1931年才用上了电。"],
+        Says("灯塔什么时候用上了电？"),
+        ask_for="question",
+    )
+    assert zh.rows["prompt_name"].to_list() == ["question.zh"]
+
+
+def test_a_passage_without_a_sentence_to_ask_about_fails_once():
+    made = ask(["Too short.", LAMP], Says("What of oil?"), ask_for="question", k=2)
+    assert made.failed.select("parent_ids", "error", "retry").rows() == [
+        (["r0"], "no sentence to ask about", False)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("It is a lamp.", "no question: It is a lamp."),
+        ("", "no question: "),
+        ("Who invented the bicycle in Paris?", "the question is about something else: 0.00"),
+    ],
+)
+def test_what_is_no_question_about_the_sentence_fails(said, told):
+    made = ask([LAMP], Says(said), ask_for="question")
+    assert [error.startswith(told) for error in made.failed["error"]] == [True]
+
+
+def test_titles_count_for_the_relevance_of_a_question():
+    text = "Question: Why Gull Rock?\nAnswer: A cable was laid.\nQuote: A cable was laid then"
+    assert ask([LAMP], Says(text)).failed["error"][0].startswith("the question is about something")
+    assert ask([LAMP], Says(text), min_relevance=0).rows.height == 1
+    assert ask([LAMP], Says(text), columns={"title": ["The Gull Rock light"]}).rows.height == 1

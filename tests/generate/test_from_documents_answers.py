@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from databuild.generate.from_documents_answers import Draft, read_drafts
+from databuild.generate.from_documents_answers import Draft, read_drafts, read_question
 
 ONE = Draft("Who came?", "Ann.", "Ann came in")
 
@@ -79,3 +79,18 @@ def test_what_is_written_as_json_is_read_back(pairs):
     keys = ("question", "answer", "quote")
     text = json.dumps([dict(zip(keys, pair, strict=True)) for pair in pairs])
     assert read_drafts(text) == [Draft(*pair) for pair in pairs]
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("Who came?", "Who came?"),
+        ('Sure!\n\n1. "Who came?" Ann did.', "Who came?"),
+        ("**Question:** Who came?**", "Who came?"),
+        ("<think>Why?</think>\nWho came?\nWhen?", "Who came?"),
+        ("问题：谁来了？", "谁来了？"),
+        ("She came.", ""), ("", ""), ("?", ""),
+    ],
+)  # fmt: skip
+def test_the_first_question_of_a_text(text, question):
+    assert read_question(text) == question

@@ -12,6 +12,7 @@ from databuild.generate.from_documents_checks import (
     content_words,
     ground,
     refers_to_passage,
+    sentences_to_ask_about,
     strange_number,
     support_of,
 )
@@ -112,3 +113,30 @@ def test_any_texts_have_grounds_inside_the_passage_or_a_reason(question, answer,
         assert 0 <= found.start < found.end <= len(passage)
     else:
         assert found
+
+
+GUIDE = """# Oven
+
+Load the oven slowly and keep the door shut for an hour. Mind it.
+
+- Sweep every shelf with a soft brush
+- 1. Set the pots on three small balls of clay.
+
+| a table with many words | is no sentence to ask about |
+
+```
+code with several long words is none
+```
+"""
+
+
+def test_sentences_to_ask_about_come_from_paragraphs_and_lists():
+    found = sentences_to_ask_about(GUIDE, 9, 7)
+    assert sorted(found) == [
+        "Load the oven slowly and keep the door shut for an hour.",
+        "Set the pots on three small balls of clay.",
+        "Sweep every shelf with a soft brush",
+    ]
+    assert sentences_to_ask_about(GUIDE, 2, 7) == found[:2]
+    assert {tuple(sentences_to_ask_about(GUIDE, 9, seed)) for seed in range(20)} > {tuple(found)}
+    assert sentences_to_ask_about("🙂 \n", 3, 7) == []

@@ -69,11 +69,14 @@ def test_every_question_quotes_its_document_and_comes_from_every_file(folder):
 
 
 def test_every_request_is_a_row_or_failed_with_a_reason(folder):
-    requests = {(row["row_id"], k) for row in rows_of(folder, "passages") for k in range(4)}
     used = [*rows_of(folder, "asked"), *rows_of(folder, "asked", "failed")]
-    assert {(*row["parent_ids"], row["k"]) for row in used} == requests
+    asked = [(*row["parent_ids"], row["k"]) for row in used]
+    assert len(set(asked)) == len(asked)
+    passages = {row["row_id"] for row in rows_of(folder, "passages")}
+    assert {passage for passage, _ in asked} == passages
+    assert len(passages) < len(asked) <= 3 * len(passages)
     told = {row["error"].split(":")[0] for row in rows_of(folder, "asked", "failed")}
-    assert told >= {"the quote does not stand in the passage", "no question with an answer"}
+    assert told >= {"the question is about something else", "no question", "the model refused"}
 
 
 def test_questions_about_one_passage_are_not_in_both_parts(folder):
