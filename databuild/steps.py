@@ -26,6 +26,9 @@ from databuild.fix.mojibake import mend_mojibake
 from databuild.fix.normalize import normalize_text
 from databuild.fix.split_fused import split_fused_rows
 from databuild.flywheel.promote import promote_if_better
+from databuild.generate.chunk import chunk_documents
+from databuild.generate.from_documents import write_questions
+from databuild.generate.related import find_related
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
 from databuild.ingest.hub import read_dataset
@@ -107,6 +110,9 @@ STEPS: tuple[Step, ...] = (
     select_bands,
     select_diverse,
     mix_rows,
+    chunk_documents,
+    find_related,
+    write_questions,
     sample_answers,
     measure_obedience,
     select_best_answers,

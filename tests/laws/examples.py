@@ -91,6 +91,19 @@ def personal() -> pl.DataFrame:
     )
 
 
+def documents() -> pl.DataFrame:
+    """Documents with headings, in two languages, equal, blank and null, and odd ones."""
+    kiln = "# Kiln\n\nLoad the kiln slowly. It burns wood until midnight.\n\n## Door\n\nKeep it shut."
+    held = [kiln, kiln, "第一回 出山\n\n山上有一座小庙。庙里住着一个老和尚。", *TEXTS[5:]]
+    return pl.DataFrame(
+        {
+            "row_id": [f"r{i:02d}" for i in range(len(held))],
+            "text": held,
+            "title": ["Kilns", None, "庙"] + ["x"] * (len(held) - 3),
+        }
+    )
+
+
 def marked_up() -> pl.DataFrame:
     """Texts with HTML, with labels of several questions, and with what only looks like it."""
     found = [
@@ -424,6 +437,16 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         texts, {"take": 0.5, "text": ["prompt", "topic"], "prefer": "quality"}, seed=7
     ),
     "sample.mix": _mixture,
+    "generate.chunk": _example(documents, {"target_words": 6, "overlap_words": 3}),
+    "generate.related": _example(documents, {"n": 2}),
+    "generate.from_documents": _example(
+        documents,
+        {"model": "start", "k": 2, "pairs": 2},
+        generator=FakeAsk(refuse_ratio=0.1, time_out_ratio=0.1, skill_ratio=0.7),
+        seed=7,
+        models={"model": "fake@1"},
+        files=(),
+    ),
     "generate.respond": _example(
         texts,
         {"model": "start", "k": 3, "max_tokens": 20},

@@ -1,0 +1,203 @@
+"""generate.related: the texts of the table that are most related to each one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from databuild.engine.step import step
+from databuild.errors import SchemaError
+from databuild.recipe.options import Column, StepConfig
+from databuild.text.borders import UNSPACED
+from databuild.text.tokens import folded, tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RELATED = pl.List(pl.Struct({"row_id": pl.String, "text": pl.String, "score": pl.Float64}))
+_K1, _B = 1.2, 0.75
+_TERMS, _MOST_TEXTS = 24, 1000
+_BLOCK = 1024
+_PAIRS = {"text": pl.UInt32, "other": pl.UInt32, "score": pl.Float64}
+
+
+class RelatedConfig(StepConfig):
+    """Options of `generate.related`."""
+
+    column: Column = "text"
+    """The text column; the new column begins with its name."""
+    n: int = Field(default=2, ge=1)
+    """The most related texts of each row."""
+    embedding: Column | None = None
+    """A column of vectors (see `measure.embedding`): related is what has a similar vector. Without
+    it related is what shares rare words."""
+    min_score: float = Field(default=0.0, ge=0)
+    """The least score that counts: a cosine (up to 1) with `embedding`, else a BM25 score, which
+    has no upper bound."""
+
+
+@step(
+    "generate.related",
+    kind="measure",
+    sees="table",
+    version=1,
+    adds=lambda config: (f"{config.column}_related",),
+)
+def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
+    """Find for every text the `n` other texts that are most related to it.
+
+    With `embedding`, by the cosine of the vectors, each with each. Without it by BM25 (Robertson
+    and Zaragoza 2009, section 3.4; k1 = 1.2, b = 0.75; the idf of Lucene, ln(1 + (N - df + 0.5) /
+    (df + 0.5))) over words and, in scripts without spaces, pairs of characters, after NFKC and
+    lower-casing. A text asks with its 24 rarest terms; terms of one text alone or of more than
+    1,000 texts do not count. Equal texts are one text, named by the first row_id; a text is not
+    related to itself.
+
+    Args:
+        rows: n rows with `row_id`, `config.column: str`, and with `embedding` lists of floats.
+        config: See `RelatedConfig`.
+
+    Returns:
+        n rows with `row_id` and `<column>_related`, a list of (`row_id`, `text`, `score`), the most
+        related first, shorter where nothing is related; null where the text is null or blank, or
+        has no vector. Scores are rounded to four places; equal ones come in order of row_id.
+
+    Raises:
+        SchemaError: A column has the wrong type, or the vectors differ in length.
+
+    Cost:
+        With `embedding` quadratic in the different texts; see tests/bench/chunks.json.
+
+    Example:
+        >>> texts = ["Elm rots slowly in water", "The wheel is of elm", "Tea is picked in April"]
+        >>> rows = pl.DataFrame({"row_id": list("abc"), "text": texts})
+        >>> found = find_related(rows, RelatedConfig(n=1))["text_related"]
+        >>> [[one["row_id"] for one in row] for row in found.to_list()]
+        [['b'], ['a'], ['a']]
+    """
+    _check_types(rows, config)
+    text = pl.col(config.column).cast(pl.String)
+    asked: list[Any] = ["row_id", text.alias("text")]
+    if config.embedding is not None:
+        asked.append(pl.col(config.embedding).cast(pl.List(pl.Float32)).alias("vector"))
+    held = rows.select(*asked).filter(pl.col("text").str.contains(r"\S"))
+    if config.embedding is not None:
+        held = held.filter(pl.col("vector").is_not_null())
+    unique = held.sort("row_id").unique("text", keep="first", maintain_order=True)
+    unique = unique.with_row_index("at")
+    pairs = _by_words(unique) if config.embedding is None else _by_vectors(unique, config)
+    others = unique.select(other="at", row_id="row_id", text="text")
+    one = pl.struct("row_id", "text", "score")
+    found = (
+        pairs.with_columns(pl.col("score").round(4))
+        .filter(pl.col("score") > 0, pl.col("score") >= config.min_score)
+        .rename({"text": "at"})
+        .join(others, on="other", how="left")
+        .sort("at", "score", "row_id", descending=[False, True, False])
+        .group_by("at", maintain_order=True)
+        .agg(one.head(config.n).alias("related"))
+    )
+    by_text = unique.join(found, on="at", how="left").select(
+        "text", related=pl.col("related").fill_null([])
+    )
+    return (
+        rows.select("row_id")
+        .join(held.select("row_id", "text"), on="row_id", how="left", maintain_order="left")
+        .join(by_text, on="text", how="left", maintain_order="left")
+        .select("row_id", pl.col("related").cast(RELATED).alias(f"{config.column}_related"))
+    )
+
+
+def _check_types(rows: pl.DataFrame, config: RelatedConfig) -> None:
+    text = rows.schema[config.column]
+    if text not in {pl.String, pl.Null}:
+        what = f"the column {config.column!r} is {text}, not text"
+        raise SchemaError("generate.related", what, fix="name a column of text")
+    if config.embedding is None:
+        return
+    kind: Any = rows.schema[config.embedding]
+    if kind != pl.Null and not (isinstance(kind, pl.List | pl.Array) and kind.inner.is_float()):
+        what = f"the column {config.embedding!r} is {kind}, not a list of floats"
+        raise SchemaError("generate.related", what, fix="name a column of measure.embedding")
+
+
+def _by_words(unique: pl.DataFrame) -> pl.DataFrame:
+    """Pairs of texts that share rare terms, with the BM25 score of the second for the first."""
+    terms = _terms(unique)
+    lengths = terms.group_by("at").agg(length=pl.col("n").sum())
+    total, mean = unique.height, lengths["length"].mean() or 1.0
+    counts = terms.group_by("term").agg(df=pl.len()).filter(pl.col("df").is_between(2, _MOST_TEXTS))
+    n, length, df = pl.col("n"), pl.col("length"), pl.col("df")
+    postings = (
+        terms.join(counts, on="term")
+        .join(lengths, on="at")
+        .select(
+            "at",
+            "term",
+            "df",
+            weight=(1 + (total - df + 0.5) / (df + 0.5)).log()
+            * (n * (_K1 + 1) / (n + _K1 * (1 - _B + _B * length / mean))),
+        )
+    )
+    rarest = postings.sort("at", "df", "term").group_by("at", maintain_order=True).head(_TERMS)
+    offered = postings.select("term", other="at", weight="weight")
+    # In slices, so that only some of the pairs are in memory; a text may be cut in two by one.
+    slices = rarest.select("term", text="at").iter_slices(_BLOCK * _TERMS // 4)
+    found = [pl.DataFrame(schema=_PAIRS)]
+    found += (
+        part.join(offered, on="term")
+        .filter(pl.col("text") != pl.col("other"))
+        .group_by("text", "other")
+        .agg(score=pl.col("weight").sum())
+        for part in slices
+    )
+    return pl.concat(found).group_by("text", "other").agg(pl.col("score").sum())
+
+
+def _terms(unique: pl.DataFrame) -> pl.DataFrame:
+    """How often each term stands in each text: `at`, `term`, `n`."""
+    listed = unique.select("at", term=tokens(folded(pl.col("text")))).explode("term").drop_nulls()
+    term, after = pl.col("term"), pl.col("term").shift(-1)
+    is_single = term.str.contains(f"^[{UNSPACED}]$")
+    goes_on = is_single.shift(-1) & (pl.col("at") == pl.col("at").shift(-1))
+    pair = pl.when(goes_on).then(term + after)
+    return (
+        listed.select("at", term=pl.when(is_single).then(pair).otherwise(term))
+        .drop_nulls()
+        .group_by("at", "term")
+        .agg(n=pl.len())
+    )
+
+
+def _by_vectors(unique: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
+    """The `n` texts with the most similar vectors to each, with the cosine."""
+    lengths = unique["vector"].list.len().unique()
+    if lengths.len() > 1:
+        what = f"the vectors have {sorted(lengths.to_list())} numbers"
+        raise SchemaError("generate.related", what, fix="embed all rows with one model")
+    if unique.height < 2:  # one text has no other
+        return pl.DataFrame(schema=_PAIRS)
+    vectors_ND = unique["vector"].cast(pl.Array(pl.Float32, lengths[0])).to_numpy()
+    norms = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
+    vectors_ND = np.divide(vectors_ND, norms, out=np.zeros_like(vectors_ND), where=norms > 0)
+    return pl.concat(_nearest(vectors_ND, min(config.n, unique.height - 1)))
+
+
+def _nearest(vectors_ND: np.ndarray[Any, Any], n: int) -> Iterator[pl.DataFrame]:
+    total = vectors_ND.shape[0]
+    for start in range(0, total, _BLOCK):
+        cosines_BN = np.nan_to_num(vectors_ND[start : start + _BLOCK] @ vectors_ND.T, nan=-1.0)
+        own = np.arange(cosines_BN.shape[0])
+        cosines_BN[own, start + own] = -np.inf
+        best_Bn = np.argpartition(-cosines_BN, n - 1, axis=1)[:, :n]
+        yield pl.DataFrame(
+            {
+                "text": np.repeat(start + own, n).astype(np.uint32),
+                "other": best_Bn.ravel().astype(np.uint32),
+                "score": np.take_along_axis(cosines_BN, best_Bn, axis=1).ravel().astype(float),
+            },
+            schema=_PAIRS,
+        )
