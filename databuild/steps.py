@@ -23,6 +23,7 @@ from databuild.fix.normalize import normalize_text
 from databuild.fix.split_fused import split_fused_rows
 from databuild.flywheel.promote import promote_if_better
 from databuild.generate.respond import sample_answers
+from databuild.generate.self_instruct import bootstrap_instructions
 from databuild.ingest.files import read_files
 from databuild.ingest.hub import read_dataset
 from databuild.ingest.rows import read_rows
@@ -101,6 +102,7 @@ STEPS: tuple[Step, ...] = (
     select_diverse,
     mix_rows,
     sample_answers,
+    bootstrap_instructions,
     measure_obedience,
     select_best_answers,
     make_graded_pairs,

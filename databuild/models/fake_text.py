@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from databuild.models.fake_tasks import answer_about_tasks
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -54,6 +56,9 @@ def compose(prompt: str, draw: np.random.Generator, skill_ratio: float) -> str:
     sentence, lower or upper case, no commas, JSON with given keys, a word to mention, a text to
     start or to end with. An order counts as found when its words stand in the prompt.
     """
+    about_tasks = answer_about_tasks(prompt, draw)
+    if about_tasks is not None:
+        return about_tasks
     words = _topic_words(prompt)
     count = int(draw.integers(1, 7))
     picks = draw.choice(len(SENTENCES), size=count, replace=False)

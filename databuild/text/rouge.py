@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -105,13 +105,7 @@ class Novelty:
     """
 
     def __init__(self, threshold: float = 0.7) -> None:
-        try:
-            from rapidfuzz import process
-            from rapidfuzz.distance import LCSseq
-        except ImportError as error:
-            what = "rapidfuzz, which compares texts, is not installed"
-            raise StepError("novelty", what, fix="uv add 'databuild[generate]'") from error
-        self._compare, self._common = process.cpdist, LCSseq.similarity
+        self._compare, self._common = _comparer()
         self._measure = _Measure(threshold)
         self._numbers: dict[str, int] = {}
         self._blocks: list[tuple[_Block, Ints]] = []
@@ -204,8 +198,7 @@ class Novelty:
         found = places[at]
         left = [coded[row] for row in rows]
         right = [others[place] for place in found]
-        kinds = {type(one) for one in (*left, *right)}
-        if len(kinds) > 1:
+        if len(self._numbers) > _CODE_POINTS:  # some of them are lists
             left, right = [_listed(one) for one in left], [_listed(one) for one in right]
         common = self._compare(left, right, scorer=self._common, dtype=np.int64)
         m, n = new.lengths[rows], block.texts.lengths[at]
@@ -316,3 +309,35 @@ def _better(known: Near | None, other: Near) -> Near:
     if known is None or (-other.score, other.place) < (-known.score, known.place):
         return other
     return known
+
+
+def mean_rouge(texts: Sequence[str]) -> float:
+    """The mean ROUGE-L of all pairs of two or more texts; two without a token are equal.
+
+    Raises:
+        StepError: rapidfuzz is not installed.
+
+    Example:
+        >>> mean_rouge(["red and green", "red, green", "blue"])
+        0.26666666666666666
+    """
+    common = _comparer()[1]
+    rows = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)})
+    listed = rows.select(tokens(folded(pl.col("text"))))["text"].to_list()
+    scores = []
+    for place, one in enumerate(listed):
+        for other in listed[:place]:
+            both = len(one) + len(other)
+            scores.append(2 * common(one, other) / both if both else 1.0)
+    return sum(scores) / len(scores)
+
+
+def _comparer() -> tuple[Any, Any]:
+    """Compare many pairs, and the length of the longest common subsequence of one."""
+    try:
+        from rapidfuzz import process
+        from rapidfuzz.distance import LCSseq
+    except ImportError as error:
+        what = "rapidfuzz, which compares texts, is not installed"
+        raise StepError("ROUGE-L", what, fix="uv add 'databuild[generate]'") from error
+    return process.cpdist, LCSseq.similarity

@@ -1,0 +1,390 @@
+"""The rounds of `generate.self_instruct`: tasks, kinds, examples, agreement, until it is enough."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+
+from databuild.generate.answering import asked_in, drawn, want
+from databuild.generate.self_instruct_asking import BUDGET
+from databuild.generate.self_instruct_heads import Group, Head, Task, next_heads
+from databuild.generate.self_instruct_texts import (
+    Instance,
+    Type,
+    faults_of,
+    instance_faults,
+    instances_in,
+    instructions_in,
+    is_classification,
+    openings_of,
+    type_of,
+)
+from databuild.models.protocol import Message, Sampling
+from databuild.schema.identity import digest_text
+from databuild.text.rouge import Novelty, mean_rouge
+from databuild.text.tokens import folded, tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from databuild.generate.answering import Wanted
+    from databuild.generate.self_instruct import SelfInstructConfig
+    from databuild.generate.self_instruct_asking import Asking
+    from databuild.models.protocol import Answer
+    from databuild.models.templates import Template
+
+_KIND = Sampling(temperature=0.0, max_tokens=8)
+REACHED = "the target was reached"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A task that was made."""
+
+    text: str
+    opening: str
+    head: Head
+    type: Type | None = None
+
+    @property
+    def id(self) -> str:
+        """What its requests are named after: no two that are new say the same."""
+        return digest_text(self.text)[:16]
+
+
+class Lost(NamedTuple):
+    """Something that became no row, as `failed` says it."""
+
+    parent_ids: list[str]
+    error: str
+    retry: bool
+    stage: str
+    round: int
+    text: str | None
+    nearest: str | None
+
+
+class Disagreement(NamedTuple):
+    """Why an example is not kept for its agreement."""
+
+    error: str
+    retry: bool | None = None
+
+
+class Rounds:
+    """The state of the loop. It depends on the seeds, the options and the answers alone.
+
+    Args:
+        config: The step's options.
+        groups: The seeds with what is wanted of each group.
+        prompts: Every prompt by name and language.
+        asking: Asks the model.
+        seed: The step's seed.
+        model: The model's identity.
+    """
+
+    def __init__(  # noqa: PLR0913 -- what a loop needs, given once
+        self,
+        config: SelfInstructConfig,
+        groups: Sequence[Group],
+        prompts: Mapping[tuple[str, str], Template],
+        asking: Asking,
+        seed: int,
+        model: str,
+    ) -> None:
+        self.config, self.groups, self.asking = config, groups, asking
+        self.rows: list[dict[str, Any]] = []
+        self.lost: list[Lost] = []
+        self.facts: list[dict[str, Any]] = []
+        self.turned_away = 0
+        self.types: Counter[str] = Counter()
+        self.openings: Counter[str] = Counter()
+        self._prompts, self._seed, self._model = prompts, seed, model
+        self._new = Novelty(config.novelty)
+        self._known = [task.text for group in groups for task in group.seeds]
+        self._new.add(self._known)
+        self._number = 0
+
+    def run(self) -> str:
+        """Go on until the target is reached, or it is hopeless.
+
+        Returns:
+            Why it stopped.
+        """
+        while True:
+            missing = [group for group in self.groups if group.kept < group.wanted]
+            if not missing:
+                return "target reached"
+            if self.asking.left is not None and self.asking.left <= 0:
+                return "request budget spent"
+            if all(group.is_exhausted for group in missing):
+                return "accept rate too low"
+            self._number += 1
+            self._round()
+
+    def _round(self) -> None:
+        config, before = self.config, self.asking.requests.total()
+        sizes = (config.head_seeds, config.head_made)
+        heads = next_heads(self.groups, self._number, config.heads, sizes, self._seed)
+        made = self._tasks(heads)
+        new = self._classified(self._unlike(self._lawful(made)))
+        kept_before = {group.name: group.kept for group in self.groups}
+        self._examples(new)
+        for group in {head.group.name: head.group for head in heads}.values():
+            n = sum(one.head.group is group for one in made)
+            kept = group.kept - kept_before[group.name]
+            group.note(n, kept, config.min_accept_ratio, config.patience)
+        kept = sum(group.kept for group in self.groups) - sum(kept_before.values())
+        self.facts.append(
+            {
+                "round": self._number, "heads": len(heads), "tasks": len(made), "new": len(new),
+                "kept": kept, "accept_ratio": round(kept / len(made), 4) if made else 0.0,
+                "requests": self.asking.requests.total() - before,
+            }
+        )  # fmt: skip
+
+    def _tasks(self, heads: Iterable[Head]) -> list[Candidate]:
+        """Ask for new tasks and read them."""
+        wanted = []
+        for head in heads:
+            texts = [" ".join(task.text.split()) for task in head.tasks]
+            first, last = len(texts) + 1, len(texts) + self.config.new_per_head
+            template = self._prompts["instructions", head.group.language]
+            messages = template.messages(tasks=texts, first=first, last=last)
+            sampling = self.config.sampling()
+            wanted.append(
+                want(head.id, 0, messages, sampling, self._seed, stage="tasks", about=head)
+            )
+        found: list[tuple[str, Head]] = []
+        for one, answer, error, retry in self.asking.ask(wanted, "tasks"):
+            text = answer.text if answer else None
+            is_cut = answer is not None and answer.finish_reason == "length"
+            read = instructions_in(text, is_cut=is_cut) if text is not None else []
+            found += [(task, one.about) for task in read]
+            if not read:
+                error = error or ("no whole task before the cut" if is_cut else "no task in a list")
+                self._lose(one.about, error, "tasks", text, retry=retry if answer is None else None)
+        begins = openings_of([text for text, _ in found])
+        return [Candidate(*one, head) for (*one, head) in _zipped(found, begins)]
+
+    def _lawful(self, made: Sequence[Candidate]) -> list[Candidate]:
+        """Those that break no rule of the paper and are in the language that was asked."""
+        config, kept = self.config, []
+        texts = [one.text for one in made]
+        least, most = config.min_instruction_tokens, config.max_instruction_tokens
+        faults = faults_of(texts, least, most, config.banned)
+        rows = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)})
+        languages = rows.select(asked_in("auto", ["text"]).alias("l"))["l"] if made else []
+        for one, fault, language in zip(made, faults, languages, strict=True):
+            if fault is None and language != one.head.group.language:
+                fault = "other language"  # noqa: PLW2901 -- the last of the rules
+            if fault is None:
+                kept.append(one)
+            else:
+                self._lose(one.head, fault, "tasks", one.text)
+        return kept
+
+    def _unlike(self, made: Sequence[Candidate]) -> list[Candidate]:
+        """Those that are new, and whose beginning has room."""
+        kept = []
+        most = max(1, int(self.config.max_opening_ratio * self.config.target))
+        verdicts = self._new.judge([one.text for one in made])
+        self._known += [one.text for one, near in zip(made, verdicts, strict=True) if near is None]
+        for one, near in zip(made, verdicts, strict=True):
+            if near is not None:
+                nearest = self._known[near.place]
+                self._lose(one.head, f"not new: {near.score:.2f}", "tasks", one.text, nearest)
+            elif self.openings[one.opening] >= most:
+                self._lose(one.head, f"too many begin like it: {one.opening}", "tasks", one.text)
+            else:
+                self.openings[one.opening] += 1
+                kept.append(one)
+        return kept
+
+    def _classified(self, made: Sequence[Candidate]) -> list[Candidate]:
+        """Those of a type that has room, with it."""
+        wanted = [
+            want(
+                one.id, 0, self._prompt("kind", one, instruction=one.text), _KIND, self._seed,
+                stage="kind", about=one,
+            )
+            for one in made
+        ]  # fmt: skip
+        kept = []
+        for one, answer, error, retry in self.asking.ask(wanted, "kind"):
+            made_one: Candidate = one.about
+            if answer is None:
+                self._lose(made_one.head, error, "kind", made_one.text, retry=retry)
+                continue
+            # As in the paper, what is not said to be a classification is none.
+            classifies = is_classification(str(answer.text)) or False
+            kind = type_of(made_one.text, classifies=classifies)
+            if self._is_full(kind):
+                self._lose(made_one.head, f"enough of its type: {kind}", "kind", made_one.text)
+            else:
+                kept.append(Candidate(made_one.text, made_one.opening, made_one.head, kind))
+        return kept
+
+    def _examples(self, made: Sequence[Candidate]) -> None:
+        """Ask for the examples of tasks, and keep those that are good and agree."""
+        wanted = []
+        for one in made:
+            name = "output_first" if one.type == "classification" else "input_first"
+            messages = self._prompt(name, one, instruction=one.text, count=self.config.instances)
+            sampling = self.config.sampling()
+            wanted.append(
+                want(one.id, 0, messages, sampling, self._seed, stage="example", about=one)
+            )
+        good: list[tuple[Wanted, Answer, int, Instance]] = []
+        for one, answer, error, retry in self.asking.ask(wanted, "example"):
+            task: Candidate = one.about
+            if answer is None:
+                self._lose(task.head, error, "example", task.text, retry=retry)
+                continue
+            good += [(one, answer, k, found) for k, found in self._read(task, answer)]
+        for (one, answer, k, found), agreement in zip(good, self._agreed(good), strict=True):
+            task = one.about
+            if isinstance(agreement, Disagreement):
+                self._lose(
+                    task.head, agreement.error, "agreement", task.text, retry=agreement.retry
+                )
+            elif task.head.group.kept >= task.head.group.wanted:
+                self._lose(task.head, REACHED, "example", task.text)
+            elif self._is_full(str(task.type)):
+                self._lose(task.head, f"enough of its type: {task.type}", "example", task.text)
+            else:
+                self._keep(one, answer, k, found, agreement)
+
+    def _read(self, task: Candidate, answer: Answer) -> list[tuple[int, Instance]]:
+        """The good examples of an answer, with their places in it."""
+        is_cut = answer.finish_reason == "length"
+        first = task.type == "classification"
+        found, error = instances_in(str(answer.text), label_first=first, is_cut=is_cut)
+        if error:
+            self._lose(task.head, f"no example: {error}", "example", task.text)
+        faults = instance_faults(task.text, found)
+        kept = []
+        for k, (one, fault) in enumerate(zip(found, faults, strict=True)):
+            if fault is None and len(kept) >= self.config.instances:
+                fault = "more examples than asked"  # noqa: PLW2901 -- the last of the rules
+            if fault is None:
+                kept.append((k, one))
+            else:
+                self._lose(task.head, fault, "example", task.text)
+        return kept
+
+    def _agreed(
+        self, good: Sequence[tuple[Wanted, Answer, int, Instance]]
+    ) -> list[float | Disagreement | None]:
+        """How far further answers agree with each example; None where none were asked."""
+        if not self.config.consistency:
+            return [None] * len(good)
+        sampling, wanted = self.config.sampling(), []
+        for one, _, k, found in good:
+            asked = (Message("user", joined(one.about.text, found.input)),)
+            wanted += [
+                want(one.row_id, n, asked, sampling, self._seed, stage=f"check-{k}", about=(k, one))
+                for n in range(self.config.consistency)
+            ]
+        said: dict[tuple[str, int], list[str]] = {}
+        errors: dict[tuple[str, int], Disagreement] = {}
+        for request, answer, error, retry in self.asking.ask(wanted, "agreement"):
+            of = (request.row_id, request.about[0])
+            if answer is None:
+                errors[of] = Disagreement(error, retry)
+            else:
+                said.setdefault(of, []).append(str(answer.text))
+        return [
+            errors.get((one.row_id, k))
+            or self._agreement(one.about, found, said.get((one.row_id, k), []))
+            for one, _, k, found in good
+        ]
+
+    def _agreement(self, task: Candidate, found: Instance, said: list[str]) -> float | Disagreement:
+        if task.type == "classification":
+            agreement, least = label_agreement(found.output, said), self.config.min_label_agreement
+        else:
+            agreement, least = mean_rouge([found.output, *said]), self.config.min_text_agreement
+        if agreement >= least:
+            return agreement
+        return Disagreement(f"answers disagree: {agreement:.2f}")
+
+    def _keep(
+        self, one: Wanted, answer: Answer, k: int, found: Instance, agreement: float | None
+    ) -> None:
+        task: Candidate = one.about
+        head = task.head
+        if task.text not in {made.text for made in head.group.made}:
+            head.group.made.append(Task(task.text, task.opening))
+        head.group.kept += 1
+        self.types[str(task.type)] += 1
+        name = "output_first" if task.type == "classification" else "input_first"
+        template = self._prompts[name, head.group.language]
+        self.rows.append(
+            {
+                "parent_ids": head.parents,
+                "prompt": joined(task.text, found.input),
+                "instruction": task.text,
+                "input": found.input,
+                "response": found.output,
+                **drawn(one, answer, self._model, "self_instruct"),
+                "k": k,
+                "type": task.type,
+                "is_classification": task.type == "classification",
+                "topic": head.group.topic,
+                "language": head.group.language,
+                "round": self._number,
+                "head_made": head.made,
+                "agreement": agreement,
+                "prompt_name": template.name,
+                "prompt_digest": template.digest,
+            }
+        )
+
+    def _prompt(self, name: str, task: Candidate, **values: object) -> tuple[Message, ...]:
+        return self._prompts[name, task.head.group.language].messages(**values)
+
+    def _is_full(self, kind: str) -> bool:
+        share = self.config.types.get(kind)
+        return share is not None and self.types[kind] >= int(share * self.config.target + 1e-9)
+
+    def _lose(  # noqa: PLR0913 -- all that `failed` says
+        self,
+        head: Head,
+        error: str,
+        stage: str,
+        text: str | None,
+        nearest: str | None = None,
+        *,
+        retry: bool | None = None,
+    ) -> None:
+        """Note what became no row; `retry` is None where it was judged, not left unanswered."""
+        self.turned_away += retry is None or error == BUDGET
+        self.lost.append(Lost(head.parents, error, bool(retry), stage, self._number, text, nearest))
+
+
+def joined(instruction: str, given: str) -> str:
+    """The prompt of an example: its task, then, after a blank line, its input."""
+    return f"{instruction}\n\n{given}" if given else instruction
+
+
+def label_agreement(label: str, said: Sequence[str]) -> float:
+    """The share of answers that say the label: its tokens stand in them, in a row.
+
+    Example:
+        >>> label_agreement("Not spam", ["It is not spam.", "spam", "not spam"])
+        0.6666666666666666
+    """
+    rows = pl.DataFrame({"text": pl.Series([label, *said], dtype=pl.String)})
+    runs = rows.select(tokens(folded(pl.col("text"))).list.join("\x1f"))["text"].to_list()
+    wanted = f"\x1f{runs[0]}\x1f"
+    return sum(wanted in f"\x1f{run}\x1f" for run in runs[1:]) / max(1, len(said))
+
+
+def _zipped(
+    found: Sequence[tuple[str, Head]], openings: Sequence[str]
+) -> list[tuple[str, str, Head]]:
+    return [(text, opening, head) for (text, head), opening in zip(found, openings, strict=True)]
