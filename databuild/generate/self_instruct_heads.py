@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,6 +57,8 @@ class Group:
     made: list[Task] = field(default_factory=list)
     past: list[tuple[int, int]] = field(default_factory=list)
     """(candidates, rows kept) of each of its rounds."""
+    waiting: list[Any] = field(default_factory=list)
+    """Tasks that are new, and wait for their example."""
     is_exhausted: bool = False
     uses: Counter[str] = field(default_factory=Counter)
     """How often each task stood in a head."""
@@ -70,6 +72,17 @@ class Group:
     def missing(self) -> int:
         """How many rows it still wants."""
         return 0 if self.is_exhausted else max(0, self.wanted - self.kept)
+
+    @property
+    def short(self) -> int:
+        """How many new tasks it lacks, where each that waits becomes a row."""
+        return max(0, self.missing - len(self.waiting))
+
+    def take(self) -> list[Any]:
+        """Take as many of the tasks that wait as rows are missing: so few are made in vain."""
+        n = self.missing
+        taken, self.waiting = self.waiting[:n], self.waiting[n:]
+        return taken
 
     def note(self, candidates: int, kept: int, floor: float, window: int) -> None:
         """Note a round; the group is given up when `window` rounds together kept too little."""
@@ -116,19 +129,19 @@ def next_heads(
 ) -> list[Head]:
     """Draw the heads of a round: as many as what is missing asks for, at most `most`.
 
-    A group's heads are in proportion to what it misses. How many rows a head brings is taken from
-    its rounds before, 1 at least, and guessed as 4 in the first.
+    How many rows a head brings is taken from the group's rounds before, 1 at least, and guessed as
+    4 in the first.
 
     A head has `sizes[1]` tasks that were made, where there are so many, and seeds up to the sum of
     both. They are drawn without putting back (Efraimidis and Spirakis 2006), a seed with weight
     1 / (1 + uses), a made task with that divided by how many made tasks begin like it. So no task
     and no way to begin one takes over.
     """
-    live = [group for group in groups if group.missing]
+    live = [group for group in groups if group.short]
     if not live:
         return []
-    asked = [-(-group.missing // _yield_of(group)) for group in live]
-    each = largest_remainder(min(most, sum(asked)), [group.missing for group in live])
+    asked = [-(-group.short // _yield_of(group)) for group in live]
+    each = largest_remainder(min(most, sum(asked)), asked)
     heads = []
     for group, count in zip(live, each, strict=True):
         for _ in range(count):

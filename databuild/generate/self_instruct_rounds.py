@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _KIND = Sampling(temperature=0.0, max_tokens=8)
 REACHED = "the target was reached"
+NOT_TRIED = "new, and not tried before the end"
 
 
 @dataclass(frozen=True)
@@ -115,25 +116,40 @@ class Rounds:
             Why it stopped.
         """
         while True:
-            missing = [group for group in self.groups if group.kept < group.wanted]
-            if not missing:
-                return "target reached"
-            if self.asking.left is not None and self.asking.left <= 0:
-                return "request budget spent"
-            if all(group.is_exhausted for group in missing):
-                return "accept rate too low"
+            why = self._stops()
+            if why is not None:
+                break
             self._number += 1
             self._round()
+        for group in self.groups:
+            for one in group.waiting:
+                is_full = group.kept >= group.wanted
+                self._lose(one.head, REACHED if is_full else NOT_TRIED, "kind", one.text)
+        return why
+
+    def _stops(self) -> str | None:
+        missing = [group for group in self.groups if group.kept < group.wanted]
+        if not missing:
+            return "target reached"
+        if self.asking.left is not None and self.asking.left <= 0:
+            return "request budget spent"
+        return "accept rate too low" if all(group.is_exhausted for group in missing) else None
 
     def _round(self) -> None:
         config, before = self.config, self.asking.requests.total()
         sizes = (config.head_seeds, config.head_made)
         heads = next_heads(self.groups, self._number, config.heads, sizes, self._seed)
         made = self._tasks(heads)
-        new = self._classified(self._unlike(self._lawful(made)))
+        new = self._unlike(self._lawful(made))
+        for one in new:
+            one.head.group.waiting.append(one)
         kept_before = {group.name: group.kept for group in self.groups}
-        self._examples(new)
-        for group in {head.group.name: head.group for head in heads}.values():
+        taken = [one for group in self.groups for one in group.take()]
+        self._examples(self._classified(taken))
+        at_work = {one.head.group.name for one in taken} | {head.group.name for head in heads}
+        for group in self.groups:
+            if group.name not in at_work:
+                continue
             n = sum(one.head.group is group for one in made)
             kept = group.kept - kept_before[group.name]
             group.note(n, kept, config.min_accept_ratio, config.patience)
