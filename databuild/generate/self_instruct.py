@@ -182,7 +182,7 @@ def bootstrap_instructions(
         `head_made` are its other tasks. In `failed` every other task and example, with the `stage`
         where it fell, its `text`, and for one that is not new the `nearest`. A seed is dropped when
         it is blank, is another's equal, has a topic without a share, or stood in no head. `facts`:
-        `shortfall` by group, `stopped`, `rounds`, `lost`, `types`, `openings`, `requests`, `tokens`.
+        `shortfall` by group, `stopped`, `rounds`, `lost`, `types`, `requests`, `tokens`.
 
     Raises:
         StepError: jinja2 or rapidfuzz is not installed.

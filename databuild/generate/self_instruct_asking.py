@@ -1,4 +1,4 @@
-"""How `generate.self_instruct` asks: request by request counted, within its budget, errors twice more."""
+"""How `generate.self_instruct` asks: within its budget, counted, errors twice more."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ class Reply(NamedTuple):
 
 @dataclass
 class Asking:
-    """Asks, and keeps count. A request that the journal answers counts as any other, so that a run
-    that is taken up again ends where it would have ended."""
+    """Asks, and keeps count.
+
+    A request that the journal answers counts as any other, so that a run that is taken up again
+    ends where it would have ended.
+    """
 
     generator: Ask
     most: int | None

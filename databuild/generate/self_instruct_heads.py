@@ -1,4 +1,4 @@
-"""Which tasks stand in the next prompts of `generate.self_instruct`: groups, quotas, few-shot heads."""
+"""Which tasks stand in the next prompts of `generate.self_instruct`: groups, quotas, heads."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Rounds:
         model: The model's identity.
     """
 
-    def __init__(  # noqa: PLR0913 -- what a loop needs, given once
+    def __init__(
         self,
         config: SelfInstructConfig,
         groups: Sequence[Group],
@@ -181,8 +181,8 @@ class Rounds:
             read = instructions_in(text, is_cut=is_cut) if text is not None else []
             found += [(task, one.about) for task in read]
             if not read:
-                error = error or ("no whole task before the cut" if is_cut else "no task in a list")
-                self._lose(one.about, error, "tasks", text, retry=retry if answer is None else None)
+                why = error or ("no whole task before the cut" if is_cut else "no task in a list")
+                self._lose(one.about, why, "tasks", text, retry=retry if answer is None else None)
         begins = openings_of([text for text, _ in found])
         return [Candidate(*one, head) for (*one, head) in _zipped(found, begins)]
 
@@ -229,7 +229,7 @@ class Rounds:
             )
             for one in made
         ]  # fmt: skip
-        kept = []
+        kept, types = [], Counter(self.types)
         for one, answer, error, retry in self.asking.ask(wanted, "kind"):
             made_one: Candidate = one.about
             if answer is None:
@@ -238,9 +238,10 @@ class Rounds:
             # As in the paper, what is not said to be a classification is none.
             classifies = is_classification(str(answer.text)) or False
             kind = type_of(made_one.text, classifies=classifies)
-            if self._is_full(kind):
+            if self._is_full(kind, types):
                 self._lose(made_one.head, f"enough of its type: {kind}", "kind", made_one.text)
             else:
+                types[kind] += 1
                 kept.append(Candidate(made_one.text, made_one.opening, made_one.head, kind))
         return kept
 
@@ -269,7 +270,7 @@ class Rounds:
                 )
             elif task.head.group.kept >= task.head.group.wanted:
                 self._lose(task.head, REACHED, "example", task.text)
-            elif self._is_full(str(task.type)):
+            elif self._is_full(str(task.type), self.types):
                 self._lose(task.head, f"enough of its type: {task.type}", "example", task.text)
             else:
                 self._keep(one, answer, k, found, agreement)
@@ -363,11 +364,11 @@ class Rounds:
     def _prompt(self, name: str, task: Candidate, **values: object) -> tuple[Message, ...]:
         return self._prompts[name, task.head.group.language].messages(**values)
 
-    def _is_full(self, kind: str) -> bool:
+    def _is_full(self, kind: str, types: Mapping[str, int]) -> bool:
         share = self.config.types.get(kind)
-        return share is not None and self.types[kind] >= int(share * self.config.target + 1e-9)
+        return share is not None and types[kind] >= int(share * self.config.target + 1e-9)
 
-    def _lose(  # noqa: PLR0913 -- all that `failed` says
+    def _lose(
         self,
         head: Head,
         error: str,

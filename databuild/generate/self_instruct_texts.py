@@ -8,6 +8,7 @@ Everything here is a pure function of texts. The rules are those of Wang et al. 
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import polars as pl
@@ -27,7 +28,8 @@ BANNED = (
 """What an assistant that only reads and writes text cannot see or make; each a run of tokens."""
 _UNIT = "\x1f"
 _NUMBERED = re.compile(
-    r"^[ \t>*_#]*(?:task|任务|第)?[ \t]*\d{1,4}[ \t]*(?:个任务|[.．)）:：、])[ \t*_]*",
+    r"^[ \t>*_#]*(?:task|任务|第)?[ \t]*\d{1,4}[ \t]*"
+    r"(?:个任务[ \t]*[.．)）:：、]?|[.．)）:：、])[ \t*_]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _BULLET = re.compile(r"^[ \t]*[-*•·][ \t]+", re.MULTILINE)
@@ -50,9 +52,10 @@ _NO_INPUT = re.compile(
     r"[>\])）”\"'.。]*$",
     re.IGNORECASE,
 )
-_ASKS = frozenset(
-    "what why how when where who whom whose which is are was were do does did can could should "
-    "would will".split()  # noqa: SIM905 -- a list of these would be 20 lines long
+_ASKS = re.compile(
+    r"(?:what|why|how|when|where|who|whom|whose|which|is|are|was|were|do|does|did|can|could|should"
+    r"|would|will)\b",
+    re.IGNORECASE,
 )
 _ASKS_ZH = ("什么", "为何", "如何", "怎么", "怎样", "哪", "谁", "几", "是否")
 _YES = re.compile(r"^\W*(?:yes|是|对)", re.IGNORECASE)
@@ -96,12 +99,13 @@ def faults_of(
 ) -> list[str | None]:
     """Say which rule each instruction breaks, the first of them, or None.
 
-    `too short` and `too long` count tokens (`text.tokens`), of Chinese characters; `starts with a
-    sign` is Unicode's punctuation or symbol; `asks for the impossible: <phrase>` has one of the
-    phrases `banned`, as a run of tokens.
+    `too short` and `too long` count tokens (`text.tokens`), of Chinese characters. `starts with a
+    sign` is Unicode's punctuation or symbol, but for opening quotes and those of Chinese titles.
+    `asks for the impossible: <phrase>` has one of the phrases `banned`, as a run of tokens.
 
     Example:
-        >>> faults_of(["Go!", "(Name a red fish)", "Colour the whole map.", "说说鱼的好处"], 4, 9, BANNED)
+        >>> tasks = ["Go!", "(Name a red fish)", "Colour the whole map.", "说说鱼的好处"]
+        >>> faults_of(tasks, 4, 9, BANNED)
         ['too short', 'starts with a sign', 'asks for the impossible: map', None]
     """
     rows = pl.DataFrame({"text": pl.Series(instructions, dtype=pl.String)})
@@ -110,7 +114,7 @@ def faults_of(
         run=pl.concat_str(
             pl.lit(_UNIT), tokens(folded(pl.col("text"))).list.join(_UNIT), pl.lit(_UNIT)
         ),
-        is_sign=pl.col("text").str.contains(r"^[\p{P}\p{S}]"),
+        is_sign=pl.col("text").str.contains(r"^[[\p{P}\p{S}]--[《「『“]]"),
     )
     phrases = pl.DataFrame({"text": pl.Series(banned, dtype=pl.String)})
     runs = phrases.select(tokens(folded(pl.col("text"))).list.join(_UNIT))["text"].to_list()
@@ -157,7 +161,7 @@ def type_of(instruction: str, *, classifies: bool) -> Type:
     """Name what an instruction asks for: a label, the answer to a question, or a text.
 
     A question ends with a question mark, or begins with an English question word or auxiliary, or
-    has a Chinese question word in its first clause and ends with none of Chinese's commands.
+    with a Chinese question word.
 
     Example:
         >>> [type_of(t, classifies=False) for t in ("Why is it so", "Name it.", "天为什么蓝？")]
@@ -166,10 +170,8 @@ def type_of(instruction: str, *, classifies: bool) -> Type:
     if classifies:
         return "classification"
     text = instruction.strip()
-    words = text.split(None, 1)
-    if text.endswith(("?", "？")) or (words and words[0].lower() in _ASKS):
-        return "question"
-    return "question" if text.startswith(_ASKS_ZH) else "generation"
+    asks = text.endswith(("?", "？")) or _ASKS.match(text) or text.startswith(_ASKS_ZH)
+    return "question" if asks else "generation"
 
 
 def instances_in(text: str, *, label_first: bool, is_cut: bool) -> tuple[list[Instance], str]:
@@ -215,7 +217,7 @@ def _fields_of(text: str) -> list[tuple[str, str]]:
     starts = list(_FIELD.finditer(text))
     ends = [*(found.start() for found in starts[1:]), len(text)]
     fields = []
-    for start, end in zip(starts, ends, strict=True):
+    for start, end in zip(starts, ends, strict=False):  # without a field the text ends nothing
         value = _HEADING.split(text[start.end() : end], maxsplit=1)[0].strip()
         fields.append((_FIELDS[start["name"].lower()], value))
     return fields
@@ -229,9 +231,9 @@ def instance_faults(instruction: str, instances: Sequence[Instance]) -> list[str
     without an input the first is kept.
 
     Example:
-        >>> faulty = [Instance("2", "4"), Instance("3", ""), Instance("2", "5"), Instance("a", "A")]
-        >>> instance_faults("Double it.", faulty)
-        ['same input, other output', 'empty output', 'same input, other output', 'output is the input']
+        >>> made = [Instance("2", "4"), Instance("3", ""), Instance("2", "5")]
+        >>> instance_faults("Double it.", made)
+        ['same input, other output', 'empty output', 'same input, other output']
     """
     outputs: dict[str, set[str]] = {}
     plain = [Instance(_plain(one.input), _plain(one.output)) for one in instances]
@@ -247,22 +249,17 @@ def instance_faults(instruction: str, instances: Sequence[Instance]) -> list[str
 
 
 def _fault(instruction: str, one: Instance, outputs: set[str], seen: set[str]) -> str | None:
-    if not one.output:
-        return "empty output"
-    if one.output == one.input:
-        return "output is the input"
-    if one.output == instruction:
-        return "output is the instruction"
-    if one.output.endswith(":") or one.input.endswith(":"):
-        return "ends with a colon"
-    if one.input and len(outputs - {""}) > 1:
-        return "same input, other output"
-    if one.input in seen:
-        return "same example" if one.input else "another answer"
-    return None
+    again = "same example" if one.input else "another answer"
+    rules = {
+        "empty output": not one.output,
+        "output is the input": one.output == one.input,
+        "output is the instruction": one.output == instruction,
+        "ends with a colon": one.output.endswith(":") or one.input.endswith(":"),
+        "same input, other output": bool(one.input) and len(outputs - {""}) > 1,
+        again: one.input in seen,
+    }
+    return next((fault for fault, is_broken in rules.items() if is_broken), None)
 
 
 def _plain(text: str) -> str:
-    import unicodedata
-
     return " ".join(unicodedata.normalize("NFKC", text).lower().split())

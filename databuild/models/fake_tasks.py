@@ -20,21 +20,21 @@ _VERBS = {
     "zh": "描述 解释 比较 概括 列举 评价 赞美 改写 建议 设想 预测 介绍 分析 说明 讨论 计划",
 }
 _THINGS = {
-    "en": "the night train|a market garden|old bridges|school lunches|winter birds|a family recipe|"
-    "street music|the tides|honey|lost letters|a village doctor|city parks|bicycle repair|"
-    "folk songs|ceramic glazes|sleeping habits|mountain weather|public libraries|bees in spring|"
+    "en": "the night train|a market garden|old bridges|school lunches|winter birds|"
+    "a family recipe|street music|the tides|honey|lost letters|a village doctor|city parks|"
+    "bicycle repair|folk songs|ceramic glazes|sleeping habits|mountain weather|public libraries|bees in spring|"
     "paper boats|a chess opening|solar ovens|rain barrels|museum guards|ferry timetables|"
     "sourdough|handwriting|desert plants|lighthouse keepers|grandparents' stories",
-    "zh": "夜班火车|菜市场|石桥|午餐|冬天的鸟|家常菜|街头音乐|潮汐|蜂蜜|旧书信|乡村医生|公园|修车|民歌|"
-    "陶器|睡眠|山里的天气|图书馆|春天的蜜蜂|纸船|围棋|雨水|博物馆|渡船|面包|书法|沙漠植物|灯塔",
+    "zh": "夜班火车|菜市场|石桥|午餐|冬天的鸟|家常菜|街头音乐|潮汐|蜂蜜|旧书信|乡村医生|公园|"
+    "修车|民歌|陶器|睡眠|山里的天气|图书馆|春天的蜜蜂|纸船|围棋|雨水|博物馆|渡船|面包|书法|沙漠植物|灯塔",
 }
 _FRAMES = {
-    "en": "for a curious child|in the style of a diary|as if it were the year 2100|with two examples|"
-    "for someone who is in a hurry|from the view of a historian|in exactly three sentences|"
-    "without naming it|using only questions|as advice to a friend|and say why it matters|"
+    "en": "for a curious child|in the style of a diary|as if it were the year 2100|"
+    "with two examples|for someone who is in a hurry|from the view of a historian|"
+    "in exactly three sentences|without naming it|using only questions|as advice to a friend|and say why it matters|"
     "for the front page of a newspaper|in the voice of a sailor|with one surprising comparison",
-    "zh": "讲给小学生听|写成一封信|用三句话|举两个例子|从历史的角度|给赶时间的人看|并说明理由|写成对话|"
-    "不要提到它的名字|用一个比喻|写成新闻报道|写成一首短诗",
+    "zh": "讲给小学生听|写成一封信|用三句话|举两个例子|从历史的角度|给赶时间的人看|并说明理由|"
+    "写成对话|不要提到它的名字|用一个比喻|写成新闻报道|写成一首短诗",
 }
 _FAULTY = {
     "en": ("Go on.", "Describe this image of a harbour at dusk.", "(see the list above, please)"),
@@ -58,11 +58,11 @@ def _tasks(found: re.Match[str], language: str, draw: np.random.Generator) -> st
 
 
 def _task(language: str, draw: np.random.Generator) -> str:
-    if draw.random() < 0.12:  # noqa: PLR2004 -- one in eight
+    if draw.random() < 0.12:
         return _one(_FAULTY[language], draw)
     verb = _one(_VERBS[language].split(), draw)
     thing, frame = (_one(held[language].split("|"), draw) for held in (_THINGS, _FRAMES))
-    label = draw.random() < 0.25  # noqa: PLR2004 -- one in four is a classification
+    label = draw.random() < 0.25
     if language == "zh":
         return (
             f"判断关于{thing}的评论属于哪一类，{frame}。" if label else f"{verb}{thing}，{frame}。"
@@ -83,10 +83,10 @@ def _input_first(found: re.Match[str], language: str, draw: np.random.Generator)
     for n in range(1, int(found[2]) + 1):
         thing = _one(_THINGS[language].split("|"), draw)
         if language == "zh":
-            given = "无" if draw.random() < 0.5 else f"关于{thing}的一段话"  # noqa: PLR2004
+            given = "无" if draw.random() < 0.5 else f"关于{thing}的一段话"
             lines += [f"例子 {n}", f"输入：{given}", f"输出：{task}，说到{thing}，人人都有话说。"]
         else:
-            given = "none" if draw.random() < 0.5 else f"A note about {thing}."  # noqa: PLR2004
+            given = "none" if draw.random() < 0.5 else f"A note about {thing}."
             said = f"When people {task[:1].lower()}{task[1:]}, {thing} comes to mind."
             lines += [f"Example {n}", f"Input: {given}", f"Output: {said}"]
     return "\n".join(lines)

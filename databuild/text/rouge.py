@@ -192,7 +192,7 @@ class Novelty:
         places: Ints,
         others: list[str | list[int]] | None = None,
     ) -> tuple[list[int], list[int], list[float]]:
-        """The pairs of a new text and one of a block that reach the threshold, with their scores."""
+        """The pairs of a new text and one of a block that reach the threshold, with scores."""
         others = self._coded if others is None else others
         rows, at = block.candidates(new)
         found = places[at]
