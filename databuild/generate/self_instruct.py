@@ -60,6 +60,9 @@ _LOST: dict[str, Any] = {
 }
 
 
+_DROPPED: dict[str, Any] = {"row_id": pl.String, "reason": pl.String}
+
+
 class SelfInstructConfig(PromptedConfig):
     """Options of `generate.self_instruct`."""
 
@@ -202,12 +205,22 @@ def bootstrap_instructions(
     prompts = _PROMPTS.read(tuple(files))
     rounds = Rounds(config, groups, prompts, asking, seed, models["model"])
     stopped = rounds.run() if any(group.seeds for group in groups) else "no seeds"
+    return _produced(rounds, groups, dropped, stopped)
+
+
+def _produced(
+    rounds: Rounds,
+    groups: Sequence[Group],
+    dropped: list[tuple[str | None, str]],
+    stopped: str,
+) -> Produced:
+    """All that came of the loop, every seed and every task accounted for."""
     failed = pl.DataFrame(rounds.lost, schema=_LOST, orient="row")
-    if stopped == "target reached":
+    if stopped == "target reached":  # another run has nothing to mend
         failed = failed.with_columns(retry=False)
-    used = {row for row in rounds.rows for row in row["parent_ids"]}
-    used |= {row for lost in rounds.lost for row in lost.parent_ids}
-    dropped += [
+    used = {parent for row in rounds.rows for parent in row["parent_ids"]}
+    used |= {parent for lost in rounds.lost for parent in lost.parent_ids}
+    unused = [
         (task.row_id, "stood in no head")
         for group in groups
         for task in group.seeds
@@ -216,9 +229,7 @@ def bootstrap_instructions(
     return Produced(
         rows=pl.DataFrame(rounds.rows, schema=_ROWS, orient="row"),
         failed=failed,
-        dropped=pl.DataFrame(
-            dropped, schema={"row_id": pl.String, "reason": pl.String}, orient="row"
-        ),
+        dropped=pl.DataFrame([*dropped, *unused], schema=_DROPPED, orient="row"),
         notes={"turned_away": rounds.turned_away},
         facts=_facts(rounds, groups, stopped),
     )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from databuild.schema.identity import derive_seed
+from databuild.schema.identity import derive_seed, digest_text
 from databuild.text.apportion import largest_remainder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from databuild.generate.self_instruct_texts import Type
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,21 @@ class Head:
         return [task.text for task in self.tasks if task.row_id is None]
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A task that was made."""
+
+    text: str
+    opening: str
+    head: Head
+    type: Type | None = None
+
+    @property
+    def id(self) -> str:
+        """What its requests are named after: no two that are new say the same."""
+        return digest_text(self.text)[:16]
+
+
 @dataclass
 class Group:
     """Seeds of one topic and language, what was made from them, and how much is wanted."""
@@ -57,7 +74,7 @@ class Group:
     made: list[Task] = field(default_factory=list)
     past: list[tuple[int, int]] = field(default_factory=list)
     """(candidates, rows kept) of each of its rounds."""
-    waiting: list[Any] = field(default_factory=list)
+    waiting: list[Candidate] = field(default_factory=list)
     """Tasks that are new, and wait for their example."""
     is_exhausted: bool = False
     uses: Counter[str] = field(default_factory=Counter)
@@ -78,7 +95,7 @@ class Group:
         """How many new tasks it lacks, where each that waits becomes a row."""
         return max(0, self.missing - len(self.waiting))
 
-    def take(self) -> list[Any]:
+    def take(self) -> list[Candidate]:
         """Take as many of the tasks that wait as rows are missing: so few are made in vain."""
         n = self.missing
         taken, self.waiting = self.waiting[:n], self.waiting[n:]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
 from databuild.generate.answering import asked_in, drawn, want
+from databuild.generate.self_instruct_agreement import Disagreement, Example, agreements, joined
 from databuild.generate.self_instruct_asking import BUDGET
-from databuild.generate.self_instruct_heads import Group, Head, Task, next_heads
+from databuild.generate.self_instruct_heads import Candidate, Group, Head, Task, next_heads
 from databuild.generate.self_instruct_texts import (
     Instance,
-    Type,
     faults_of,
     instance_faults,
     instances_in,
@@ -22,38 +21,20 @@ from databuild.generate.self_instruct_texts import (
     openings_of,
     type_of,
 )
-from databuild.models.protocol import Message, Sampling
-from databuild.schema.identity import digest_text
-from databuild.text.rouge import Novelty, mean_rouge
-from databuild.text.tokens import folded, tokens
+from databuild.models.protocol import Sampling
+from databuild.text.rouge import Novelty
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from databuild.generate.answering import Wanted
     from databuild.generate.self_instruct import SelfInstructConfig
     from databuild.generate.self_instruct_asking import Asking
-    from databuild.models.protocol import Answer
+    from databuild.models.protocol import Answer, Message
     from databuild.models.templates import Template
 
 _KIND = Sampling(temperature=0.0, max_tokens=8)
 REACHED = "the target was reached"
 NOT_TRIED = "new, and not tried before the end"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A task that was made."""
-
-    text: str
-    opening: str
-    head: Head
-    type: Type | None = None
-
-    @property
-    def id(self) -> str:
-        """What its requests are named after: no two that are new say the same."""
-        return digest_text(self.text)[:16]
 
 
 class Lost(NamedTuple):
@@ -66,13 +47,6 @@ class Lost(NamedTuple):
     round: int
     text: str | None
     nearest: str | None
-
-
-class Disagreement(NamedTuple):
-    """Why an example is not kept for its agreement."""
-
-    error: str
-    retry: bool | None = None
 
 
 class Rounds:
@@ -255,15 +229,16 @@ class Rounds:
             wanted.append(
                 want(one.id, 0, messages, sampling, self._seed, stage="example", about=one)
             )
-        good: list[tuple[Wanted, Answer, int, Instance]] = []
+        good: list[Example] = []
         for one, answer, error, retry in self.asking.ask(wanted, "example"):
             task: Candidate = one.about
             if answer is None:
                 self._lose(task.head, error, "example", task.text, retry=retry)
                 continue
-            good += [(one, answer, k, found) for k, found in self._read(task, answer)]
-        for (one, answer, k, found), agreement in zip(good, self._agreed(good), strict=True):
-            task = one.about
+            good += [Example(task, one, answer, *found) for found in self._read(task, answer)]
+        verdicts = agreements(good, self.config, self.asking, self._seed)
+        for example, agreement in zip(good, verdicts, strict=True):
+            task = example.task
             if isinstance(agreement, Disagreement):
                 self._lose(
                     task.head, agreement.error, "agreement", task.text, retry=agreement.retry
@@ -273,7 +248,7 @@ class Rounds:
             elif self._is_full(str(task.type), self.types):
                 self._lose(task.head, f"enough of its type: {task.type}", "example", task.text)
             else:
-                self._keep(one, answer, k, found, agreement)
+                self._keep(example, agreement)
 
     def _read(self, task: Candidate, answer: Answer) -> list[tuple[int, Instance]]:
         """The good examples of an answer, with their places in it."""
@@ -293,47 +268,8 @@ class Rounds:
                 self._lose(task.head, fault, "example", task.text)
         return kept
 
-    def _agreed(
-        self, good: Sequence[tuple[Wanted, Answer, int, Instance]]
-    ) -> list[float | Disagreement | None]:
-        """How far further answers agree with each example; None where none were asked."""
-        if not self.config.consistency:
-            return [None] * len(good)
-        sampling, wanted = self.config.sampling(), []
-        for one, _, k, found in good:
-            asked = (Message("user", joined(one.about.text, found.input)),)
-            wanted += [
-                want(one.row_id, n, asked, sampling, self._seed, stage=f"check-{k}", about=(k, one))
-                for n in range(self.config.consistency)
-            ]
-        said: dict[tuple[str, int], list[str]] = {}
-        errors: dict[tuple[str, int], Disagreement] = {}
-        for request, answer, error, retry in self.asking.ask(wanted, "agreement"):
-            of = (request.row_id, request.about[0])
-            if answer is None:
-                errors[of] = Disagreement(error, retry)
-            else:
-                said.setdefault(of, []).append(str(answer.text))
-        return [
-            errors.get((one.row_id, k))
-            or self._agreement(one.about, found, said.get((one.row_id, k), []))
-            for one, _, k, found in good
-        ]
-
-    def _agreement(self, task: Candidate, found: Instance, said: list[str]) -> float | Disagreement:
-        if task.type == "classification":
-            agreement, least = label_agreement(found.output, said), self.config.min_label_agreement
-        else:
-            agreement, least = mean_rouge([found.output, *said]), self.config.min_text_agreement
-        if agreement >= least:
-            return agreement
-        return Disagreement(f"answers disagree: {agreement:.2f}")
-
-    def _keep(
-        self, one: Wanted, answer: Answer, k: int, found: Instance, agreement: float | None
-    ) -> None:
-        task: Candidate = one.about
-        head = task.head
+    def _keep(self, example: Example, agreement: float | None) -> None:
+        task, found, head = example.task, example.found, example.task.head
         if task.text not in {made.text for made in head.group.made}:
             head.group.made.append(Task(task.text, task.opening))
         head.group.kept += 1
@@ -347,8 +283,8 @@ class Rounds:
                 "instruction": task.text,
                 "input": found.input,
                 "response": found.output,
-                **drawn(one, answer, self._model, "self_instruct"),
-                "k": k,
+                **drawn(example.asked, example.answer, self._model, "self_instruct"),
+                "k": example.k,
                 "type": task.type,
                 "is_classification": task.type == "classification",
                 "topic": head.group.topic,
@@ -381,24 +317,6 @@ class Rounds:
         """Note what became no row; `retry` is None where it was judged, not left unanswered."""
         self.turned_away += retry is None or error == BUDGET
         self.lost.append(Lost(head.parents, error, bool(retry), stage, self._number, text, nearest))
-
-
-def joined(instruction: str, given: str) -> str:
-    """The prompt of an example: its task, then, after a blank line, its input."""
-    return f"{instruction}\n\n{given}" if given else instruction
-
-
-def label_agreement(label: str, said: Sequence[str]) -> float:
-    """The share of answers that say the label: its tokens stand in them, in a row.
-
-    Example:
-        >>> label_agreement("Not spam", ["It is not spam.", "spam", "not spam"])
-        0.6666666666666666
-    """
-    rows = pl.DataFrame({"text": pl.Series([label, *said], dtype=pl.String)})
-    runs = rows.select(tokens(folded(pl.col("text"))).list.join("\x1f"))["text"].to_list()
-    wanted = f"\x1f{runs[0]}\x1f"
-    return sum(wanted in f"\x1f{run}\x1f" for run in runs[1:]) / max(1, len(said))
 
 
 def _zipped(

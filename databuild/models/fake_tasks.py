@@ -22,17 +22,19 @@ _VERBS = {
 _THINGS = {
     "en": "the night train|a market garden|old bridges|school lunches|winter birds|"
     "a family recipe|street music|the tides|honey|lost letters|a village doctor|city parks|"
-    "bicycle repair|folk songs|ceramic glazes|sleeping habits|mountain weather|public libraries|bees in spring|"
-    "paper boats|a chess opening|solar ovens|rain barrels|museum guards|ferry timetables|"
-    "sourdough|handwriting|desert plants|lighthouse keepers|grandparents' stories",
+    "bicycle repair|folk songs|ceramic glazes|sleeping habits|mountain weather|"
+    "public libraries|bees in spring|paper boats|a chess opening|solar ovens|rain barrels|"
+    "museum guards|"
+    "ferry timetables|sourdough|handwriting|desert plants|lighthouse keepers|grandparents' stories",
     "zh": "夜班火车|菜市场|石桥|午餐|冬天的鸟|家常菜|街头音乐|潮汐|蜂蜜|旧书信|乡村医生|公园|"
     "修车|民歌|陶器|睡眠|山里的天气|图书馆|春天的蜜蜂|纸船|围棋|雨水|博物馆|渡船|面包|书法|沙漠植物|灯塔",
 }
 _FRAMES = {
     "en": "for a curious child|in the style of a diary|as if it were the year 2100|"
     "with two examples|for someone who is in a hurry|from the view of a historian|"
-    "in exactly three sentences|without naming it|using only questions|as advice to a friend|and say why it matters|"
-    "for the front page of a newspaper|in the voice of a sailor|with one surprising comparison",
+    "in exactly three sentences|without naming it|using only questions|"
+    "as advice to a friend|and say why it matters|for the front page of a newspaper|"
+    "in the voice of a sailor|with one surprising comparison",
     "zh": "讲给小学生听|写成一封信|用三句话|举两个例子|从历史的角度|给赶时间的人看|并说明理由|"
     "写成对话|不要提到它的名字|用一个比喻|写成新闻报道|写成一首短诗",
 }

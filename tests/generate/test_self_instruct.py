@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from databuild.errors import RecipeError
 from databuild.generate.self_instruct import SelfInstructConfig, bootstrap_instructions
-from databuild.generate.self_instruct_rounds import joined, label_agreement
+from databuild.generate.self_instruct_agreement import joined, label_agreement
 from databuild.models.fake import FakeGenerator, FakeOptions
 from databuild.models.protocol import Answer
 from databuild.text.rouge import Novelty
