@@ -159,7 +159,7 @@ def next_heads(
         return []
     asked = [-(-group.short // _yield_of(group)) for group in live]
     each = largest_remainder(min(most, sum(asked)), asked)
-    heads = []
+    heads: list[Head] = []
     for group, count in zip(live, each, strict=True):
         for _ in range(count):
             name = f"r{number}-h{len(heads)}"

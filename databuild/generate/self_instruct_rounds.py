@@ -158,7 +158,10 @@ class Rounds:
                 why = error or ("no whole task before the cut" if is_cut else "no task in a list")
                 self._lose(one.about, why, "tasks", text, retry=retry if answer is None else None)
         begins = openings_of([text for text, _ in found])
-        return [Candidate(*one, head) for (*one, head) in _zipped(found, begins)]
+        return [
+            Candidate(text, opening, head)
+            for (text, head), opening in zip(found, begins, strict=True)
+        ]
 
     def _lawful(self, made: Sequence[Candidate]) -> list[Candidate]:
         """Those that break no rule of the paper and are in the language that was asked."""
@@ -167,7 +170,7 @@ class Rounds:
         least, most = config.min_instruction_tokens, config.max_instruction_tokens
         faults = faults_of(texts, least, most, config.banned)
         rows = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)})
-        languages = rows.select(asked_in("auto", ["text"]).alias("l"))["l"] if made else []
+        languages = rows.select("text", asked_in("auto", ["text"]))["language"]
         for one, fault, language in zip(made, faults, languages, strict=True):
             if fault is None and language != one.head.group.language:
                 fault = "other language"  # noqa: PLW2901 -- the last of the rules
@@ -204,19 +207,19 @@ class Rounds:
             for one in made
         ]  # fmt: skip
         kept, types = [], Counter(self.types)
-        for one, answer, error, retry in self.asking.ask(wanted, "kind"):
-            made_one: Candidate = one.about
+        for asked, answer, error, retry in self.asking.ask(wanted, "kind"):
+            one: Candidate = asked.about
             if answer is None:
-                self._lose(made_one.head, error, "kind", made_one.text, retry=retry)
+                self._lose(one.head, error, "kind", one.text, retry=retry)
                 continue
             # As in the paper, what is not said to be a classification is none.
             classifies = is_classification(str(answer.text)) or False
-            kind = type_of(made_one.text, classifies=classifies)
+            kind = type_of(one.text, classifies=classifies)
             if self._is_full(kind, types):
-                self._lose(made_one.head, f"enough of its type: {kind}", "kind", made_one.text)
+                self._lose(one.head, f"enough of its type: {kind}", "kind", one.text)
             else:
                 types[kind] += 1
-                kept.append(Candidate(made_one.text, made_one.opening, made_one.head, kind))
+                kept.append(Candidate(one.text, one.opening, one.head, kind))
         return kept
 
     def _examples(self, made: Sequence[Candidate]) -> None:
@@ -230,12 +233,12 @@ class Rounds:
                 want(one.id, 0, messages, sampling, self._seed, stage="example", about=one)
             )
         good: list[Example] = []
-        for one, answer, error, retry in self.asking.ask(wanted, "example"):
-            task: Candidate = one.about
+        for asked, answer, error, retry in self.asking.ask(wanted, "example"):
+            task: Candidate = asked.about
             if answer is None:
                 self._lose(task.head, error, "example", task.text, retry=retry)
                 continue
-            good += [Example(task, one, answer, *found) for found in self._read(task, answer)]
+            good += [Example(task, asked, answer, *found) for found in self._read(task, answer)]
         verdicts = agreements(good, self.config, self.asking, self._seed)
         for example, agreement in zip(good, verdicts, strict=True):
             task = example.task
@@ -258,7 +261,7 @@ class Rounds:
         if error:
             self._lose(task.head, f"no example: {error}", "example", task.text)
         faults = instance_faults(task.text, found)
-        kept = []
+        kept: list[tuple[int, Instance]] = []
         for k, (one, fault) in enumerate(zip(found, faults, strict=True)):
             if fault is None and len(kept) >= self.config.instances:
                 fault = "more examples than asked"  # noqa: PLW2901 -- the last of the rules
@@ -317,9 +320,3 @@ class Rounds:
         """Note what became no row; `retry` is None where it was judged, not left unanswered."""
         self.turned_away += retry is None or error == BUDGET
         self.lost.append(Lost(head.parents, error, bool(retry), stage, self._number, text, nearest))
-
-
-def _zipped(
-    found: Sequence[tuple[str, Head]], openings: Sequence[str]
-) -> list[tuple[str, str, Head]]:
-    return [(text, opening, head) for (text, head), opening in zip(found, openings, strict=True)]

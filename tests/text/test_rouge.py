@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,10 +29,14 @@ def longest_common(one: list[str], other: list[str]) -> int:
     return row[-1]
 
 
-def judged_by_force(seeds: list[str], texts: list[str], threshold: float) -> list[object]:
-    known, found = [seed.split() for seed in seeds], []
+def judged_by_force(
+    seeds: list[str], texts: list[str], threshold: float
+) -> list[tuple[int, float] | None]:
+    known = [seed.split() for seed in seeds]
+    found: list[tuple[int, float] | None] = []
     for text in texts:
-        words, best = text.split(), None
+        words = text.split()
+        best: tuple[int, float] | None = None
         for place, other in enumerate(known):
             both = len(words) + len(other)
             common = longest_common(words, other)
@@ -67,7 +72,7 @@ def test_neither_small_pieces_nor_many_tokens_change_a_verdict(limit, monkeypatc
     first = [" ".join(rng.choice(list("abcde"), 8)) for _ in range(100)]
     texts = [*first, *(" ".join(rng.choice(list("abcdefgh"), 8)) for _ in range(200))]
 
-    def verdicts() -> list[object]:
+    def verdicts() -> list[Any]:
         seen = Novelty(0.7)
         return [near for start in (0, 100, 200) for near in seen.judge(texts[start : start + 100])]
 
