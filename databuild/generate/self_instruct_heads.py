@@ -101,6 +101,12 @@ class Group:
         taken, self.waiting = self.waiting[:n], self.waiting[n:]
         return taken
 
+    def keep(self, task: Candidate) -> None:
+        """Note a row of a task, which may stand in heads from now on."""
+        self.kept += 1
+        if not self.made or self.made[-1].text != task.text:  # its rows come one after another
+            self.made.append(Task(task.text, task.opening))
+
     def note(self, candidates: int, kept: int, floor: float, window: int) -> None:
         """Note a round; the group is given up when `window` rounds together kept too little."""
         self.past.append((candidates, kept))
@@ -161,10 +167,16 @@ def next_heads(
     each = largest_remainder(min(most, sum(asked)), asked)
     heads: list[Head] = []
     for group, count in zip(live, each, strict=True):
+        begun = Counter(task.opening for task in group.made)
+        made = _Urn(group, group.made, [1 / begun[task.opening] for task in group.made])
+        seeds = _Urn(group, group.seeds, [1.0] * len(group.seeds))
         for _ in range(count):
             name = f"r{number}-h{len(heads)}"
             rng = np.random.default_rng(derive_seed(seed, "head", name))
-            heads.append(Head(name, group, _drawn(group, sizes, rng)))
+            tasks = made.draw(sizes[1], rng)
+            tasks += seeds.draw(sum(sizes) - len(tasks), rng)
+            order = rng.permutation(len(tasks))
+            heads.append(Head(name, group, tuple(tasks[int(place)] for place in order)))
             group.heads += 1
     return heads
 
@@ -173,22 +185,23 @@ def _yield_of(group: Group) -> int:
     return max(1, group.kept // group.heads) if group.heads else 4
 
 
-def _drawn(group: Group, sizes: tuple[int, int], rng: np.random.Generator) -> tuple[Task, ...]:
-    n_made = min(sizes[1], len(group.made))
-    begun = Counter(task.opening for task in group.made)
-    made = _pick(group, group.made, [1 / begun[task.opening] for task in group.made], n_made, rng)
-    n_seeds = min(sum(sizes) - n_made, len(group.seeds))
-    tasks = [*_pick(group, group.seeds, [1.0] * len(group.seeds), n_seeds, rng), *made]
-    group.uses.update(task.text for task in tasks)
-    return tuple(tasks[int(place)] for place in rng.permutation(len(tasks)))
+class _Urn:
+    """Tasks of a group to draw from in one round; every draw makes a task rarer."""
 
+    def __init__(self, group: Group, tasks: Sequence[Task], weights: Sequence[float]) -> None:
+        self._group, self._tasks = group, tasks
+        self._weights = np.asarray(weights, dtype=np.float64)
+        self._uses = np.array([group.uses[task.text] for task in tasks], dtype=np.float64)
 
-def _pick(
-    group: Group, tasks: Sequence[Task], base: Sequence[float], n: int, rng: np.random.Generator
-) -> list[Task]:
-    if not n:
-        return []
-    uses = np.array([group.uses[task.text] for task in tasks], dtype=np.float64)
-    weights = np.asarray(base) / (1 + uses)
-    keys = np.log(rng.random(len(tasks))) / weights
-    return [tasks[int(place)] for place in np.argsort(-keys, kind="stable")[:n]]
+    def draw(self, n: int, rng: np.random.Generator) -> list[Task]:
+        """Draw n different tasks, or all where there are fewer."""
+        n = min(n, len(self._tasks))
+        if not n:
+            return []
+        keys = -np.log(rng.random(len(self._tasks))) * (1 + self._uses) / self._weights
+        found = np.argpartition(keys, n - 1)[:n]
+        found = found[np.argsort(keys[found], kind="stable")]
+        self._uses[found] += 1
+        tasks = [self._tasks[int(place)] for place in found]
+        self._group.uses.update(task.text for task in tasks)
+        return tasks

@@ -10,7 +10,7 @@ import polars as pl
 from databuild.generate.answering import asked_in, drawn, want
 from databuild.generate.self_instruct_agreement import Disagreement, Example, agreements, joined
 from databuild.generate.self_instruct_asking import BUDGET
-from databuild.generate.self_instruct_heads import Candidate, Group, Head, Task, next_heads
+from databuild.generate.self_instruct_heads import Candidate, Group, Head, next_heads
 from databuild.generate.self_instruct_texts import (
     Instance,
     faults_of,
@@ -273,9 +273,7 @@ class Rounds:
 
     def _keep(self, example: Example, agreement: float | None) -> None:
         task, found, head = example.task, example.found, example.task.head
-        if task.text not in {made.text for made in head.group.made}:
-            head.group.made.append(Task(task.text, task.opening))
-        head.group.kept += 1
+        head.group.keep(task)
         self.types[str(task.type)] += 1
         name = "output_first" if task.type == "classification" else "input_first"
         template = self._prompts[name, head.group.language]
