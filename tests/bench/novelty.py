@@ -87,7 +87,7 @@ def main(folder: Path, out: Path | None) -> None:
     texts = texts_of(folder)
     sizes: list[dict[str, Any]] = []
     for size in [size for size in SIZES if size <= len(texts)]:
-        runs = [judged(texts[:size]) for _ in range(3 if size < 50_000 else 1)]
+        runs = [judged(texts[:size]) for _ in range(3 if size < 10_000 else 1)]
         seconds = min(run[0] for run in runs)
         sizes.append({"texts": size, "cpu_s": round(seconds, 2), "new": sum(runs[0][1])})
     pairs = []
