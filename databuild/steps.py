@@ -30,6 +30,7 @@ from databuild.generate.chunk import chunk_documents
 from databuild.generate.from_documents import write_questions
 from databuild.generate.related import find_related
 from databuild.generate.respond import sample_answers
+from databuild.generate.self_instruct import bootstrap_instructions
 from databuild.ingest.files import read_files
 from databuild.ingest.hub import read_dataset
 from databuild.ingest.rows import read_rows
@@ -114,6 +115,7 @@ STEPS: tuple[Step, ...] = (
     find_related,
     write_questions,
     sample_answers,
+    bootstrap_instructions,
     measure_obedience,
     select_best_answers,
     make_graded_pairs,

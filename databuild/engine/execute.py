@@ -370,10 +370,12 @@ def _check_failures(task: Task, manifest: Manifest) -> None:
     if task.settings.limit is not None and task.step.sees == "source":
         return  # a preview keeps few of the rows that it read, so the share would say nothing
     requests = rows.rows_out if task.step.kind == "measure" else rows.rows_out + rows.failed
-    if requests and rows.failed / requests > task.node.max_failure_ratio:
+    # What a step judged and turned away is neither the model's fault nor the input's.
+    failed = rows.failed - rows.notes.get("turned_away", 0)
+    if requests and failed / requests > task.node.max_failure_ratio:
         reasons = ", ".join(f"{n} × {reason}" for reason, n in list(rows.by_reason.items())[:3])
         what = (
-            f"{rows.failed:,} of {requests:,} rows failed, more than max_failure_ratio "
+            f"{failed:,} of {requests:,} rows failed, more than max_failure_ratio "
             f"{task.node.max_failure_ratio} allows: {reasons}"
         )
         fix = f"look at {task.folder / 'failed'}, then mend the input or raise max_failure_ratio"

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from databuild.models.fake_passages import ask_about
+from databuild.models.fake_tasks import answer_about_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,9 @@ def compose(prompt: str, draw: np.random.Generator, skill_ratio: float) -> str:
     """
     if (asked := ask_about(prompt, draw, skill_ratio)) is not None:
         return asked
+    about_tasks = answer_about_tasks(prompt, draw)
+    if about_tasks is not None:
+        return about_tasks
     words = _topic_words(prompt)
     count = int(draw.integers(1, 7))
     picks = draw.choice(len(SENTENCES), size=count, replace=False)

@@ -93,7 +93,9 @@ def personal() -> pl.DataFrame:
 
 def documents() -> pl.DataFrame:
     """Documents with headings, in two languages, equal, blank and null, and odd ones."""
-    kiln = "# Kiln\n\nLoad the kiln slowly. It burns wood until midnight.\n\n## Door\n\nKeep it shut."
+    kiln = (
+        "# Kiln\n\nLoad the kiln slowly. It burns wood until midnight.\n\n## Door\n\nKeep it shut."
+    )
     held = [kiln, kiln, "第一回 出山\n\n山上有一座小庙。庙里住着一个老和尚。", *TEXTS[5:]]
     return pl.DataFrame(
         {
@@ -453,6 +455,23 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         generator=FakeAsk(refuse_ratio=0.2, time_out_ratio=0.2),
         seed=7,
         models={"model": "fake@1"},
+    ),
+    "generate.self_instruct": _example(
+        texts,
+        {
+            "model": "start",
+            "instruction": "prompt",
+            "target": 9,
+            "heads": 3,
+            "consistency": 1,
+            "min_text_agreement": 0,
+            "topic": "topic",
+            "topics": {"sky": 0.6, "sea": 0.4},
+        },
+        generator=FakeAsk(refuse_ratio=0.1, time_out_ratio=0.1),
+        seed=7,
+        models={"model": "fake@1"},
+        files=(),
     ),
     "reward.verify": _example(unscored),
     "pairs.best": _example(answers),
