@@ -26,15 +26,18 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from pydantic import Field, field_validator
 
-from databuild.dedup.exam import Exam, Rules, read_exam
+from databuild.dedup.exam import PLACE, Exam, Rules, read_exam
 from databuild.dedup.searching import Hit, search
-from databuild.engine.step import DROPPED, Reported, step
+from databuild.engine.step import DROPPED, Streamed, step
 from databuild.errors import StepError
 from databuild.recipe.options import FirstColumns, OtherColumns, StepConfig
 from databuild.text.conversations import has_conversations
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from databuild.engine.parts import Parts
+    from databuild.engine.resources import Progress
 
 _TOP = 10
 _SHOWN_CHARS = 200
@@ -85,20 +88,25 @@ def _also(config: ContaminationConfig) -> tuple[str, ...]:
 
 
 @step(
-    "dedup.contamination", kind="select", sees="table", version=1, reads=_reads, also=_also
+    "dedup.contamination", kind="select", sees="parts", version=2, reads=_reads, also=_also
 )  # fmt: skip
 def drop_contaminated(
-    rows: pl.DataFrame,
+    rows: Parts,
     config: ContaminationConfig,
-    against: pl.DataFrame | None = None,
-    **others: pl.DataFrame,
-) -> Reported:
+    against: Parts | None = None,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+    **others: Parts,
+) -> Streamed:
     """Drop the rows that hold an item of a benchmark test set, whole or edited.
 
     Args:
         rows: n rows with `row_id` and `config.columns`.
         config: See `ContaminationConfig`; this module's text defines what a row holds.
         against: A test set with `config.in_columns`.
+        workers: How many threads.
+        progress: Told of rows searched.
         others: More of them; their names, chosen in the recipe, stand in reasons and counts:
             `from: {rows: clean, gsm8k: exam, mmlu: exam2}`. Each is a table of any step, such as
             `exam: {use: ingest.hub, dataset: openai/gsm8k, subset: main, split: test,
@@ -141,36 +149,60 @@ def drop_contaminated(
     rules = Rules(
         min(config.ngrams), config.min_share, config.min_tokens, config.max_items, config.edited
     )
-    exam = read_exam(sets, config.in_columns or config.columns, rules)
-    pairs, hits = search(rows, _columns(rows, config), exam)
-    facts = _facts(rows.height, pairs, hits, exam, config)
+    asked = config.in_columns or config.columns
+    exam = read_exam({name: _whole(table, asked) for name, table in sets.items()}, asked, rules)
+    if progress is not None:
+        progress.total(rows.n_rows, "rows")
+    ids: list[pl.DataFrame] = []
+    pairs, hits = search(_read(rows, config, ids, progress), _columns(config), exam, workers)
+    facts = _facts(rows.n_rows, pairs, hits, exam, config)
     _check_limit(facts, config)
-    return Reported(_verdicts(rows, hits, exam, config), facts)
+    return Streamed(_verdicts(ids, hits, exam, config), facts)
+
+
+def _whole(table: Parts, columns: Sequence[str]) -> pl.DataFrame:
+    named = [name for name in (*columns, *PLACE) if name in table.columns]
+    return pl.concat([table.part(index, *named) for index in range(table.n_parts)])
+
+
+def _read(
+    rows: Parts, config: ContaminationConfig, ids: list[pl.DataFrame], progress: Progress | None
+) -> Iterator[pl.DataFrame]:
+    """The texts of each part in turn; its `row_id` is added to `ids`."""
+    named = [name for name in _columns(config) if name in rows.columns]
+    for index in range(rows.n_parts):
+        part = rows.part(index, *named)
+        ids.append(part.select("row_id"))
+        talks = config.messages
+        if talks in part.columns and talks not in config.columns:
+            part = part if has_conversations(part, talks) else part.drop(talks)
+        yield part
+        if progress is not None:
+            progress.tick(part.height)
 
 
 def _verdicts(
-    rows: pl.DataFrame, hits: Sequence[Hit], exam: Exam, config: ContaminationConfig
-) -> pl.DataFrame:
+    ids: Sequence[pl.DataFrame], hits: Sequence[Hit], exam: Exam, config: ContaminationConfig
+) -> Iterator[pl.DataFrame]:
+    """The verdicts on the rows of each part."""
     told = pl.DataFrame(
         [(hit.row_id, *_told(hit, exam, config)) for hit in hits],
         schema={"row_id": pl.String, "reason": pl.String, "evidence": pl.String}, orient="row",
     )  # fmt: skip
     is_hit = pl.col("reason").is_not_null()
-    return (
-        rows.select("row_id")
-        .join(told, on="row_id", how="left")
-        .select(
+    for rows in ids:
+        yield rows.join(told, on="row_id", how="left", maintain_order="left").select(
             "row_id",
             part=pl.when(is_hit).then(pl.lit(DROPPED)).otherwise(pl.lit("kept")),
             reason="reason",
             evidence="evidence",
         )
-    )
 
 
-def _columns(rows: pl.DataFrame, config: ContaminationConfig) -> tuple[str, ...]:
-    talks = [config.messages] if has_conversations(rows, config.messages) else []
-    return tuple(dict.fromkeys([*config.columns, *(c for c in talks if c)]))
+def _columns(config: ContaminationConfig) -> tuple[str, ...]:
+    """All columns that may be searched, in the order in which they are told."""
+    talks = [config.messages] if config.messages else []
+    return tuple(dict.fromkeys([*config.columns, *talks]))
 
 
 def _told(hit: Hit, exam: Exam, config: ContaminationConfig) -> tuple[str, str]:

@@ -32,7 +32,7 @@ _LOST = 15  # percent of the tokens that such edits cost at most: "$2,300" is tw
 _ENOUGH = 20
 _FILTER_BITS = 32  # bits of the filter per gram: one lookup of 32 for nothing
 _CROWD = 64  # a gram that stands in more items than this is no help in finding them
-_PLACE = ("source_file", "source_record")
+PLACE = ("source_file", "source_record")
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _listed(table: pl.DataFrame, name: str, place: int, column: str) -> pl.DataF
     else:
         what = f"the column {column!r} of {name!r} holds {dtype}, not text"
         raise SchemaError("dedup.contamination", what, fix="name columns of text in `in_columns`")
-    where = [pl.col(c) if c in table.columns else pl.lit(None).alias(c) for c in _PLACE]
+    where = [pl.col(c) if c in table.columns else pl.lit(None).alias(c) for c in PLACE]
     return table.select(
         pl.lit(place).alias("place"), pl.lit(name).alias("set"), pl.col("row_id").alias("item"),
         where[0].cast(pl.String), where[1].cast(pl.Int64),

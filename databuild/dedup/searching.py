@@ -14,7 +14,7 @@ from databuild.errors import SchemaError
 from databuild.text.lookalikes import masking, unmasked, visible_places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -56,14 +56,16 @@ class Hit:
 
 
 def search(
-    rows: pl.DataFrame, columns: Sequence[str], exam: Exam
+    parts: Iterable[pl.DataFrame], columns: Sequence[str], exam: Exam, threads: int | None = None
 ) -> tuple[pl.DataFrame, list[Hit]]:
     """Find all rows that hold items.
 
     Args:
-        rows: n rows with `row_id` and `columns`, of texts, lists of texts, or conversations.
+        parts: Rows with `row_id` and those of `columns` that they have, of texts, lists of texts,
+            or conversations; one part at a time is held.
         columns: Where to search.
         exam: What for.
+        threads: How many threads; by default as many as Polars has. The result is the same.
 
     Returns:
         `row_id` and `number` of all that was found, each pair once; and a hit for each row in the
@@ -76,9 +78,11 @@ def search(
     held = pl.concat(
         [pl.DataFrame(schema=_HELD)]
         + [
-            _held(batch.select("row_id", column), place, exam)
-            for batch in _batches(rows, columns)
+            _held(batch.select("row_id", column), place, exam, threads)
+            for part in parts
+            for batch in _batches(part)
             for place, column in enumerate(columns)
+            if column in batch.columns
         ]
     ).sort(
         "row_id", "share", "run", "place", "turn", "number",
@@ -98,15 +102,15 @@ def search(
     return pairs, hits
 
 
-def _batches(rows: pl.DataFrame, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    size = max(1, int(rows.select(columns).estimated_size()) // max(rows.height, 1))
+def _batches(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    size = max(1, int(rows.estimated_size()) // max(rows.height, 1))
     yield from rows.iter_slices(max(1, min(_BATCH_ROWS, _BATCH_BYTES // size)))
 
 
-def _held(rows: pl.DataFrame, place: int, exam: Exam) -> pl.DataFrame:
+def _held(rows: pl.DataFrame, place: int, exam: Exam, threads: int | None) -> pl.DataFrame:
     """What the texts of one column hold."""
     texts = _texts(rows)
-    found = _scanned(texts["string"], exam)
+    found = _scanned(texts["string"], exam, threads)
     n_own = pl.Series(exam.n_own_I).gather(found["number"])
     return pl.concat(
         [texts[found["text"]], found.with_columns(share=pl.col("n") / n_own)], how="horizontal"
@@ -116,7 +120,7 @@ def _held(rows: pl.DataFrame, place: int, exam: Exam) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _scanned(texts: pl.Series, exam: Exam) -> pl.DataFrame:
+def _scanned(texts: pl.Series, exam: Exam, threads: int | None) -> pl.DataFrame:
     """What texts hold, by their places: the columns of `_FOUND`."""
     from databuild.dedup.kernels.folding import IS_SLOW
     from databuild.dedup.kernels.overlap import scan_texts
@@ -130,7 +134,7 @@ def _scanned(texts: pl.Series, exam: Exam) -> pl.DataFrame:
         return len(part), *scan(part, masking(), is_folded=False)
 
     found, slow, begin = [], [], 0
-    for n, part, left in in_slices(work, texts):
+    for n, part, left in in_slices(work, texts, threads):
         part[:, 0] += begin
         found.append(part)
         slow.append(left + begin)
