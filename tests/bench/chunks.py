@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def best_of_three(work: Callable[[], Any]) -> tuple[float, Any]:
-    best = float("inf")
+    best, made = float("inf"), None
     for _ in range(3):
         begun = time.process_time()
         made = work()

@@ -416,6 +416,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
             "exam": pl.DataFrame({"row_id": ["x", "y"], "question": [" 🌈🌈🌈 ", TEXTS[0]]}),
         },
         {"in_columns": "question"},
+        {"workers": 2, "progress": Silence()},
     ),
     "sample.where": _example(texts, {"keep": "quality > 0.2 and len(prompt) > 3"}),
     "sample.parts": _example(texts, {"column": "split", "parts": ["train", "dev"]}),
