@@ -26,7 +26,9 @@ from databuild.fix.mojibake import mend_mojibake
 from databuild.fix.normalize import normalize_text
 from databuild.fix.split_fused import split_fused_rows
 from databuild.flywheel.promote import promote_if_better
+from databuild.generate.critique import revise_answers
 from databuild.generate.respond import sample_answers
+from databuild.generate.rewrite import rewrite_rows
 from databuild.ingest.files import read_files
 from databuild.ingest.hub import read_dataset
 from databuild.ingest.rows import read_rows
@@ -108,6 +110,8 @@ STEPS: tuple[Step, ...] = (
     select_diverse,
     mix_rows,
     sample_answers,
+    rewrite_rows,
+    revise_answers,
     measure_obedience,
     select_best_answers,
     make_graded_pairs,
