@@ -119,6 +119,7 @@ def revise_answers(
 
     Example:
         >>> rows = pl.DataFrame({"row_id": ["a"], "prompt": ["2+2?"], "response": ["5"]})
+        >>> from databuild.models.protocol import Answer
         >>> def ask(requests):
         ...     new = {"critique": "5 is wrong. VERDICT: REVISE", "revise": "4"}
         ...     return {r.id: Answer(r.id, new[r.id.split("-")[1]], "stop") for r in requests}

@@ -178,6 +178,7 @@ def rewrite_rows(
 
     Example:
         >>> rows = pl.DataFrame({"row_id": ["a"], "prompt": ["Why is the sky blue?"]})
+        >>> from databuild.models.protocol import Answer
         >>> def ask(requests):
         ...     return {r.id: Answer(r.id, "What makes the sky blue?", "stop") for r in requests}
         >>> config = RewriteConfig(model="start")
