@@ -10,7 +10,7 @@ _VERDICT = re.compile(
     re.IGNORECASE,
 )
 _FINE = re.compile(
-    r"fine|ok(?:ay)?|good|accept(?:ed|able)?|none|pass(?:ed)?|(?:无需|不需要|不必|不用|没有)\S*|"
+    r"fine|ok(?:ay)?|good|accept(?:ed|able)?|none|pass(?:ed)?|(?:无需|不需要|不必|不用|没有)(?!\S*[或/])\S*|"
     r"很好|良好|通过",
     re.IGNORECASE,
 )
