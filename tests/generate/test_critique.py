@@ -134,6 +134,7 @@ def test_a_recipe_asks_each_thing_once(tmp_path, monkeypatch):
     from tests.cli.conftest import Terminal
 
     asked: list[str] = []
+    limit: int | None = 15
     answer = FakeGenerator.answer
 
     def counted(self, request):
@@ -154,7 +155,7 @@ def test_a_recipe_asks_each_thing_once(tmp_path, monkeypatch):
         "        how: [back_translation, harder]}\n"
         "  better: {use: generate.critique, from: raw, model: start, max_failure_ratio: 1.0}\n"
     )
-    terminal, limit = Terminal(tmp_path), 15
+    terminal = Terminal(tmp_path)
     terminal("run", code=130)
     cut = len(asked)
     limit = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_every_prompt_is_there_in_every_language():
 @pytest.mark.parametrize("principles", [(), ("be short", "be kind")])
 def test_what_is_sent_has_every_value_and_no_sign_of_a_template(prompts, principles):
     for (name, _), template in prompts.read().items():
-        values = {key: f"<{key}>" for key in prompts.known[name]}
+        values: dict[str, Any] = {key: f"<{key}>" for key in prompts.known[name]}
         if "principles" in values:
             values["principles"] = principles
         values |= {"k": 1} if "k" in values else {}
