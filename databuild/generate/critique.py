@@ -138,14 +138,8 @@ def revise_answers(
         open_now = asking.revised(asking.criticised(open_now, n), n)
     made = [_row(one, config, models["model"]) for one in talks if one.last is not None]
     schema = {"parent_ids": pl.List(pl.String), config.response: pl.String, **_MADE}
-    dropped = [(one.row_id, one.dropped) for one in talks if one.dropped and one.last is None]
-    return Produced(
-        rows=_with_rest(pl.DataFrame(made, schema=schema), rows, config),
-        failed=failures.frame(),
-        dropped=pl.DataFrame(
-            dropped, schema={"row_id": pl.String, "reason": pl.String}, orient="row"
-        ),
-    )
+    children = _with_rest(pl.DataFrame(made, schema=schema), rows, config)
+    return Produced(rows=children, failed=failures.frame(), dropped=_dropped(talks))
 
 
 @dataclass
@@ -272,6 +266,12 @@ def _talks(rows: pl.DataFrame, config: CritiqueConfig, failures: Failures) -> li
         else:
             talks.append(_Talk(row_id, prompt, response, language))
     return talks
+
+
+def _dropped(talks: Sequence[_Talk]) -> pl.DataFrame:
+    """The answers that stay as they are, and why."""
+    rows = [(one.row_id, one.dropped) for one in talks if one.dropped and one.last is None]
+    return pl.DataFrame(rows, schema={"row_id": pl.String, "reason": pl.String}, orient="row")
 
 
 def _row(talk: _Talk, config: CritiqueConfig, model: str) -> dict[str, Any]:

@@ -191,23 +191,7 @@ def rewrite_rows(
     failures = Failures()
     jobs = _jobs(rows, config, failures)
     asking = _Asking(config, PROMPTS.read(files), generator, seed, failures)
-    accepted: list[tuple[_Job, Wanted, Answer]] = []
-    seen: dict[str, list[str]] = {}
-    tries = config.tries if config.temperature else 1
-    for attempt in range(tries):
-        again: list[_Job] = []
-        for job, wanted, answer in asking.rewrites(jobs, attempt):
-            fault = job.fault or _fault(job, answer, seen.get(job.row_id, []), config)
-            if fault is None:
-                seen.setdefault(job.row_id, []).append(job.made)
-                accepted.append((job, wanted, answer))
-            elif attempt + 1 < tries:
-                again.append(job)
-            else:
-                failures.add(job.row_id, job.k, _named(fault, job.how), retry=False)
-        jobs = again
-    # In the order of the input, whichever try it took.
-    accepted.sort(key=lambda one: one[0].place)
+    accepted = _accepted(jobs, asking, failures, config)
     made = [_row(*one, config, models["model"]) for one in accepted]
     schema = {"parent_ids": pl.List(pl.String), config.column: pl.String, **_MADE}
     children = pl.DataFrame(made, schema=schema)
@@ -308,6 +292,29 @@ def _jobs(rows: pl.DataFrame, config: RewriteConfig, failures: Failures) -> list
         for how in config.how:
             jobs += (_Job(len(jobs) + k, row_id, how, k, text, language) for k in range(config.k))
     return jobs
+
+
+def _accepted(
+    jobs: list[_Job], asking: _Asking, failures: Failures, config: RewriteConfig
+) -> list[tuple[_Job, Wanted, Answer]]:
+    """The rewrites that pass the checks, in the order of the input, whichever try it took."""
+    accepted: list[tuple[_Job, Wanted, Answer]] = []
+    seen: dict[str, list[str]] = {}
+    tries = config.tries if config.temperature else 1
+    for attempt in range(tries):
+        again: list[_Job] = []
+        for job, wanted, answer in asking.rewrites(jobs, attempt):
+            fault = job.fault or _fault(job, answer, seen.get(job.row_id, []), config)
+            if fault is None:
+                seen.setdefault(job.row_id, []).append(job.made)
+                accepted.append((job, wanted, answer))
+            elif attempt + 1 < tries:
+                again.append(job)
+            else:
+                failures.add(job.row_id, job.k, _named(fault, job.how), retry=False)
+        jobs = again
+    accepted.sort(key=lambda one: one[0].place)
+    return accepted
 
 
 def _fault(job: _Job, answer: Answer, others: Sequence[str], config: RewriteConfig) -> str | None:
