@@ -27,9 +27,11 @@ from databuild.fix.normalize import normalize_text
 from databuild.fix.split_fused import split_fused_rows
 from databuild.flywheel.promote import promote_if_better
 from databuild.generate.chunk import chunk_documents
+from databuild.generate.critique import revise_answers
 from databuild.generate.from_documents import write_questions
 from databuild.generate.related import find_related
 from databuild.generate.respond import sample_answers
+from databuild.generate.rewrite import rewrite_rows
 from databuild.generate.self_instruct import bootstrap_instructions
 from databuild.ingest.files import read_files
 from databuild.ingest.hub import read_dataset
@@ -116,6 +118,8 @@ STEPS: tuple[Step, ...] = (
     write_questions,
     sample_answers,
     bootstrap_instructions,
+    rewrite_rows,
+    revise_answers,
     measure_obedience,
     select_best_answers,
     make_graded_pairs,

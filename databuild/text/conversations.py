@@ -102,3 +102,47 @@ def with_context(rows: pl.DataFrame, column: str, messages: str | None) -> pl.Ex
     contents = turns_before_answer(messages).list.eval(pl.element().struct.field("content"))
     has_more = context(rows, messages).is_not_null() & pl.col(column).is_not_null()
     return pl.when(has_more).then(contents.list.drop_nulls().list.join("\n")).otherwise(column)
+
+
+def with_last_user(messages: str, text: pl.Expr, *, keep_rest: bool) -> pl.Expr:
+    """Conversations whose last user turn says something else; unchanged without such a turn.
+
+    Args:
+        messages: The column of conversations.
+        text: What the turn says now.
+        keep_rest: Keep the turns behind it; else they are cut off.
+
+    Example:
+        >>> talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+        >>> rows = pl.DataFrame({"messages": [talk], "prompt": ["Ho"]})
+        >>> made = with_last_user("messages", pl.col("prompt"), keep_rest=False)
+        >>> rows.select(made).item().to_list()
+        [{'role': 'user', 'content': 'Ho'}]
+    """
+    upto = turns_to_last_user(messages)
+    turn = upto.list.last().struct.with_fields(content=text)
+    made = pl.concat_list(upto.list.head(upto.list.len() - 1), turn)
+    if keep_rest:
+        made = pl.concat_list(made, pl.col(messages).list.slice(upto.list.len()))
+    return pl.when(upto.list.len() > 0).then(made).otherwise(pl.col(messages)).alias(messages)
+
+
+def with_last_answer(messages: str, text: pl.Expr) -> pl.Expr:
+    """Conversations whose last turn says something else, where it is the assistant's.
+
+    Example:
+        >>> talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+        >>> rows = pl.DataFrame({"messages": [talk, talk[:1]], "response": ["Hey.", "Hey."]})
+        >>> made = rows.select(with_last_answer("messages", pl.col("response"))).to_series()
+        >>> made.to_list()[0][-1]["content"], made.list.len().to_list()
+        ('Hey.', [2, 1])
+    """
+    before = turns_before_answer(messages)
+    turn = pl.col(messages).list.last().struct.with_fields(content=text)
+    is_answered = pl.col(messages).list.len() > before.list.len()
+    return (
+        pl.when(is_answered)
+        .then(pl.concat_list(before, turn))
+        .otherwise(pl.col(messages))
+        .alias(messages)
+    )

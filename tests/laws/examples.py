@@ -78,6 +78,17 @@ def texts() -> pl.DataFrame:
     )
 
 
+def talks() -> pl.DataFrame:
+    """The texts with answers, every other one in a conversation."""
+    question = {"role": "user", "content": "Hi"}
+    turns = [
+        [question, {"role": "assistant", "content": f"answer {i}"}] if i % 2 else None
+        for i in range(len(TEXTS))
+    ]
+    answers = [f"answer {i}" for i in range(len(TEXTS))]
+    return texts().with_columns(response=pl.Series(answers), messages=pl.Series(turns))
+
+
 def personal() -> pl.DataFrame:
     """Texts with invented personal data, some of it twice, and false friends."""
     found = [
@@ -470,6 +481,22 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
             "topics": {"sky": 0.6, "sea": 0.4},
         },
         generator=FakeAsk(refuse_ratio=0.1, time_out_ratio=0.1),
+        seed=7,
+        models={"model": "fake@1"},
+        files=(),
+    ),
+    "generate.rewrite": _example(
+        talks,
+        {"model": "start", "how": ["paraphrase", "back_translation", "harder"], "max_tokens": 60},
+        generator=FakeAsk(refuse_ratio=0.2, time_out_ratio=0.2),
+        seed=7,
+        models={"model": "fake@1"},
+        files=(),
+    ),
+    "generate.critique": _example(
+        answers,
+        {"model": "start", "rounds": 2, "max_tokens": 60, "principles": "Be short."},
+        generator=FakeAsk(refuse_ratio=0.2, time_out_ratio=0.2),
         seed=7,
         models={"model": "fake@1"},
         files=(),
