@@ -26,6 +26,7 @@ from databuild.fix.mojibake import mend_mojibake
 from databuild.fix.normalize import normalize_text
 from databuild.fix.split_fused import split_fused_rows
 from databuild.flywheel.promote import promote_if_better
+from databuild.generate.reason import reason_out
 from databuild.generate.respond import sample_answers
 from databuild.ingest.files import read_files
 from databuild.ingest.hub import read_dataset
@@ -108,6 +109,7 @@ STEPS: tuple[Step, ...] = (
     select_diverse,
     mix_rows,
     sample_answers,
+    reason_out,
     measure_obedience,
     select_best_answers,
     make_graded_pairs,

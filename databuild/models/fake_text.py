@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from databuild.models.fake_sums import solve
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -54,6 +56,8 @@ def compose(prompt: str, draw: np.random.Generator, skill_ratio: float) -> str:
     sentence, lower or upper case, no commas, JSON with given keys, a word to mention, a text to
     start or to end with. An order counts as found when its words stand in the prompt.
     """
+    if (solved := solve(prompt, draw, skill_ratio)) is not None:
+        return solved
     words = _topic_words(prompt)
     count = int(draw.integers(1, 7))
     picks = draw.choice(len(SENTENCES), size=count, replace=False)

@@ -431,6 +431,13 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         seed=7,
         models={"model": "fake@1"},
     ),
+    "generate.reason": _example(
+        texts,
+        {"model": "start", "answer": "topic", "k": 3, "max_tokens": 20},
+        generator=FakeAsk(refuse_ratio=0.2, time_out_ratio=0.2),
+        seed=7,
+        models={"model": "fake@1"},
+    ),
     "reward.verify": _example(unscored),
     "pairs.best": _example(answers),
     "pairs.graded": _example(answers, {"max_pairs_per_prompt": 3}),
