@@ -124,13 +124,18 @@ class _Verdict:
         return self.right is not None and agree(one.value, self.right)
 
 
+def _asked(config: ReasonConfig) -> tuple[str, ...]:
+    """A question of another column becomes the prompt of its rows, as in their messages."""
+    return () if config.question == "prompt" else ("prompt",)
+
+
 @step(
     "generate.reason",
     kind="produce",
     sees="row",
     version=1,
     also=("messages",),
-    adds=(*_OWN, *ATTRIBUTES, *_ABOUT),
+    adds=lambda config: (*_asked(config), *_OWN, *ATTRIBUTES, *_ABOUT),
     attributes=(*ATTRIBUTES, *_ABOUT),
     carries=True,
     brings=lambda config: _PROMPTS.shipped(config.prompts),
@@ -166,7 +171,8 @@ def reason_out(
 
     Returns:
         Rows with `response` (the answer as it was said), `reasoning` (the rationale), and both in
-        `messages`, the rationale in think tags; with one parent, and attributes: how it was drawn
+        `messages`, the rationale in think tags; where another column than `prompt` is asked, with a
+        `prompt` that says what was asked; with one parent, and attributes: how it was drawn
         (`origin` is "reasoned"), `reached`, `hinted`, `agreement` (the share of the unhinted k that
         agree with this answer), `answer_found` ("tags", "marker" or "last number": how the answer
         was known), `prompt_name`, `prompt_digest`. Every other request is in `failed` with the
@@ -202,7 +208,11 @@ def reason_out(
         hinted = asking.tries(unreached, "hinted")
         for question in unreached:
             made += _with_hint(question, hinted[question.row_id], asking)
-    return Produced(rows=pl.DataFrame(made, schema=_ROWS), failed=failures.frame())
+    found = pl.DataFrame(made, schema=_ROWS)
+    if _asked(config):
+        question = pl.col("messages").list.first().struct.field("content")
+        found = found.with_columns(prompt=question)
+    return Produced(rows=found, failed=failures.frame())
 
 
 @dataclass(frozen=True)
@@ -228,7 +238,7 @@ class _Asking:
         for one, answer in answers_to(wanted, self.generator, self.failures):
             try:
                 if answer.finish_reason == "length":
-                    raise ValueError("cut at max_tokens")  # noqa: EM101, TRY003, TRY301
+                    raise ValueError("cut at max_tokens")  # noqa: TRY301
                 said = read_reasoning(answer.text or "")
             except ValueError as fault:
                 self.failures.add(one.row_id, one.k, str(fault), retry=False)

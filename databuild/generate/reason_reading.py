@@ -49,26 +49,26 @@ def read_reasoning(text: str) -> Reasoned:
         'marker'
     """
     if not text.strip():
-        raise ValueError("empty answer")  # noqa: EM101, TRY003 -- the fault itself
+        raise ValueError("empty answer")
     before, has_close, after = text.partition(_CLOSES)
     head, has_open, inside = before.partition(_OPENS)
     if has_close:
         thoughts = inside if has_open else head
         is_odd = _OPENS in thoughts or _OPENS in after or _CLOSES in after
         if is_odd or (has_open and head.strip()):
-            raise ValueError("think tags out of order")  # noqa: EM101, TRY003
+            raise ValueError("think tags out of order")
         rationale, answer, found = thoughts.strip(), after.strip(), "tags"
     elif has_open:
-        raise ValueError("thoughts are not closed")  # noqa: EM101, TRY003
+        raise ValueError("thoughts are not closed")
     else:
         parted = find_answer(text)
         if parted is None:
-            raise ValueError("no answer found")  # noqa: EM101, TRY003
+            raise ValueError("no answer found")
         rationale, answer, found = parted
     if not answer:
-        raise ValueError("no answer found")  # noqa: EM101, TRY003
+        raise ValueError("no answer found")
     if not rationale or rationale == answer:
-        raise ValueError("no rationale")  # noqa: EM101, TRY003
+        raise ValueError("no rationale")
     return Reasoned(rationale, answer, found)  # type: ignore[arg-type]
 
 

@@ -197,7 +197,9 @@ UNTRAINED: Mapping[str, Callable[[str, str], float]] = {
 }
 KINDS: Mapping[str, Callable[[str, str], float]] = {**TRAINED, **UNTRAINED, "answer": _answer}
 _NUMBER = frozenset({"bullets", "max_words", "sentences", "numbered_list"})
-_PHRASE = frozenset({"starts_with", "ends_with", "json_keys", "keyword", "forbidden_word", "answer"})
+_PHRASE = frozenset(
+    {"starts_with", "ends_with", "json_keys", "keyword", "forbidden_word", "answer"}
+)
 
 
 def validate(kind: str, value: str) -> None:
