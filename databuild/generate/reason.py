@@ -180,6 +180,7 @@ def reason_out(
         as well, so a recipe that keeps only what is reached raises `max_failure_ratio`.
 
     Example:
+        >>> from databuild.models.protocol import Answer
         >>> rows = pl.DataFrame({"row_id": ["a"], "prompt": ["3 + 4?"], "gold": ["7"]})
         >>> def ask(requests):
         ...     said = {0: "<think>3 + 4 = 7</think>7", 1: "<think>3 + 4 = 8</think>8"}

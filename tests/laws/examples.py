@@ -426,10 +426,14 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "sample.mix": _mixture,
     "generate.respond": _example(
         texts,
-        {"model": "start", "k": 3, "max_tokens": 20},
-        generator=FakeAsk(refuse_ratio=0.2, time_out_ratio=0.2),
+        {"models": ["a", "b"], "k": 3, "max_tokens": 20, "system": ["Be kind.", "Be brief."]},
+        generator=None,
+        generators={
+            "models.a": FakeAsk(refuse_ratio=0.2, time_out_ratio=0.2),
+            "models.b": FakeAsk(seed=1),
+        },
         seed=7,
-        models={"model": "fake@1"},
+        models={"models.a": "fake@1", "models.b": "fake@2"},
     ),
     "generate.reason": _example(
         texts,
@@ -437,6 +441,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         generator=FakeAsk(refuse_ratio=0.2, time_out_ratio=0.2),
         seed=7,
         models={"model": "fake@1"},
+        files=(),
     ),
     "reward.verify": _example(unscored),
     "pairs.best": _example(answers),
