@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 _ASKS = re.compile(
-    r"The answer is <number>|答案是<数字>|\((?:The right answer): (.+)\)|（正确答案：(.+)）"
+    r"The answer is <number>|答案是<数字>|"
+    r"\(The right answer: (.+)\)|（正确答案：(.+)）|[(（].*<think>"
 )
 _NUMBER = re.compile(r"\d+")
 _WORDS = (

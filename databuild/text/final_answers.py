@@ -44,7 +44,9 @@ _UNITS: tuple[tuple[str, str], ...] = (
 _KNOWN = tuple((name, re.compile(rf"\s*-?(?:{words})(?![a-z/])", re.I)) for name, words in _UNITS)
 _CURRENCY = {"$": "$", "€": "€", "£": "£", "¥": "¥", "￥": "¥"}
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
-_NUMBER = re.compile(rf"(?<![\w.])(-?)\s?([$€£¥]?)\s?(-?)({_DIGITS})(?:\s?/\s?(\d+)(?![\d.]))?")
+_NUMBER = re.compile(
+    rf"(?<![A-Za-z0-9_.])(-?)\s?([$€£¥]?)\s?(-?)({_DIGITS})(?:\s?/\s?(\d+)(?![\d.]))?"
+)
 _MIXED = re.compile(r"(?<![\d.,/])(-?)(\d+)\s+(\d+)/([1-9]\d*)(?![\d.])")
 _LATEX = re.compile(r"\\[dt]?frac\{(-?\d+)\}\{(\d+)\}")
 _NOISE = re.compile(r"\\text\{([^{}]*)\}|\\[,;!]|\\\(|\\\)|\\\[|\\\]|\*\*|__|`")
