@@ -211,8 +211,8 @@ def reason_out(
             made += _with_hint(question, hinted[question.row_id], asking)
     found = pl.DataFrame(made, schema=_ROWS)
     if _asked(config):
-        question = pl.col("messages").list.first().struct.field("content")
-        found = found.with_columns(prompt=question)
+        turn = pl.col("messages").list.first()
+        found = found.with_columns(prompt=turn.struct.field("content"))
     return Produced(rows=found, failed=failures.frame())
 
 

@@ -28,12 +28,14 @@ class Said:
     """Answers by the id of the request, without its row: `solve-0`, `hinted-1`."""
 
     def __init__(self, texts: dict[str, str], finish: str = "stop") -> None:
-        self.texts, self.finish, self.asked = texts, finish, []  # type: ignore[var-annotated]
+        self.texts = texts
+        self.finish: Any = finish
+        self.asked: list[Any] = []
 
     def __call__(self, requests: Any) -> dict[str, Answer]:
         self.asked += requests
         return {
-            one.id: Answer(one.id, self.texts[one.id.split("-", 1)[1]], self.finish)  # type: ignore[arg-type]
+            one.id: Answer(one.id, self.texts[one.id.split("-", 1)[1]], self.finish)
             for one in requests
         }
 

@@ -103,7 +103,7 @@ def test_each_row_gets_one_system_prompt_by_its_id() -> None:
     assert len(said) == 60  # both answers of a row have the same
     counts = made.rows["system_variant"].value_counts().sort("system_variant")
     assert counts["system_variant"].to_list() == [0, 1, 2]
-    assert counts["count"].min() > 15  # of 120, 40 each are to be expected
+    assert min(counts["count"].to_list()) > 15  # of 120, 40 each are to be expected
     alone, _ = respond(rows[17:18], ["model"], model="m", system=["A", "B", "C"])
     drawn = made.rows.filter(pl.col("parent_ids").list.first() == "r17")["system_variant"]
     assert alone.rows["system_variant"][0] == drawn[0]
