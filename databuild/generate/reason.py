@@ -196,24 +196,29 @@ def reason_out(
     questions = list(_questions(rows, config, failures))
     prompts = dict(_PROMPTS.read(files))
     asking = _Asking(config, prompts, generator, seed, models["model"], failures)
+    found = pl.DataFrame(_made(questions, asking), schema=_ROWS)
+    if _asked(config):
+        turn = pl.col("messages").list.first()
+        found = found.with_columns(prompt=turn.struct.field("content"))
+    return Produced(rows=found, failed=failures.frame())
+
+
+def _made(questions: list[_Question], asking: _Asking) -> list[dict[str, Any]]:
+    """The rows of all questions: asked plainly, then with a hint where none was reached."""
     tries = asking.tries(questions, "solve")
     made: list[dict[str, Any]] = []
     unreached = []
     for question in questions:
         mine = tries[question.row_id]
-        verdict = _verdict(question, mine, config)
+        verdict = _verdict(question, mine, asking.config)
         made += _sorted_out(question, mine, verdict, asking)
         if question.value is not None and not any(map(verdict.is_met_by, mine)):
             unreached.append(question)
-    if config.hint and unreached:
+    if asking.config.hint and unreached:
         hinted = asking.tries(unreached, "hinted")
         for question in unreached:
             made += _with_hint(question, hinted[question.row_id], asking)
-    found = pl.DataFrame(made, schema=_ROWS)
-    if _asked(config):
-        turn = pl.col("messages").list.first()
-        found = found.with_columns(prompt=turn.struct.field("content"))
-    return Produced(rows=found, failed=failures.frame())
+    return made
 
 
 @dataclass(frozen=True)

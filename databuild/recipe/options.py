@@ -1,9 +1,9 @@
 """What the options of a step may be: a frozen model, with marks on the values that name something.
 
 A mark tells the checker what an option points to, so that a typo is found before anything runs:
-`Column` names a column of the step's inputs, `ModelRef` a model, `ModelNames` several, `Paths` files
-beside the recipe, `InputName` one of the step's inputs. The keys of a mapping may be marked like
-the items of a tuple.
+`Column` names a column of the step's inputs, `ModelRef` a model, `ModelNames` several, `Paths`
+files beside the recipe, `InputName` one of the step's inputs. The keys of a mapping may be marked
+like the items of a tuple.
 """
 
 from __future__ import annotations
