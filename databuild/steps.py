@@ -29,6 +29,7 @@ from databuild.flywheel.promote import promote_if_better
 from databuild.generate.chunk import chunk_documents
 from databuild.generate.critique import revise_answers
 from databuild.generate.from_documents import write_questions
+from databuild.generate.reason import reason_out
 from databuild.generate.related import find_related
 from databuild.generate.respond import sample_answers
 from databuild.generate.rewrite import rewrite_rows
@@ -120,6 +121,7 @@ STEPS: tuple[Step, ...] = (
     bootstrap_instructions,
     rewrite_rows,
     revise_answers,
+    reason_out,
     measure_obedience,
     select_best_answers,
     make_graded_pairs,

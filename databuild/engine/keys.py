@@ -84,7 +84,7 @@ def key_parts(
     `also` are the optional columns of the step that its inputs have.
     """
     options = node.config.model_dump(mode="json", exclude_defaults=True)
-    for option in {o for mark in ("path", "model") for o, _ in marked(node.config, mark)}:
+    for option in {o for mark in ("path", "model", "models") for o, _ in marked(node.config, mark)}:
         options.pop(option, None)
     parts: dict[str, Any] = {
         "step": f"{step.name} v{step.version}",

@@ -61,6 +61,7 @@ Mirrors = Callable[[Any], Mapping[str, str]] | None
 RESOURCES: Mapping[str, str] = {
     "seed": "int: derived from the recipe's data seed and the step's name",
     "generator": "Asks the model that the option `model` names; every answer is journalled",
+    "generators": "the same for every model that the options name, by option: `models.<name>`",
     "model": "Path: the Hugging Face folder of the model that the option `model` names",
     "embedder": "Embedder: texts as vectors of the model that `model` names; None where it is null",
     "reader": "Reads texts with the model that `model` names: log-likelihoods per text",

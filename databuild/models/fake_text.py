@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from databuild.models.fake_passages import ask_about
+from databuild.models.fake_sums import solve
 from databuild.models.fake_tasks import answer_about_tasks
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def compose(prompt: str, draw: np.random.Generator, skill_ratio: float) -> str:
     about_tasks = answer_about_tasks(prompt, draw)
     if about_tasks is not None:
         return about_tasks
+    if (solved := solve(prompt, draw, skill_ratio)) is not None:
+        return solved
     words = _topic_words(prompt)
     count = int(draw.integers(1, 7))
     picks = draw.choice(len(SENTENCES), size=count, replace=False)

@@ -102,6 +102,8 @@ class LocalServices:
 
     def provide(self, ask: Ask) -> Any:
         """Return the resource that a step asks for; None where its options name no model."""
+        if ask.resource == "generators":
+            return {name: self._generator(ask, target) for name, target in ask.targets.items()}
         target = ask.targets.get("model")
         if target is None:
             return None

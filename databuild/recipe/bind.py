@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from databuild.errors import RecipeError, SchemaError, nearest
 from databuild.recipe.measured import measured_columns, out_of_date
-from databuild.recipe.options import marked
+from databuild.recipe.options import marked, named_models
 from databuild.recipe.validate import likeliest
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _check_references(
             known_models = [*models, *(n for n in trains)]
             what = f"`{option}` of step {step.origin!r} names the model {name!r}"
             what = f"{what}; {nearest(name, known_models)}"
-            where = _at(document, step, option)
+            where = _at(document, step, *option.split(".", maxsplit=1))
             raise RecipeError(where, what, fix="name one under `models:` or a train step")
 
 
@@ -160,7 +160,9 @@ def _model_options(step: Asked, steps: Mapping[str, StepType]) -> list[tuple[str
     config = steps[step.use].config.model_construct(
         **{k: v for k, v in step.options.items() if k in fields}
     )
-    return [(option, name) for option, name in marked(config, "model") if isinstance(name, str)]
+    return [
+        (option, name) for option, name in named_models(config).items() if isinstance(name, str)
+    ]
 
 
 def _needs(step: Asked, steps: Mapping[str, StepType]) -> set[str]:
@@ -192,7 +194,7 @@ def _bind_one(
         use=step.use,
         config=config,
         inputs=inputs,
-        models=dict(marked(config, "model")),
+        models=named_models(config),
         paths=paths,
         columns=None if columns is None else tuple(c for c in columns if c not in stale),
         measured=measured_columns(kind, config, before, stale),

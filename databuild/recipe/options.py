@@ -1,8 +1,9 @@
 """What the options of a step may be: a frozen model, with marks on the values that name something.
 
 A mark tells the checker what an option points to, so that a typo is found before anything runs:
-`Column` names a column of the step's inputs, `ModelRef` a model, `Paths` files beside the recipe,
-`InputName` one of the step's inputs. The keys of a mapping may be marked like the items of a tuple.
+`Column` names a column of the step's inputs, `ModelRef` a model, `ModelNames` several, `Paths`
+files beside the recipe, `InputName` one of the step's inputs. The keys of a mapping may be marked
+like the items of a tuple.
 """
 
 from __future__ import annotations
@@ -39,6 +40,24 @@ OtherColumn = Annotated[str, Mark("column", of="others")]
 InputName = Annotated[str, Mark("input")]
 """The name of one of the step's inputs, as under `from:`."""
 ModelRef = Annotated[str, Mark("model")]
+
+
+def _as_named(value: object) -> object:
+    if isinstance(value, str):
+        return {value: value}
+    return {name: name for name in value} if isinstance(value, list | tuple) else value
+
+
+_NAMED = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "object", "additionalProperties": {"type": "string"}},
+            {"type": "array", "items": {"type": "string"}},
+        ]
+    }
+)
+ModelNames = Annotated[dict[str, str], BeforeValidator(_as_named), _NAMED, Mark("models")]
+"""Several models, each by a name of the recipe's choice; those of a list keep their own."""
 _ONE_OR_SEVERAL = WithJsonSchema(
     {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 )
@@ -73,6 +92,26 @@ def marked(
         for text in value if isinstance(value, tuple | dict) else (value,):
             if text is not None:
                 yield option, text
+
+
+def named_models(config: StepConfig) -> dict[str, str]:
+    """The models that the options name: by option, or of several by `<option>.<name>`.
+
+    Example:
+        >>> class Both(StepConfig):
+        ...     model: ModelRef | None = None
+        ...     models: ModelNames = {}
+        >>> named_models(Both(model="best", models=["start", "sft"]))
+        {'model': 'best', 'models.start': 'start', 'models.sft': 'sft'}
+    """
+    found = dict(marked(config, "model"))
+    for option, field in type(config).model_fields.items():
+        if any(isinstance(mark, Mark) and mark.refers_to == "models" for mark in field.metadata):
+            # Before it is validated, a list is still a list.
+            several = _as_named(getattr(config, option, None))
+            if isinstance(several, dict):
+                found |= {f"{option}.{name}": model for name, model in several.items()}
+    return found
 
 
 def _nested_marks(annotation: object) -> Iterator[object]:

@@ -186,6 +186,11 @@ def _renamed(step: Asked, renamed: Mapping[str, str]) -> Asked:
     options = dict(step.options)
     if isinstance(options.get("model"), str):
         options["model"] = renamed.get(options["model"], options["model"])
+    several = options.get("models")
+    if isinstance(several, list):
+        several = {name: name for name in several if isinstance(name, str)}
+    if isinstance(several, dict):
+        options["models"] = {name: renamed.get(model, model) for name, model in several.items()}
     return replace(step, inputs=inputs, options=options)
 
 

@@ -22,8 +22,9 @@ A constraint is a kind and a value, both text; `KINDS` says what each kind deman
     question         ""          the text ends in a question mark
     forbidden_word   word        the word does not occur between word borders (case ignored)
     two_paragraphs   ""          exactly two blocks of text with a blank line between them
+    answer           answer      the final answer agrees with it: number, choice A to H, short text
 
-The last five are never trained on in the quickstart: they show what does not transfer.
+The five before `answer` are never trained on in the quickstart: they show what does not transfer.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from databuild.text.final_answers import agree, find_answer, read_value
 from databuild.text.sentences import is_whole, repetition_ratio, sentences, words
 
 if TYPE_CHECKING:
@@ -161,6 +163,17 @@ def _two_paragraphs(_: str, text: str) -> float:
     return _distance(found, 2) if found else 0.0
 
 
+def _answer(value: str, text: str) -> float:
+    right = read_value(value)
+    found = find_answer(text)
+    if right is None or found is None:
+        return 0.0
+    if agree(read_value(found[1], right), right):
+        return 1.0
+    said = (read_value(piece, right) for piece in re.split(r"[\s=，。；：]+", text))
+    return 0.5 * any(agree(one, right) for one in said)
+
+
 TRAINED: Mapping[str, Callable[[str, str], float]] = {
     "lowercase": _lowercase,
     "uppercase": _uppercase,
@@ -182,9 +195,11 @@ UNTRAINED: Mapping[str, Callable[[str, str], float]] = {
     "forbidden_word": _forbidden_word,
     "two_paragraphs": _two_paragraphs,
 }
-KINDS: Mapping[str, Callable[[str, str], float]] = {**TRAINED, **UNTRAINED}
+KINDS: Mapping[str, Callable[[str, str], float]] = {**TRAINED, **UNTRAINED, "answer": _answer}
 _NUMBER = frozenset({"bullets", "max_words", "sentences", "numbered_list"})
-_PHRASE = frozenset({"starts_with", "ends_with", "json_keys", "keyword", "forbidden_word"})
+_PHRASE = frozenset(
+    {"starts_with", "ends_with", "json_keys", "keyword", "forbidden_word", "answer"}
+)
 
 
 def validate(kind: str, value: str) -> None:
@@ -220,7 +235,8 @@ def credit(kind: str, value: str, text: str) -> float:
     By kind: 1 / (1 + distance) where there is something to count (words with a capital, commas,
     bullets, sentences, paragraphs, uses of a forbidden word); the share of words in capitals; the
     allowed share of the words (max_words); 0.4 to 0.9 by place for a phrase that stands at the
-    wrong place; Jaccard similarity of JSON keys, half the share of quoted keys when it is no JSON.
+    wrong place; Jaccard similarity of JSON keys, half the share of quoted keys when it is no JSON;
+    0.5 for a right answer that is not the final one.
 
     Raises:
         ValueError: See `validate`.

@@ -463,10 +463,22 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     ),
     "generate.respond": _example(
         texts,
-        {"model": "start", "k": 3, "max_tokens": 20},
+        {"models": ["a", "b"], "k": 3, "max_tokens": 20, "system": ["Be kind.", "Be brief."]},
+        generator=None,
+        generators={
+            "models.a": FakeAsk(refuse_ratio=0.2, time_out_ratio=0.2),
+            "models.b": FakeAsk(seed=1),
+        },
+        seed=7,
+        models={"models.a": "fake@1", "models.b": "fake@2"},
+    ),
+    "generate.reason": _example(
+        texts,
+        {"model": "start", "answer": "topic", "k": 3, "max_tokens": 20},
         generator=FakeAsk(refuse_ratio=0.2, time_out_ratio=0.2),
         seed=7,
         models={"model": "fake@1"},
+        files=(),
     ),
     "generate.self_instruct": _example(
         texts,
