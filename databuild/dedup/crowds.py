@@ -18,7 +18,7 @@ from databuild.dedup.candidates import distinct, packed_pairs, sorted_band
 from databuild.dedup.keeping import keep_best
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -112,14 +112,17 @@ class Crowds:
 
 
 def compare_crowd(
-    crowds: Crowds, seen: Codes, verify: Callable[[Codes], NDArray[np.float64]], threshold: float
+    crowds: Crowds,
+    seen: Sequence[Codes],
+    verify: Callable[[Codes], NDArray[np.float64]],
+    threshold: float,
 ) -> tuple[Codes, Codes, NDArray[np.float64]]:
     """Compare what is left of the crowds of a band.
 
     Args:
         crowds: Whose rows are kept as far as it is known; those found to be duplicates are gone
             afterwards.
-        seen: Pairs that were verified before, ascending.
+        seen: Pairs that were verified before, in sets, each ascending.
         verify: The similarity of each pair.
         threshold: From where on a pair is near.
 
@@ -136,7 +139,7 @@ def compare_crowd(
             break
         codes = packed_pairs(crowds.rows[better], crowds.rows[worse])
         of_all = np.bincount(crowds.crowd[better], minlength=n)
-        is_new = is_fresh(codes, seen)
+        is_new = np.logical_and.reduce([is_fresh(codes, some) for some in seen])
         better, worse, codes = better[is_new], worse[is_new], codes[is_new]
         crowd = crowds.crowd[better]
         of_new = np.bincount(crowd, minlength=n)

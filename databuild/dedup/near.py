@@ -46,7 +46,7 @@ _BANDS_AT_ONCE = 4
 """Bands between two checkpoints, whatever the cores: what is settled then does not depend on
 them."""
 _HIGH = np.uint64(32)
-_LOOKS = 4
+_LOOKS = 16
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,8 @@ class Found:
     """For each: the best row of its cluster."""
     candidates: int = 0
     skipped: int = 0
+    """Candidates that were not compared: of kept rows, and those beyond the cap in earlier tables.
+    """
     seconds: dict[str, float] = field(default_factory=dict)
 
     def cluster_of(self, rows: Ints) -> Ints:
@@ -241,7 +243,7 @@ def _pairs_within(signed: Signed, groups: Groups, search: Search) -> Pairs:
         done = search.kept.arrays(f"crowds-{look:03d}", of_crowds)
         fresh = Pairs(done["near"], done["jaccard"], len(done["tried"]))
         found = replace(_joined(found, fresh), skipped=int(done["skipped"][0]))
-        seen = distinct([seen, done["tried"]])
+        seen = np.insert(seen, np.searchsorted(seen, done["tried"]), done["tried"])
         if not len(fresh.codes):
             break
     return found
@@ -253,30 +255,29 @@ def _crowds(
 ) -> Arrays:  # fmt: skip
     """What is left of the crowds of all bands, each compared as it is after those before."""
     (found, seen), n = known, len(groups)
-    near, all_tried, skipped = Pairs(seen[:0], np.zeros(0)), [seen[:0]], 0
+    near, tried, skipped = Pairs(seen[:0], np.zeros(0)), seen[:0], 0
+    is_kept = keep_best(n, found.codes, found.jaccard)[0] == np.arange(n)
     for band in bands.tolist():
-        is_kept = keep_best(n, found.codes, found.jaccard)[0] == np.arange(n)
         crowds = Crowds.of_band(signed.keys(band)[groups.text], is_kept, search.cap)
-        tried, codes, jaccard = compare_crowd(crowds, seen, verify, search.threshold)
+        more, codes, jaccard = compare_crowd(crowds, (seen, tried), verify, search.threshold)
         skipped += crowds.skipped()
-        if len(tried):
-            seen = distinct([seen, tried])
-            all_tried.append(tried)
+        tried = np.insert(tried, np.searchsorted(tried, more), more)
         if len(codes):
             fresh = Pairs(codes, jaccard)
             found, near = _joined(found, fresh), _joined(near, fresh)
+            is_kept = keep_best(n, found.codes, found.jaccard)[0] == np.arange(n)
     return {
-        "tried": distinct(all_tried), "near": near.codes, "jaccard": near.jaccard,
-        "skipped": np.array([skipped]),
+        "tried": tried, "near": near.codes, "jaccard": near.jaccard, "skipped": np.array([skipped]),
     }  # fmt: skip
 
 
 def _joined(one: Pairs, other: Pairs) -> Pairs:
-    codes = np.concatenate([one.codes, other.codes])
-    order = np.argsort(codes)
-    jaccard = np.concatenate([one.jaccard, other.jaccard])[order]
-    candidates, skipped = one.candidates + other.candidates, one.skipped + other.skipped
-    return Pairs(codes[order], jaccard, candidates, skipped)
+    """Two sets of pairs that have none in common."""
+    at = np.searchsorted(one.codes, other.codes)
+    return Pairs(
+        np.insert(one.codes, at, other.codes), np.insert(one.jaccard, at, other.jaccard),
+        one.candidates + other.candidates, one.skipped + other.skipped,
+    )  # fmt: skip
 
 
 def _pairs_between(
