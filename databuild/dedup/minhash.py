@@ -107,7 +107,8 @@ def drop_near_duplicates(
         <similarity to it>, "stage": "exact"|"near"|"earlier", "cluster": <row_id>}`; a cluster is
         named after its best row). The order of the input does not matter. Facts: `rows`, `exact`,
         `near`, `earlier`, `candidates`, `skipped_pairs` (texts that are both kept and share the
-        key of a band with more than `bucket_cap` in all, and that were not compared), the ten `largest_clusters`, `cpu_seconds` by phase.
+        key of a band with more than `bucket_cap` in all, and that were not compared), the ten
+        `largest_clusters`, `cpu_seconds` by phase.
 
     Raises:
         SchemaError: A text column is not text.
