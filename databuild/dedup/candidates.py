@@ -29,8 +29,7 @@ def band_pairs(
     Args:
         keys: N keys of one band.
         cap: How many rows with one key are all paired, at least 2.
-        settled: N numbers, not 0 for a row that is known to have a better duplicate; none by
-            default.
+        settled: N numbers, not 0 for a row that is dropped as far as it is known; none by default.
 
     Returns:
         Pairs `worse << 32 | better` (see `unpacked`), not sorted, none twice; and how many pairs

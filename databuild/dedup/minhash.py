@@ -69,7 +69,7 @@ def near_also(config: NearConfig) -> tuple[str, ...]:
     return (config.messages,) if config.messages and "prompt" in config.column else ()
 
 
-@step("dedup.minhash", kind="select", sees="parts", version=3, also=near_also)
+@step("dedup.minhash", kind="select", sees="parts", version=4, also=near_also)
 def drop_near_duplicates(
     rows: Parts,
     config: MinhashConfig,
@@ -106,8 +106,9 @@ def drop_near_duplicates(
         duplicate", "duplicate of an earlier row") and `evidence` (`{"kept": <row_id>, "jaccard":
         <similarity to it>, "stage": "exact"|"near"|"earlier", "cluster": <row_id>}`; a cluster is
         named after its best row). The order of the input does not matter. Facts: `rows`, `exact`,
-        `near`, `earlier`, `candidates`, `skipped_pairs` (where more than `bucket_cap` texts shared
-        the key of a band), the ten `largest_clusters`, `cpu_seconds` by phase.
+        `near`, `earlier`, `candidates`, `skipped_pairs` (texts that are both kept and share the
+        key of a band with more than `bucket_cap` in all, and that were not compared), the ten
+        `largest_clusters`, `cpu_seconds` by phase.
 
     Raises:
         SchemaError: A text column is not text.

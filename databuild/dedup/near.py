@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,11 +19,11 @@ from databuild.dedup.candidates import (
     CAP,
     band_pairs,
     distinct,
-    packed_pairs,
     probe,
     sorted_band,
     unpacked,
 )
+from databuild.dedup.crowds import Crowds, compare_crowd, is_fresh
 from databuild.dedup.keeping import components, first_equal, keep_best
 from databuild.dedup.verification import jaccards
 
@@ -46,7 +46,7 @@ _BANDS_AT_ONCE = 4
 """Bands between two checkpoints, whatever the cores: what is settled then does not depend on
 them."""
 _HIGH = np.uint64(32)
-_SECOND_LOOKS = 4
+_LOOKS = 16
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,8 @@ class Found:
     """For each: the best row of its cluster."""
     candidates: int = 0
     skipped: int = 0
+    """Candidates that were not compared: of kept rows, and those beyond the cap in earlier tables.
+    """
     seconds: dict[str, float] = field(default_factory=dict)
 
     def cluster_of(self, rows: Ints) -> Ints:
@@ -216,58 +218,66 @@ def _settle_ties(order: Ints, words: NDArray[Any], keys: list[NDArray[Any]]) -> 
 
 
 def _pairs_within(signed: Signed, groups: Groups, search: Search) -> Pairs:
-    """All near pairs of groups.
-
-    Where more than `cap` groups share a key, those that are `settled` (dropped, as far as it is
-    known) are left out. What is left out and is kept in the end is compared with the kept ones.
-    """
+    """All near pairs of groups; those in crowds (see `crowds`) as far as groups are kept."""
     n = len(groups)
-    settled, left_out = np.zeros(n, np.uint8), np.zeros(n, bool)
+    settled = np.zeros(n, np.uint8)
 
     def pair(band: int) -> tuple[Codes, int]:
         return band_pairs(signed.keys(band)[groups.text], search.cap, settled)
 
     def settle(known: Pairs) -> None:
         settled[:] = keep_best(n, known.codes, known.jaccard)[0] != np.arange(n)
-        np.logical_or(left_out, settled, out=left_out)
 
     def verify(pairs: Codes) -> Floats:
         better, worse = (groups.text[side].astype(np.uint64) for side in unpacked(pairs))
         of_texts = worse << _HIGH | better
         return jaccards(signed.shingles, of_texts, search.threshold, threads=search.workers)
 
-    found = _all_bands("bands", pair, verify, settle, search)
-    for _ in range(_SECOND_LOOKS if found.skipped else 0):
-        kept = keep_best(n, found.codes, found.jaccard)[0] == np.arange(n)
-        asked = np.flatnonzero(kept & left_out)
-        more = _looked_up(signed, groups, asked, np.flatnonzero(kept), search.cap)
-        more = _not_in(more, found.codes)
-        similar = verify(more)
-        near = similar >= search.threshold
-        if not near.any():
+    found, seen, skips = _all_bands("bands", pair, verify, settle, search)
+    crowded = np.flatnonzero(skips)
+    for look in range(_LOOKS if len(crowded) else 0):
+
+        def of_crowds(found: Pairs = found, seen: Codes = seen) -> Arrays:
+            return _crowds(signed, groups, crowded, (found, seen), verify, search)
+
+        done = search.kept.arrays(f"crowds-{look:03d}", of_crowds)
+        fresh = Pairs(done["near"], done["jaccard"], len(done["tried"]))
+        found = replace(_joined(found, fresh), skipped=int(done["skipped"][0]))
+        seen = np.insert(seen, np.searchsorted(seen, done["tried"]), done["tried"])
+        if not len(fresh.codes):
             break
-        found = _joined(found, Pairs(more[near], similar[near], len(more)))
     return found
 
 
-def _looked_up(signed: Signed, groups: Groups, asked: Ints, kept: Ints, cap: int) -> Codes:
-    """Candidates among kept groups for some groups, in all bands."""
-    made = []
-    for band in range(len(signed.parts[0]["keys"]) if len(asked) else 0):
-        keys = signed.keys(band)[groups.text]
-        place, which = unpacked(probe(sorted_band(keys[kept]), keys[asked], cap)[0])
-        one, other = asked[which], kept[place]
-        pairs = packed_pairs(np.minimum(one, other), np.maximum(one, other))
-        made.append(pairs[one != other])
-    return distinct(made)
+def _crowds(
+    signed: Signed, groups: Groups, bands: Ints, known: tuple[Pairs, Codes],
+    verify: Callable[[Codes], Floats], search: Search,
+) -> Arrays:  # fmt: skip
+    """What is left of the crowds of all bands, each compared as it is after those before."""
+    (found, seen), n = known, len(groups)
+    near, tried, skipped = Pairs(seen[:0], np.zeros(0)), seen[:0], 0
+    is_kept = keep_best(n, found.codes, found.jaccard)[0] == np.arange(n)
+    for band in bands.tolist():
+        crowds = Crowds.of_band(signed.keys(band)[groups.text], is_kept, search.cap)
+        more, codes, jaccard = compare_crowd(crowds, (seen, tried), verify, search.threshold)
+        skipped += crowds.skipped()
+        tried = np.insert(tried, np.searchsorted(tried, more), more)
+        if len(codes):
+            fresh = Pairs(codes, jaccard)
+            found, near = _joined(found, fresh), _joined(near, fresh)
+            is_kept = keep_best(n, found.codes, found.jaccard)[0] == np.arange(n)
+    return {
+        "tried": tried, "near": near.codes, "jaccard": near.jaccard, "skipped": np.array([skipped]),
+    }  # fmt: skip
 
 
 def _joined(one: Pairs, other: Pairs) -> Pairs:
-    codes = np.concatenate([one.codes, other.codes])
-    order = np.argsort(codes)
-    jaccard = np.concatenate([one.jaccard, other.jaccard])[order]
-    candidates, skipped = one.candidates + other.candidates, one.skipped + other.skipped
-    return Pairs(codes[order], jaccard, candidates, skipped)
+    """Two sets of pairs that have none in common."""
+    at = np.searchsorted(one.codes, other.codes)
+    return Pairs(
+        np.insert(one.codes, at, other.codes), np.insert(one.jaccard, at, other.jaccard),
+        one.candidates + other.candidates, one.skipped + other.skipped,
+    )  # fmt: skip
 
 
 def _pairs_between(
@@ -286,7 +296,7 @@ def _pairs_between(
             threads=search.workers,
         )  # fmt: skip
 
-    return _all_bands(f"earlier-{number:03d}", pair, verify, lambda _: None, search)
+    return _all_bands(f"earlier-{number:03d}", pair, verify, lambda _: None, search)[0]
 
 
 def _all_bands(
@@ -295,8 +305,9 @@ def _all_bands(
     verify: Callable[[Codes], Floats],
     settle: Callable[[Pairs], None],
     search: Search,
-) -> Pairs:
-    """The pairs of all bands, each verified once."""
+) -> tuple[Pairs, Codes, Ints]:
+    """The pairs of all bands, each verified once; all candidates; how many each band skipped."""
+    skips: list[Ints] = [np.zeros(0, np.int64)]
     seen, known = np.zeros(0, np.uint64), Pairs(np.zeros(0, np.uint64), np.zeros(0))
     search.total(search.bands, "bands")
     for start in range(0, search.bands, _BANDS_AT_ONCE):
@@ -305,31 +316,23 @@ def _all_bands(
         def of_bands(bands: range = bands, seen: Codes = seen) -> Arrays:
             with ThreadPoolExecutor(max(1, min(search.workers, len(bands)))) as pool:
                 found = list(pool.map(pair, bands))
-            fresh = _not_in(distinct(pairs for pairs, _ in found), seen)
+            fresh = distinct(pairs for pairs, _ in found)
+            fresh = fresh[is_fresh(fresh, seen)]
             similar = verify(fresh)
             near = similar >= search.threshold
-            skipped = sum(n for _, n in found)
             return {
                 "fresh": fresh, "near": fresh[near], "jaccard": similar[near],
-                "skipped": np.array([skipped]),
+                "skipped": np.array([n for _, n in found], np.int64),
             }  # fmt: skip
 
         done = search.kept.arrays(f"{name}-{start:03d}", of_bands)
-        skipped = int(done["skipped"][0])
-        fresh = Pairs(done["near"], done["jaccard"], len(done["fresh"]), skipped)
+        skips.append(done["skipped"])
+        fresh = Pairs(done["near"], done["jaccard"], len(done["fresh"]), int(skips[-1].sum()))
         known = _joined(known, fresh)
         settle(known)
         seen = distinct([seen, done["fresh"]])
         search.tick(len(bands), f"{len(seen):,} candidates, {len(known.codes):,} near")
-    return known
-
-
-def _not_in(codes: Codes, seen: Codes) -> Codes:
-    """The sorted numbers that are not among other sorted numbers."""
-    if not len(seen) or not len(codes):
-        return codes
-    at = np.minimum(np.searchsorted(seen, codes), len(seen) - 1)
-    return np.asarray(codes[seen[at] != codes])
+    return known, seen, np.concatenate(skips)
 
 
 def _decide(groups: Groups, near: Pairs, older: Sequence[Pairs]) -> Found:

@@ -127,9 +127,9 @@ def _write_file(
             lo, hi = np.searchsorted(found.dropped, [at, at + batch.num_rows])
             is_kept = np.ones(batch.num_rows, bool)
             is_kept[found.dropped[lo:hi] - at] = False
-            kept.write_batch(batch.filter(pa.array(is_kept)))
+            kept.write_batch(batch.filter(_arrow(is_kept, pl.Boolean)))
             if hi > lo:
-                lost = pa.Table.from_batches([batch.filter(pa.array(~is_kept))])
+                lost = pa.Table.from_batches([batch.filter(_arrow(~is_kept, pl.Boolean))])
                 told = _evidence(found, slice(lo, hi), sources, start)
                 for field, column in zip(_evidence_schema(), told, strict=True):
                     lost = lost.append_column(field, column)
@@ -161,17 +161,20 @@ def _evidence_schema() -> list[Any]:
 
 
 def _evidence(found: Found, which: slice, sources: Sources, start: int) -> Iterator[Any]:
-    import pyarrow as pa
-
     rows = found.dropped[which]
     name, number = sources.places(found.kept[which], found.source[which])
-    stage = [STAGES[one] for one in found.stage[which].tolist()]
-    yield pa.array(rows - start)
-    yield pa.array(name.tolist(), pa.string())
-    yield pa.array(number)
-    yield pa.array(found.jaccard[which])
-    yield pa.array(stage, pa.string())
-    yield pa.array(found.cluster_of(rows))
+    yield _arrow(rows - start, pl.Int64)
+    yield _arrow(name.tolist(), pl.String)
+    yield _arrow(number, pl.Int64)
+    yield _arrow(found.jaccard[which], pl.Float64)
+    yield _arrow([STAGES[one] for one in found.stage[which].tolist()], pl.String)
+    yield _arrow(found.cluster_of(rows), pl.Int64)
+
+
+def _arrow(values: Any, dtype: type[pl.DataType]) -> Any:
+    """Values as an Arrow array, by way of Polars: `pyarrow.array` would import pandas."""
+    found = pl.Series(values, dtype=dtype).to_arrow(compat_level=pl.CompatLevel.oldest())
+    return found.cast("string") if dtype == pl.String else found
 
 
 def write_clusters(path: Path, sources: Sources, found: Found) -> None:
