@@ -139,9 +139,20 @@ def drop_contaminated(
         >>> found.facts["card"]
         'Checked against tram (1 item): 1 of 2 rows held an item, whole or edited, and was dropped.'
     """
-    sets = {"against": against} if against is not None else {}
-    sets |= dict(sorted(others.items()))
-    if not sets:
+    exam = _exam({"against": against, **dict(sorted(others.items()))}, config)
+    if progress is not None:
+        progress.total(rows.n_rows, "rows")
+    ids: list[pl.DataFrame] = []
+    pairs, hits = search(_read(rows, config, ids, progress), _columns(config), exam, workers)
+    facts = _facts(rows.n_rows, pairs, hits, exam, config)
+    _check_limit(facts, config)
+    return Streamed(_verdicts(ids, hits, exam, config), facts)
+
+
+def _exam(sets: Mapping[str, Parts | None], config: ContaminationConfig) -> Exam:
+    """The items of all test sets that are given."""
+    given = {name: table for name, table in sets.items() if table is not None}
+    if not given:
         what = "there is no test set to look for"
         raise StepError(
             "dedup.contamination", what, fix="name one: `from: {rows: ..., gsm8k: ...}`"
@@ -150,14 +161,7 @@ def drop_contaminated(
         min(config.ngrams), config.min_share, config.min_tokens, config.max_items, config.edited
     )
     asked = config.in_columns or config.columns
-    exam = read_exam({name: _whole(table, asked) for name, table in sets.items()}, asked, rules)
-    if progress is not None:
-        progress.total(rows.n_rows, "rows")
-    ids: list[pl.DataFrame] = []
-    pairs, hits = search(_read(rows, config, ids, progress), _columns(config), exam, workers)
-    facts = _facts(rows.n_rows, pairs, hits, exam, config)
-    _check_limit(facts, config)
-    return Streamed(_verdicts(ids, hits, exam, config), facts)
+    return read_exam({name: _whole(table, asked) for name, table in given.items()}, asked, rules)
 
 
 def _whole(table: Parts, columns: Sequence[str]) -> pl.DataFrame:

@@ -118,8 +118,7 @@ def drop_near_duplicates(
         >>> import polars as pl
         >>> text = "Explain in simple words how a rainbow forms after rain"
         >>> rows = pl.DataFrame({"row_id": ["a", "b"], "prompt": [text, text.upper() + " now!"]})
-        >>> found = drop_near_duplicates(rows, MinhashConfig()).table
-        >>> found["evidence"].to_list()
+        >>> drop_near_duplicates(rows, MinhashConfig()).table["evidence"].to_list()
         [None, '{"kept":"a","jaccard":0.8888888888888888,"stage":"near","cluster":"a"}']
     """
     if scratch is None:

@@ -37,7 +37,7 @@ from databuild.schema.identity import derive_seed
 from databuild.text.quotes import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from databuild.models.protocol import Answer, Message
     from databuild.models.templates import Template
@@ -173,19 +173,26 @@ def write_questions(
     refused: list[dict[str, Any]] = []
     seen: set[tuple[str, str]] = set()
     for one, answer in answers_to(wanted, generator, failures):
-        about: _About = one.about
-        common = drawn(one, answer, models["model"], "from_documents") | {
-            "parent_ids": [one.row_id],
-            "prompt_name": about.template.name,
-            "prompt_digest": about.template.digest,
-        }
         kept, lost = _checked(one, answer, config, seen)
-        for row in kept:
-            tokens = {} if row is kept[0] else {"prompt_tokens": None, "completion_tokens": None}
-            made.append(common | row | tokens)
+        made += _rows(one, answer, models["model"], kept)
         refused += ({"parent_ids": [one.row_id], "k": one.k, "retry": False} | row for row in lost)
     failed = [failures.frame(), pl.DataFrame(refused, schema=_FAILED)]
     return Produced(rows=pl.DataFrame(made, schema=_ROWS), failed=pl.concat(failed, how="diagonal"))
+
+
+def _rows(
+    one: Wanted, answer: Answer, model: str, kept: Sequence[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The rows of one answer; its tokens stand at the first of them."""
+    about: _About = one.about
+    common = drawn(one, answer, model, "from_documents") | {
+        "parent_ids": [one.row_id],
+        "prompt_name": about.template.name,
+        "prompt_digest": about.template.digest,
+    }
+    for row in kept:
+        tokens = {} if row is kept[0] else {"prompt_tokens": None, "completion_tokens": None}
+        yield common | row | tokens
 
 
 class _About:

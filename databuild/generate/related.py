@@ -79,13 +79,7 @@ def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
         [['b'], ['a'], ['a']]
     """
     _check_types(rows, config)
-    text = pl.col(config.column).cast(pl.String)
-    asked: list[Any] = ["row_id", text.alias("text")]
-    if config.embedding is not None:
-        asked.append(pl.col(config.embedding).cast(pl.List(pl.Float32)).alias("vector"))
-    held = rows.select(*asked).filter(pl.col("text").str.contains(r"\S"))
-    if config.embedding is not None:
-        held = held.filter(pl.col("vector").is_not_null())
+    held = _held(rows, config)
     unique = held.sort("row_id").unique("text", keep="first", maintain_order=True)
     unique = unique.with_row_index("at")
     pairs = _by_words(unique) if config.embedding is None else _by_vectors(unique, config)
@@ -109,6 +103,17 @@ def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
         .join(by_text, on="text", how="left", maintain_order="left")
         .select("row_id", pl.col("related").cast(RELATED).alias(f"{config.column}_related"))
     )
+
+
+def _held(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
+    """The rows that have a text, and a vector where those are compared."""
+    text = pl.col(config.column).cast(pl.String)
+    asked: list[Any] = ["row_id", text.alias("text")]
+    if config.embedding is None:
+        return rows.select(*asked).filter(pl.col("text").str.contains(r"\S"))
+    vector = pl.col(config.embedding).cast(pl.List(pl.Float32)).alias("vector")
+    held = rows.select(*asked, vector).filter(pl.col("text").str.contains(r"\S"))
+    return held.filter(pl.col("vector").is_not_null())
 
 
 def _check_types(rows: pl.DataFrame, config: RelatedConfig) -> None:
