@@ -140,7 +140,8 @@ def _talks(
     named = {field.name: None for field in kind.inner.fields}
     made = []
     for place in np.flatnonzero(is_changed).tolist():
-        before = _before_question(talks[place].to_list()) if is_first[place] else None
+        turns = talks[place] if is_first[place] else None
+        before = _before_question(None if turns is None else turns.to_list())
         exchange = [
             {**named, "role": "user", "content": both[config.prompt][place]},
             {**named, "role": "assistant", "content": both[config.response][place]},

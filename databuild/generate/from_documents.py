@@ -1,4 +1,9 @@
-"""generate.from_documents: questions that a passage answers, with the quote that proves it."""
+"""generate.from_documents: questions that a passage answers, with the quote that proves it.
+
+Writing examples from a passage and filtering them by faithfulness follows Genie (arXiv:2401.14367,
+sections 2.2 and 2.3). The check here needs no model: the quote that the model gives must stand in
+the passage, and the answer's words and numbers must; see `from_documents_checks.ground`.
+"""
 
 from __future__ import annotations
 
@@ -131,12 +136,7 @@ def write_questions(
     models: Mapping[str, str],
     files: Sequence[Path] = (),
 ) -> Produced:
-    """Ask the model for questions that each passage answers, and keep those that it proves.
-
-    Writing examples from a passage and filtering them by faithfulness follows Genie
-    (arXiv:2401.14367, sections 2.2 and 2.3). The check here needs no model: the quote that the
-    model gives must stand in the passage, and the answer's words and numbers must; see
-    `generate.from_documents_checks.ground`.
+    r"""Ask the model for questions that each passage answers, and keep those that it proves.
 
     Args:
         rows: n rows with `row_id` and `config.column: str`. With `chunk_start`, spans are those of
@@ -164,13 +164,22 @@ def write_questions(
 
     Raises:
         SchemaError: A column has the wrong type.
+
+    Example:
+        >>> from databuild.models.protocol import Answer
+        >>> said = "Question: How old is the mill?\nAnswer: Ten years.\nQuote: It is ten years old."
+        >>> rows = pl.DataFrame({"row_id": ["a"], "text": ["A mill. It is ten years old."]})
+        >>> ask = lambda requests: {r.id: Answer(r.id, said, "stop") for r in requests}
+        >>> config = FromDocumentsConfig(model="start", k=1)
+        >>> made = write_questions(rows, config, generator=ask, seed=7, models={"model": "tiny@1"})
+        >>> made.rows.select("response", "quote_start").rows()
+        [('Ten years.', 8)]
     """
     _check_types(rows, config)
     prompts = _PROMPTS.read(files)
     failures = Failures()
     wanted = _wanted(rows, config, prompts, seed, failures)
-    made: list[dict[str, Any]] = []
-    refused: list[dict[str, Any]] = []
+    made, refused = list[dict[str, Any]](), list[dict[str, Any]]()
     seen: set[tuple[str, str]] = set()
     for one, answer in answers_to(wanted, generator, failures):
         kept, lost = _checked(one, answer, config, seen)

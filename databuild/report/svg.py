@@ -121,7 +121,8 @@ def axis(
     power = 10 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = tuple(round(number * step, 10) for number in range(first, last + 1))
+    digits = max(10, 3 - math.floor(math.log10(step)))
+    ticks = tuple(round(number * step, digits) for number in range(first, last + 1))
     if tight:
         inside = tuple(tick for tick in ticks if low <= tick <= high)
         return Axis(low, high, start, end, inside)

@@ -35,7 +35,7 @@ def test_every_file_belongs_to_a_step_and_is_part_of_its_key():
 def test_a_shipped_prompt_parses_and_says_where_its_idea_comes_from(path):
     text = path.read_text(encoding="utf-8")
     comment, end, rest = text.partition("-->")
-    assert comment.startswith("<!-- ")
+    assert comment.startswith("<!--")
     assert end
     assert "arXiv:" in comment or "ours" in comment
     name, language = path.name.removesuffix(".md").split(".")

@@ -26,6 +26,7 @@ EXAMPLES = [
     ("question", "", 'Is tea "warm?"', "Is tea warm? Yes."),
     ("forbidden_word", "can", "Candles burn.", "You can light it."),
     ("two_paragraphs", "", "Tea.\n\nCoffee.\n", "Tea.\nCoffee."),
+    ("answer", "42", "Two times 21 is 42.", "Two times 21 is 41."),
 ]
 
 
@@ -107,7 +108,7 @@ def test_about_means_whole_words_unless_it_ends_in_a_star(
 @pytest.mark.parametrize(
     ("kind", "value", "message"),
     [
-        ("rhyme", "", "unknown constraint 'rhyme'; known: bullets"),
+        ("rhyme", "", "unknown constraint 'rhyme'; known: answer, bullets"),
         ("bullets", "0", "whole number from 1 as value, not '0'"),
         ("bullets", "²", "whole number from 1"),
         ("max_words", "", "whole number from 1"),
