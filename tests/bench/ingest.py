@@ -70,7 +70,7 @@ WORDS = [
     "".join(SYLLABLES[k] for k in DRAW.integers(0, len(SYLLABLES), 1 + i % 4)) for i in range(5000)
 ]
 BLOCK = 10_000
-KINDS = {"flat": 3, "escaped": 1, "nested": 1}
+KINDS = {"flat": 5, "escaped": 1, "nested": 1}
 """How often each is measured."""
 
 
