@@ -14,6 +14,7 @@ from databuild.engine.step import Step, load_plugin
 from databuild.errors import RecipeError
 from databuild.evaluate.compare import compare_with_base
 from databuild.evaluate.fluency import compare_fluency
+from databuild.evaluate.match import measure_match
 from databuild.evaluate.perplexity import measure_perplexity
 from databuild.export.jsonl import write_jsonl
 from databuild.export.trl import write_trl_folder
@@ -130,6 +131,7 @@ STEPS: tuple[Step, ...] = (
     write_index,
     write_jsonl,
     write_trl_folder,
+    measure_match,
     measure_perplexity,
     compare_with_base,
     compare_fluency,

@@ -100,6 +100,7 @@ def _promotion(one: Promotion) -> RenderableType:
         f"  round {one.round}: {one.metric} best {telling.percent(one.best)}, candidate "
         f"{telling.percent(one.candidate)} ({100 * one.gain:+.1f}, {one.n_prompts} prompts): ",
         word,
+        *(f"\n    {why}" for why in one.refused),
     )
 
 
@@ -112,8 +113,15 @@ def _verdict(one: Verdict) -> list[str]:
         f"    difference {100 * gain['mean']:+.1f} [{100 * gain['low']:+.1f}, "
         f"{100 * gain['high']:+.1f}] points, {sure} zero; {facts['n_prompts']} prompts",
     ]
+    if won := facts.get("win_rate"):
+        lines.append(f"    wins {interval(won)} (ties half), p = {facts['p_value']:.3g}")
     if tokens:
         lines.append(f"    reply length {tokens['base']:.0f} -> {tokens['model']:.0f} tokens")
+    if repeated := facts.get("repetition"):
+        shares = [telling.percent(repeated[who]) for who in ("base", "model")]
+        lines.append(f"    repeated 3-grams {shares[0]} -> {shares[1]}")
+    if lost := facts.get("worse_in"):
+        lines.append(f"    worse in: {', '.join(lost)}")
     return lines
 
 

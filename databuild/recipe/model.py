@@ -121,6 +121,14 @@ class Gate(Strict):
     """A column of the exam's last step, a number or a truth value; its mean decides."""
     min_gain: float = Field(default=0.0, ge=0)
     """The candidate's mean must exceed the best model's by more than this."""
+    sure: bool = False
+    """The whole 95 % interval of the paired gain must exceed `min_gain`."""
+    by: str | None = None
+    """A column of kinds of prompts, such as `family` or `capability`."""
+    max_loss: float | None = Field(default=None, ge=0)
+    """In no kind of prompt may the metric's mean fall by more than this."""
+    keep: dict[str, float] = Field(default_factory=dict)
+    """Other columns of the exam, and by how much each one's mean may fall at most."""
 
 
 class Final(Strict):
@@ -130,6 +138,8 @@ class Final(Strict):
     """The held-out parts, each `step.part`."""
     text: Names = ()
     """`evaluate.perplexity` steps with `model: ${exam.model}`: what ordinary text lost."""
+    by: str | None = None
+    """A column of kinds of prompts: each is compared alone, too."""
 
 
 class Flywheel(Strict):

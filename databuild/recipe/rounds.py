@@ -120,8 +120,7 @@ def _promotion(flywheel: Flywheel, document: Document, number: int, best: str) -
         use="flywheel.promote",
         inputs={"rows": f"{exam}@{number}-candidate", "best_rows": f"{exam}@{number}-best"},
         options={
-            "metric": flywheel.gate.metric,
-            "min_gain": flywheel.gate.min_gain,
+            **flywheel.gate.model_dump(exclude={"part"}),
             "candidate": f"{flywheel.candidate}@{number}",
             "best": best,
         },
@@ -158,7 +157,7 @@ def _verdict(flywheel: Flywheel, document: Document, short: str) -> Asked:
         name=f"verdict@{short}",
         use="evaluate.compare",
         inputs={"rows": f"{exam}@{short}-best", "base": f"{exam}@{short}-base"},
-        options={"metric": flywheel.gate.metric},
+        options={"metric": flywheel.gate.metric, "by": flywheel.final.by},
     )
 
 

@@ -24,6 +24,8 @@ class Promotion:
     gain: float
     n_prompts: int
     is_promoted: bool
+    refused: tuple[str, ...]
+    """What else than the gain spoke against the candidate."""
     rows: Mapping[str, str]
     """The exams' tables: `rows` the candidate's, `best_rows` the best model's."""
 
@@ -137,5 +139,6 @@ def _promotion(step: Finished) -> Promotion:
         gain=float(facts["gain"]),
         n_prompts=int(facts["n_prompts"]),
         is_promoted=facts["model"] == "candidate",
+        refused=tuple(facts.get("refused", ())),
         rows=step.manifest.inputs,
     )

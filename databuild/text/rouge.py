@@ -311,6 +311,20 @@ def _better(known: Near | None, other: Near) -> Near:
     return known
 
 
+def rouge_l(said: Sequence[str], wanted: Sequence[str]) -> float:
+    """ROUGE-L of two lists of tokens, 0 to 1; two without a token are equal.
+
+    Raises:
+        StepError: rapidfuzz is not installed.
+
+    Example:
+        >>> rouge_l(["a", "red", "house"], ["red", "house"])
+        0.8
+    """
+    both = len(said) + len(wanted)
+    return 2 * _comparer()[1](said, wanted) / both if both else 1.0
+
+
 def mean_rouge(texts: Sequence[str]) -> float:
     """The mean ROUGE-L of all pairs of two or more texts; two without a token are equal.
 
@@ -321,14 +335,9 @@ def mean_rouge(texts: Sequence[str]) -> float:
         >>> mean_rouge(["red and green", "red, green", "blue"])
         0.26666666666666666
     """
-    common = _comparer()[1]
     rows = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)})
     listed = rows.select(tokens(folded(pl.col("text"))))["text"].to_list()
-    scores = []
-    for place, one in enumerate(listed):
-        for other in listed[:place]:
-            both = len(one) + len(other)
-            scores.append(2 * common(one, other) / both if both else 1.0)
+    scores = [rouge_l(one, other) for i, one in enumerate(listed) for other in listed[:i]]
     return sum(scores) / len(scores)
 
 

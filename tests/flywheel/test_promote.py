@@ -22,7 +22,7 @@ def exam(scores: list[Any], prompts: str = "abcdefgh") -> pl.DataFrame:
 
 def promoted(candidate: pl.DataFrame, best: pl.DataFrame, **options: Any) -> dict[str, Any]:
     config = PromoteConfig(metric="score", candidate="dpo", best="start", **options)
-    return promote_if_better(candidate, config, best)
+    return promote_if_better(candidate, config, best, seed=1)
 
 
 def test_only_a_better_candidate_is_promoted() -> None:
@@ -67,3 +67,35 @@ def test_a_metric_without_a_mean_is_refused() -> None:
     )
     with pytest.raises(SchemaError, match=r"evaluate\.compare: the metric 'score'"):
         compare_with_base(tables[0], CompareConfig(metric="score"), tables[1], out=None, seed=1)
+
+
+def kinds(scores: list[float], fresh: list[bool] | None = None) -> pl.DataFrame:
+    table = exam(scores).with_columns(kind=pl.Series(["a", "a", "b", "b"]))
+    return table.with_columns(fresh=pl.Series(fresh or [True] * 4))
+
+
+def test_a_gain_that_may_be_chance_is_refused_where_asked() -> None:
+    better, best = exam([1.0, 1.0, 0.0, 1.0]), exam([0.0, 1.0, 1.0, 0.0])
+    assert promoted(better, best)["model"] == "candidate"
+    unsure = promoted(better, best, sure=True)
+    assert unsure["model"] == "best"
+    assert "95 % interval begins at -" in unsure["refused"][0]
+    certain = promoted(exam([1.0] * 8), exam([0.0] * 8), sure=True)
+    assert (certain["model"], certain["refused"]) == ("candidate", [])
+
+
+def test_what_is_forgotten_in_one_kind_of_prompt_is_refused() -> None:
+    better, best = kinds([1.0, 1.0, 0.0, 0.5]), kinds([0.0, 0.0, 0.5, 0.5])
+    assert promoted(better, best)["model"] == "candidate"
+    told = promoted(better, best, by="kind", max_loss=0.2)
+    assert told["model"] == "best"
+    assert told["refused"] == ["score of kind b fell by 0.2500, more than 0.2"]
+    assert promoted(better, best, by="kind", max_loss=0.25)["model"] == "candidate"
+    assert promoted(better, best, max_loss=0.0)["model"] == "candidate"
+
+
+def test_other_columns_are_kept() -> None:
+    better, best = kinds([1.0] * 4, [True, True, False, False]), kinds([0.0] * 4)
+    told = promoted(better, best, keep={"fresh": 0.4})
+    assert (told["model"], told["refused"]) == ("best", ["fresh fell by 0.5000, more than 0.4"])
+    assert promoted(better, best, keep={"fresh": 0.5})["model"] == "candidate"

@@ -526,6 +526,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     ),
     "train.sft": _train(lambda: answers().filter(pl.col("response").is_not_null())),
     "train.dpo": _train(_pairs),
+    "evaluate.match": _example(answers, {"reference": "prompt"}),
     "evaluate.perplexity": _example(texts, {"model": "start", "column": "prompt"}, reader=_read),
     "evaluate.compare": _judge("base", _exam, metric="score", resamples=200),
     "evaluate.fluency": _judge("base", _texts_read),

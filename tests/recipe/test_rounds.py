@@ -115,6 +115,7 @@ def test_the_gate_compares_the_last_step_of_two_exams_on_dev(recipe: Path) -> No
     }  # fmt: skip
     assert gate.config.model_dump() == {
         "metric": "strict_pass", "min_gain": 0.01, "candidate": "tuned@2", "best": "best@1",
+        "sure": False, "by": None, "max_loss": None, "keep": {},
     }  # fmt: skip
     assert str(nodes(recipe)["exam@2-best"].inputs["rows"]) == "pools.dev"
 
