@@ -169,7 +169,7 @@ class LocalServices:
                 meter=ask.meter,
             )
 
-        return Asking(asked, journal, ask.progress, ask.meter)
+        return Asking(asked, journal, ask.progress, ask.meter, has_choice=_has_choice(target))
 
     def _journal(self, identity: str) -> Journal:
         if identity not in self._journals:
@@ -255,10 +255,18 @@ class Asking:
     """What a step asks its model through: requests in, answers by id out."""
 
     def __init__(
-        self, asked: Callable[[], Journalled], journal: Journal, progress: Progress, meter: Meter
+        self,
+        asked: Callable[[], Journalled],
+        journal: Journal,
+        progress: Progress,
+        meter: Meter,
+        *,
+        has_choice: bool = True,
     ) -> None:
         self._asked, self._journal, self._progress = asked, journal, progress
         self.meter = meter
+        self.has_choice = has_choice
+        """Whether the engine can hold an answer to one of several texts."""
 
     def __call__(self, requests: Sequence[Request]) -> dict[str, Answer]:
         """Ask for every request that the journal does not hold.
@@ -302,6 +310,14 @@ class Asking:
             if n_new:
                 self._journal.flush()
         return answers
+
+
+def _has_choice(target: ModelTarget) -> bool:
+    """Whether a model can be held to choices: all can, but endpoints that speak plain OpenAI."""
+    if target.kind != "endpoint":
+        return True
+    given = {"url": target.location, **target.options}
+    return EndpointOptions.model_validate(given).dialect == "vllm"
 
 
 def _variant(options: Mapping[str, Any]) -> str:
