@@ -120,7 +120,7 @@ def _asked(config: ReasonConfig) -> tuple[str, ...]:
     "generate.reason",
     kind="produce",
     sees="row",
-    version=2,
+    version=1,
     also=("messages",),
     adds=lambda config: (*_asked(config), *_OWN, *ATTRIBUTES, *_about(config)),
     attributes=(*ATTRIBUTES, *_ABOUT, *_SEARCHED),
