@@ -62,7 +62,7 @@ def _sum(question: str) -> _Sum:
     if orders and orders[0][0] == "":
         return _Sum(orders[0][1], tuple(orders[1:]))
     numbers = [int(one[:9]) for one in re.findall(r"\d+", question)] or [1]
-    return _Sum(numbers[0], (((named_signs(question) or ["+"])[0], numbers[-1]),))
+    return _Sum(numbers[0], (((named_signs(question) or ["+"])[-1], numbers[-1]),))
 
 
 def _step(
