@@ -147,7 +147,7 @@ def _rows(
         return pl.Series(values, dtype=dtype)[of]
 
     parents = gathered([one.row_id for one in wanted], pl.String)
-    own = {
+    own: dict[str, Any] = {
         "sample_seed": seeds[firsts[of] + found["k"]],
         "model": pl.lit(model),
         "temperature": gathered([one.temperature for one in drawn_by], pl.Float64),

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
 
@@ -94,7 +94,7 @@ def _backwards(text: str, language: str) -> str:
     return text[::-1] if language == "zh" else " ".join(reversed(text.split(" ")))
 
 
-def _longer(ends: dict[str, tuple[str, ...]]) -> Callable[[str, str, np.random.Generator], str]:
+def _longer(ends: Mapping[str, tuple[str, ...]]) -> Callable[[str, str, np.random.Generator], str]:
     return lambda text, language, draw: text + _one(ends[language], draw)
 
 

@@ -405,7 +405,7 @@ def test_labels_agree_as_runs_of_tokens():
 
 def test_the_kind_is_one_of_two_words_where_the_engine_can_be_held_to_them():
     free, held = Asked(), Asked()
-    held.has_choice = True
+    held.has_choice = True  # type: ignore[attr-defined]
     rows = seeds([*SEEDS, *SEEDS_ZH])
     made = [instruct(ask, rows, topic=None) for ask in (free, held)]
     assert all(one.rows.height == 20 for one in made)

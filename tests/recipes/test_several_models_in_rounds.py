@@ -40,7 +40,7 @@ def test_a_round_names_the_models_of_the_round_before(tmp_path, models, first, s
     nodes = {node.name: node for node in api.check(recipe(tmp_path, models)).nodes}
     for name, expected in (("answers@1", first), ("answers@2", second)):
         assert nodes[name].models == {f"models.{who}": model for who, model in expected.items()}
-        assert dict(nodes[name].config.models) == expected
+        assert nodes[name].config.model_dump()["models"] == expected
 
 
 def test_a_model_that_is_trained_in_the_round_is_that_of_the_round(tmp_path):
