@@ -80,7 +80,11 @@ class ReasonConfig(PromptedConfig):
     """Without `answer`: the smallest share of the k answers that must agree."""
     search: SearchConfig | None = None
     """Search for one solution step by step, with these options, in place of drawing k whole ones:
-    `{width: 2, branch: 3, depth: 6, score: model}`. `max_tokens` is then that of a step."""
+    `{width: 2, branch: 3, depth: 6, score: model}`. `max_tokens` is then that of a step. Of the
+    solutions that reach an answer the one with the best score counts, with `keep: all` each of
+    them; without `answer` what the best one says is taken for right. A row's tokens are those of
+    its question's whole search, and it has `search_score` and `n_steps`; a question for which no
+    solution is found fails once."""
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -145,13 +149,8 @@ def reason_out(
     question; they are `hinted`. A hinted one that tells of its hint, or whose only number is the
     answer, is a failure. Without `answer`, self-consistency (Wang et al. 2022, arXiv:2203.11171,
     section 2): the answer that more of the k give than any other, unreadable ones counted among the
-    k, is taken for right where its share, `agreement`, is at least `min_agreement`.
-
-    With `search`, one solution of each question is built step by step (`reason_search.search`): of
-    those that reached an answer the one with the best score counts, with `keep: all` each of them;
-    without `answer` what the best one says is taken for right. The rows of a question say in their
-    tokens what its whole search took, and have `search_score` and `n_steps`; a question for which
-    no solution was found fails once.
+    k, is taken for right where its share, `agreement`, is at least `min_agreement`. With `search`,
+    one solution is built step by step instead: see `ReasonConfig.search`.
 
     Args:
         rows: n rows with `row_id`, the question, and where it is named the answer. A row with a
@@ -163,14 +162,13 @@ def reason_out(
         files: The user's own prompts.
 
     Returns:
-        Rows with `response` (the answer as it was said), `reasoning` (the rationale), and both in
-        `messages`, the rationale in think tags; where another column than `prompt` is asked, with a
-        `prompt` that says what was asked; with one parent, and attributes: how it was drawn
-        (`origin` is "reasoned"), `reached`, `hinted`, `agreement` (the share of the unhinted k that
-        agree with this answer), `answer_found` ("tags", "marker" or "last number": how the answer
-        was known), `prompt_name`, `prompt_digest`. Every other request is in `failed` with the
-        reason, and is not tried again unless the model's service failed. Wrong answers are failures
-        as well, so a recipe that keeps only what is reached raises `max_failure_ratio`.
+        Rows with `response` (the answer as it was said), `reasoning` (the rationale), both in
+        `messages`, the rationale in think tags, and, where another column than `prompt` is asked, a
+        `prompt` that says what was asked; one parent; and attributes: how it was drawn (`origin` is
+        "reasoned"), `reached`, `hinted`, `agreement` (share of the unhinted k that agree with it),
+        `answer_found` ("tags", "marker" or "last number"), `prompt_name`, `prompt_digest`. Every
+        other request is in `failed` with the reason, and is tried again only where the service
+        failed. Wrong answers fail too: what keeps only the reached raises `max_failure_ratio`.
 
     Example:
         >>> from databuild.models.protocol import Answer
