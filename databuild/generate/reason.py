@@ -153,8 +153,7 @@ def reason_out(
     one solution is built step by step instead: see `ReasonConfig.search`.
 
     Args:
-        rows: n rows with `row_id`, the question, and where it is named the answer. A row with a
-            conversation (`messages`) is a failure: only plain questions are asked.
+        rows: n rows with `row_id`, the question and any named answer. Conversations are failures.
         config: See `ReasonConfig`.
         generator: Answers requests.
         seed: The step's seed.
