@@ -76,7 +76,7 @@ def _also(config: CritiqueConfig) -> tuple[str, ...]:
     "generate.critique",
     kind="produce",
     sees="row",
-    version=1,
+    version=2,
     also=_also,
     adds=lambda config: (config.response, *_MADE),
     attributes=tuple(_MADE),
@@ -174,7 +174,7 @@ class _Asking:
         """Those that the critic wants changed."""
         found = []
         for talk, _, answer in self._usable("critique", talks, n):
-            text = (answer.text or "").strip()
+            text = rewriting.without_thoughts(answer.text or "").strip()
             if critic_is_content(text):
                 talk.dropped = "the critic finds nothing to change"
             else:
@@ -236,7 +236,7 @@ class _Asking:
 
 def _fault(name: str, talk: _Talk, answer: Answer) -> str | None:
     """What makes a critique or a revision useless, named after it."""
-    text, is_cut = answer.text or "", answer.finish_reason == "length"
+    text, is_cut = rewriting.without_thoughts(answer.text or ""), answer.finish_reason == "length"
     if name == "critique":
         # A critic may quote a refusal, and one that was cut off has said enough to go by.
         fault = "no words" if not any(c.isalnum() for c in text) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -16,13 +15,12 @@ from databuild.generate.answering import (
     Ask,
     Failures,
     PromptedConfig,
-    Wanted,
-    answers_to,
     asked_in,
     drawn,
-    want,
 )
-from databuild.generate.reason_reading import Reasoned, answer_of, leak, read_reasoning
+from databuild.generate.reason_asking import Asking, Question, Try
+from databuild.generate.reason_reading import leak
+from databuild.generate.reason_search import SearchConfig
 from databuild.models.templates import Prompts
 from databuild.recipe.options import Column
 from databuild.schema.rows import MESSAGES
@@ -33,12 +31,16 @@ from databuild.text.formats.turns import with_reasoning
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from databuild.models.protocol import Answer, Sampling
-    from databuild.models.templates import Template
 
 _PROMPTS = Prompts(
     Path(__file__).parent / "prompts" / "reason",
-    {"solve": ("question",), "hinted": ("question", "answer")},
+    {
+        "solve": ("question",),
+        "hinted": ("question", "answer"),
+        "step": ("question", "steps"),
+        "value": ("question", "steps"),
+        "vote": ("question", "choices"),
+    },
 )
 _ABOUT: Mapping[str, Any] = {
     "reached": pl.Boolean,
@@ -48,10 +50,9 @@ _ABOUT: Mapping[str, Any] = {
     "prompt_name": pl.String,
     "prompt_digest": pl.String,
 }
+_SEARCHED: Mapping[str, Any] = {"search_score": pl.Float64, "n_steps": pl.Int64}
 _OWN: Mapping[str, Any] = {"response": pl.String, "reasoning": pl.String, "messages": MESSAGES}
-_ROWS: dict[str, Any] = {"parent_ids": pl.List(pl.String), **_OWN, **ATTRIBUTES, **_ABOUT}
 _UNTOLD = {"tool_calls": None, "tool_call_id": None, "name": None}
-_Table = dict[tuple[str, str], "Template"]
 
 
 class ReasonConfig(PromptedConfig):
@@ -77,39 +78,25 @@ class ReasonConfig(PromptedConfig):
     is a failure in any case."""
     min_agreement: float = Field(default=0.5, gt=0, le=1)
     """Without `answer`: the smallest share of the k answers that must agree."""
+    search: SearchConfig | None = None
+    """Search for one solution step by step, with these options, in place of drawing k whole ones:
+    `{width: 2, branch: 3, depth: 6, score: model}`. `max_tokens` is then that of a step. Of the
+    solutions that reach an answer the one with the best score counts, with `keep: all` each of
+    them; without `answer` what the best one says is taken for right. A row's tokens are those of
+    its question's whole search, and it has `search_score` and `n_steps`; a question for which no
+    solution is found fails once."""
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
-        if self.temperature == 0 and self.k > 1:
-            msg = f"temperature 0 gives the same answer {self.k} times: raise it, or set k to 1"
+        drawn = max(self.search.branch, self.search.judgements) if self.search else self.k
+        if self.temperature == 0 and drawn > 1:
+            one = "branch and judgements" if self.search else "k"
+            msg = f"temperature 0 gives the same answer {drawn} times: raise it, or set {one} to 1"
             raise ValueError(msg)
-        if self.answer is None and self.k < 3:
+        if self.answer is None and self.k < 3 and self.search is None:
             msg = f"a majority of {self.k} says nothing: set k to 3 or more, or name the `answer`"
             raise ValueError(msg)
         return self
-
-
-@dataclass(frozen=True)
-class _Question:
-    """One row: what is asked, in which language, and the right answer where it is known."""
-
-    row_id: str
-    text: str
-    language: str
-    gold: str
-    value: Value | None
-
-
-@dataclass(frozen=True)
-class _Try:
-    """One answer that could be read."""
-
-    wanted: Wanted
-    answer: Answer
-    said: Reasoned
-    value: Value | None
-    prompt: str
-    """Which prompt it answers: `solve` or `hinted`."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +107,12 @@ class _Verdict:
     wrong: str
     """With `{said}` for what was answered."""
 
-    def is_met_by(self, one: _Try) -> bool:
+    def is_met_by(self, one: Try) -> bool:
         return self.right is not None and agree(one.value, self.right)
+
+
+def _about(config: ReasonConfig) -> Mapping[str, Any]:
+    return {**_ABOUT, **(_SEARCHED if config.search else {})}
 
 
 def _asked(config: ReasonConfig) -> tuple[str, ...]:
@@ -135,8 +126,8 @@ def _asked(config: ReasonConfig) -> tuple[str, ...]:
     sees="row",
     version=1,
     also=("messages",),
-    adds=lambda config: (*_asked(config), *_OWN, *ATTRIBUTES, *_ABOUT),
-    attributes=(*ATTRIBUTES, *_ABOUT),
+    adds=lambda config: (*_asked(config), *_OWN, *ATTRIBUTES, *_about(config)),
+    attributes=(*ATTRIBUTES, *_ABOUT, *_SEARCHED),
     carries=True,
     brings=lambda config: _PROMPTS.shipped(config.prompts),
     checks=lambda config, files: _PROMPTS.check(files),  # noqa: ARG005
@@ -158,11 +149,11 @@ def reason_out(
     question; they are `hinted`. A hinted one that tells of its hint, or whose only number is the
     answer, is a failure. Without `answer`, self-consistency (Wang et al. 2022, arXiv:2203.11171,
     section 2): the answer that more of the k give than any other, unreadable ones counted among the
-    k, is taken for right where its share, `agreement`, is at least `min_agreement`.
+    k, is taken for right where its share, `agreement`, is at least `min_agreement`. With `search`,
+    one solution is built step by step instead: see `ReasonConfig.search`.
 
     Args:
-        rows: n rows with `row_id`, the question, and where it is named the answer. A row with a
-            conversation (`messages`) is a failure: only plain questions are asked.
+        rows: n rows with `row_id`, the question and any named answer. Conversations are failures.
         config: See `ReasonConfig`.
         generator: Answers requests.
         seed: The step's seed.
@@ -170,14 +161,13 @@ def reason_out(
         files: The user's own prompts.
 
     Returns:
-        Rows with `response` (the answer as it was said), `reasoning` (the rationale), and both in
-        `messages`, the rationale in think tags; where another column than `prompt` is asked, with a
-        `prompt` that says what was asked; with one parent, and attributes: how it was drawn
-        (`origin` is "reasoned"), `reached`, `hinted`, `agreement` (the share of the unhinted k that
-        agree with this answer), `answer_found` ("tags", "marker" or "last number": how the answer
-        was known), `prompt_name`, `prompt_digest`. Every other request is in `failed` with the
-        reason, and is not tried again unless the model's service failed. Wrong answers are failures
-        as well, so a recipe that keeps only what is reached raises `max_failure_ratio`.
+        Rows with `response` (the answer as it was said), `reasoning` (the rationale), both in
+        `messages`, the rationale in think tags, and, where another column than `prompt` is asked, a
+        `prompt` that says what was asked; one parent; and attributes: how it was drawn (`origin` is
+        "reasoned"), `reached`, `hinted`, `agreement` (share of the unhinted k that agree with it),
+        `answer_found` ("tags", "marker" or "last number"), `prompt_name`, `prompt_digest`. Every
+        other request is in `failed` with the reason, and is tried again only where the service
+        failed. Wrong answers fail too: what keeps only the reached raises `max_failure_ratio`.
 
     Example:
         >>> from databuild.models.protocol import Answer
@@ -195,17 +185,19 @@ def reason_out(
     failures = Failures()
     questions = list(_questions(rows, config, failures))
     prompts = dict(_PROMPTS.read(files))
-    asking = _Asking(config, prompts, generator, seed, models["model"], failures)
-    found = pl.DataFrame(_made(questions, asking), schema=_ROWS)
+    asking = Asking(config, prompts, generator, seed, models["model"], failures)
+    schema = {"parent_ids": pl.List(pl.String), **_OWN, **ATTRIBUTES, **_about(config)}
+    found = pl.DataFrame(_made(questions, asking), schema=schema)
     if _asked(config):
         turn = pl.col("messages").list.first()
         found = found.with_columns(prompt=turn.struct.field("content"))
     return Produced(rows=found, failed=failures.frame())
 
 
-def _made(questions: list[_Question], asking: _Asking) -> list[dict[str, Any]]:
+def _made(questions: list[Question], asking: Asking) -> list[dict[str, Any]]:
     """The rows of all questions: asked plainly, then with a hint where none was reached."""
-    tries = asking.tries(questions, "solve")
+    plain = asking.config.search is None
+    tries = asking.tries(questions, "solve") if plain else asking.searched(questions)
     made: list[dict[str, Any]] = []
     unreached = []
     for question in questions:
@@ -221,48 +213,7 @@ def _made(questions: list[_Question], asking: _Asking) -> list[dict[str, Any]]:
     return made
 
 
-@dataclass(frozen=True)
-class _Asking:
-    """What is the same for all requests of a batch."""
-
-    config: ReasonConfig
-    prompts: _Table
-    generator: Ask
-    seed: int
-    model: str
-    failures: Failures
-
-    def tries(self, questions: list[_Question], prompt: str) -> Mapping[str, list[_Try]]:
-        """The answers that can be read, by row; the others are failures."""
-        sampling = self.config.sampling()
-        wanted = [
-            self._want(question, k, prompt, sampling)
-            for question in questions
-            for k in range(self.config.k)
-        ]
-        found: defaultdict[str, list[_Try]] = defaultdict(list)
-        for one, answer in answers_to(wanted, self.generator, self.failures):
-            try:
-                if answer.finish_reason == "length":
-                    raise ValueError("cut at max_tokens")  # noqa: TRY301
-                said = read_reasoning(answer.text or "")
-            except ValueError as fault:
-                self.failures.add(one.row_id, one.k, str(fault), retry=False)
-                continue
-            value = answer_of(said, one.about.value)
-            found[one.row_id].append(_Try(one, answer, said, value, prompt))
-        return found
-
-    def _want(self, question: _Question, k: int, prompt: str, sampling: Sampling) -> Wanted:
-        template = self.prompts[prompt, question.language]
-        values = {"question": question.text}
-        if prompt == "hinted":
-            values["answer"] = question.gold
-        messages = template.messages(**values)
-        return want(question.row_id, k, messages, sampling, self.seed, stage=prompt, about=question)
-
-
-def _questions(rows: pl.DataFrame, config: ReasonConfig, failures: Failures) -> Iterator[_Question]:
+def _questions(rows: pl.DataFrame, config: ReasonConfig, failures: Failures) -> Iterator[Question]:
     """The rows that can be asked; the others are failures."""
     gold = pl.lit(None, pl.String) if config.answer is None else pl.col(config.answer)
     talks = pl.lit(value=False)
@@ -284,12 +235,15 @@ def _questions(rows: pl.DataFrame, config: ReasonConfig, failures: Failures) -> 
         if fault:
             failures.add(row_id, None, fault, retry=False)
         else:
-            yield _Question(row_id, text, language, right or "", value)
+            yield Question(row_id, text, language, right or "", value)
 
 
-def _verdict(question: _Question, tries: list[_Try], config: ReasonConfig) -> _Verdict:
+def _verdict(question: Question, tries: list[Try], config: ReasonConfig) -> _Verdict:
     if question.value is not None:
         return _Verdict(question.value, f"wrong answer: {{said}}, expected {question.value}")
+    if config.search is not None:
+        best = tries[0].value if tries else None
+        return _Verdict(best, f"not what the best solution says: {{said}}, it says {best}")
     unread: list[Value | None] = [None] * (config.k - len(tries))
     found = majority([*(one.value for one in tries), *unread])
     if found is None:
@@ -302,7 +256,7 @@ def _verdict(question: _Question, tries: list[_Try], config: ReasonConfig) -> _V
 
 
 def _sorted_out(
-    question: _Question, tries: list[_Try], verdict: _Verdict, asking: _Asking
+    question: Question, tries: list[Try], verdict: _Verdict, asking: Asking
 ) -> Iterator[dict[str, Any]]:
     """The rows of the unhinted answers; those that are not kept are failures."""
     for one in tries:
@@ -317,11 +271,12 @@ def _sorted_out(
             asking.failures.add(question.row_id, one.wanted.k, fault, retry=False)
             continue
         same = sum(agree(one.value, other.value) for other in tries)
-        facts = {"reached": has_reached, "hinted": False, "agreement": same / asking.config.k}
+        share = None if one.search else same / asking.config.k
+        facts = {"reached": has_reached, "hinted": False, "agreement": share}
         yield _row(one, question, asking) | facts
 
 
-def _with_hint(question: _Question, tries: list[_Try], asking: _Asking) -> Iterator[dict[str, Any]]:
+def _with_hint(question: Question, tries: list[Try], asking: Asking) -> Iterator[dict[str, Any]]:
     """The rows of the answers that were given with the hint."""
     assert question.value is not None
     for one in tries:
@@ -341,7 +296,7 @@ def _short(value: Value) -> str:
     return str(value)[:80]
 
 
-def _row(one: _Try, question: _Question, asking: _Asking) -> dict[str, Any]:
+def _row(one: Try, question: Question, asking: Asking) -> dict[str, Any]:
     template = asking.prompts[one.prompt, question.language]
     said = with_reasoning(one.said.rationale, one.said.answer)
     turns = (("user", question.text), ("assistant", said))
@@ -354,4 +309,5 @@ def _row(one: _Try, question: _Question, asking: _Asking) -> dict[str, Any]:
         "answer_found": one.said.found,
         "prompt_name": template.name,
         "prompt_digest": template.digest,
+        **(dict(zip(_SEARCHED, one.search, strict=True)) if one.search else {}),
     }

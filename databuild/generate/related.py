@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RELATED = pl.List(pl.Struct({"row_id": pl.String, "text": pl.String, "score": pl.Float64}))
 _K1, _B = 1.2, 0.75
-_TERMS, _MOST_TEXTS = 24, 1000
+_TERMS, _MOST_TEXTS, _MOST_PAIRS = 24, 1000, 2000
 _BLOCK = 1024
 _PAIRS = {"text": pl.UInt32, "other": pl.UInt32, "score": pl.Float64}
 
@@ -43,7 +43,7 @@ class RelatedConfig(StepConfig):
     "generate.related",
     kind="measure",
     sees="table",
-    version=1,
+    version=2,
     adds=lambda config: (f"{config.column}_related",),
 )
 def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
@@ -52,8 +52,9 @@ def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
     With `embedding`, by the cosine of the vectors, each with each. Without it by BM25 (Robertson
     and Zaragoza 2009, section 3.4; k1 = 1.2, b = 0.75; the idf of Lucene, ln(1 + (N - df + 0.5) /
     (df + 0.5))) over words and, in scripts without spaces, pairs of characters, after NFKC and
-    lower-casing. A text asks with its 24 rarest terms; terms of one text alone or of more than
-    1,000 texts do not count. Equal texts are one text, named by the first row_id; a text is not
+    lower-casing. A text asks with its rarest terms: as many as stand in 2,000 texts together, at
+    least one and at most 24; terms of one text alone or of more than 1,000 texts do not count.
+    Equal texts are one text, named by the first row_id; a text is not
     related to itself.
 
     Args:
@@ -69,7 +70,8 @@ def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
         SchemaError: A column has the wrong type, or the vectors differ in length.
 
     Cost:
-        With `embedding` quadratic in the different texts; see tests/bench/chunks.json.
+        Linear in the different texts without `embedding`, quadratic with it; see
+        tests/bench/chunks.json.
 
     Example:
         >>> texts = ["Elm rots slowly in water", "The wheel is of elm", "Tea is picked in April"]
@@ -82,7 +84,7 @@ def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
     held = _held(rows, config)
     unique = held.sort("row_id").unique("text", keep="first", maintain_order=True)
     unique = unique.with_row_index("at")
-    pairs = _by_words(unique) if config.embedding is None else _by_vectors(unique, config)
+    pairs = _by_words(unique, config.n) if config.embedding is None else _by_vectors(unique, config)
     others = unique.select(other="at", row_id="row_id", text="text")
     one = pl.struct("row_id", "text", "score")
     found = (
@@ -129,37 +131,62 @@ def _check_types(rows: pl.DataFrame, config: RelatedConfig) -> None:
         raise SchemaError("generate.related", what, fix="name a column of measure.embedding")
 
 
-def _by_words(unique: pl.DataFrame) -> pl.DataFrame:
-    """Pairs of texts that share rare terms, with the BM25 score of the second for the first."""
+def _by_words(unique: pl.DataFrame, n: int) -> pl.DataFrame:
+    """The `n` best others of every text by BM25, more where scores are equal in four places."""
     terms = _terms(unique)
     lengths = terms.group_by("at").agg(length=pl.col("n").sum())
     total, mean = unique.height, lengths["length"].mean() or 1.0
     counts = terms.group_by("term").agg(df=pl.len()).filter(pl.col("df").is_between(2, _MOST_TEXTS))
-    n, length, df = pl.col("n"), pl.col("length"), pl.col("df")
+    times, length, df = pl.col("n"), pl.col("length"), pl.col("df")
+    # Numbers for terms, so that texts are told apart once; in the order of terms, for ties.
     postings = (
-        terms.join(counts, on="term")
+        terms.join(counts.sort("term").with_row_index("id"), on="term")
         .join(lengths, on="at")
         .select(
             "at",
-            "term",
+            "id",
             "df",
             weight=(1 + (total - df + 0.5) / (df + 0.5)).log()
-            * (n * (_K1 + 1) / (n + _K1 * (1 - _B + _B * length / mean))),
+            * (times * (_K1 + 1) / (times + _K1 * (1 - _B + _B * length / mean))),
         )
+        .sort("id", "at")
     )
-    rarest = postings.sort("at", "df", "term").group_by("at", maintain_order=True).head(_TERMS)
-    offered = postings.select("term", other="at", weight="weight")
-    # In slices, so that only some of the pairs are in memory; a text may be cut in two by one.
-    slices = rarest.select("term", text="at").iter_slices(_BLOCK * _TERMS // 4)
-    found = [pl.DataFrame(schema=_PAIRS)]
-    found += (
-        part.join(offered, on="term")
-        .filter(pl.col("text") != pl.col("other"))
-        .group_by("text", "other")
-        .agg(score=pl.col("weight").sum())
-        for part in slices
+    place = pl.int_range(pl.len()).over("at")
+    reach = pl.col("df").cum_sum().over("at")
+    asked = (
+        postings.select("at", "id", "df")
+        .sort("at", "df", "id")
+        .filter((place == 0) | ((place < _TERMS) & (reach <= _MOST_PAIRS)))
     )
-    return pl.concat(found).group_by("text", "other").agg(pl.col("score").sum())
+    return pl.concat([pl.DataFrame(schema=_PAIRS), *_best_pairs(postings, asked, n)])
+
+
+def _best_pairs(postings: pl.DataFrame, asked: pl.DataFrame, n: int) -> Iterator[pl.DataFrame]:
+    """Score the texts that share a term that is asked with, some texts at a time.
+
+    What is in memory at once is the pairs of one block, at most a few million.
+    """
+    others, weights = postings["at"].to_numpy(), postings["weight"].to_numpy()
+    firsts = postings["id"].search_sorted(asked["id"]).to_numpy()
+    texts, sizes = asked["at"].to_numpy(), asked["df"].to_numpy()
+    ends = np.searchsorted(texts, np.arange(_BLOCK, int(texts.max(initial=0)) + 1, _BLOCK))
+    for part in np.split(np.arange(len(texts)), ends):
+        size = sizes[part].astype(np.int64)
+        before = np.cumsum(size) - size
+        at = np.repeat(firsts[part] - before, size) + np.arange(size.sum())
+        pairs = pl.DataFrame(
+            {"text": np.repeat(texts[part], size), "other": others[at], "score": weights[at]},
+            schema=_PAIRS,
+        )
+        scored = (
+            pairs.lazy()
+            .filter(pl.col("text") != pl.col("other"))
+            .group_by("text", "other")
+            .agg(pl.col("score").sum().round(4))
+            .collect()
+        )
+        least = scored.group_by("text").agg(least=pl.col("score").top_k(n).min())
+        yield scored.join(least, on="text").filter(pl.col("score") >= pl.col("least")).drop("least")
 
 
 def _terms(unique: pl.DataFrame) -> pl.DataFrame:

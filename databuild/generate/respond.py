@@ -15,20 +15,15 @@ from databuild.generate.answering import (
     Ask,
     Failures,
     FormedConfig,
-    Wanted,
-    answers_to,
-    rows_of,
-    want,
 )
+from databuild.generate.draws import WantedDraws, rows_drawn, want_draws
 from databuild.models.protocol import Message
 from databuild.recipe.options import Column, ModelNames, ModelRef
 from databuild.schema.identity import derive_seed
 from databuild.text.conversations import has_conversations, turns_to_last_user
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from databuild.models.protocol import Answer
+    from collections.abc import Iterator, Mapping, Sequence
 
 _CHOSEN: Mapping[str, Any] = {"model_name": pl.String, "system_variant": pl.Int64}
 
@@ -151,8 +146,7 @@ def sample_answers(
     for option in models:
         mine = [one for one in wanted if one.about.option == option]
         lost = Failures()
-        found = answers_to(mine, asking[option], lost) if mine else []
-        made.append(_rows(found, models[option], config))
+        made.append(_rows(mine, asking[option], models[option], config, lost))
         name = _About(option).name
         for parents, k, error, retry in lost.rows:
             said = error if name is None else f"{error} (model {name})"
@@ -173,19 +167,24 @@ class _About:
         return self.option.partition(".")[2] or None
 
 
-def _rows(found: list[tuple[Wanted, Answer]], model: str, config: RespondConfig) -> pl.DataFrame:
+def _rows(
+    mine: Sequence[WantedDraws], ask: Ask, model: str, config: RespondConfig, failures: Failures
+) -> pl.DataFrame:
+    """What one model answers, with what was chosen for each row."""
+    made = rows_drawn(mine, ask, model, "sampled", failures, logprobs=config.logprobs)
     chosen = {
-        "model_name": [one.about.name for one, _ in found],
-        "system_variant": [one.about.variant for one, _ in found],
+        "model_name": [one.about.name for one in mine],
+        "system_variant": [one.about.variant for one in mine],
     }
-    return rows_of(found, model, "sampled", logprobs=config.logprobs).with_columns(
-        pl.Series(name, chosen[name], dtype=_CHOSEN[name]) for name in _chosen(config)
-    )
+    return made.with_columns(
+        pl.Series(name, chosen[name], dtype=_CHOSEN[name])[made["draw"]].alias(name)
+        for name in _chosen(config)
+    ).drop("draw")
 
 
 def _wanted(
     rows: pl.DataFrame, config: RespondConfig, seed: int, failures: Failures
-) -> Iterator[Wanted]:
+) -> Iterator[WantedDraws]:
     """The requests of every row; a prompt that cannot be asked is a failure."""
     sampling = config.sampling()
     turns = _turns(rows, config.messages)
@@ -207,8 +206,9 @@ def _wanted(
             for variant, messages in said.items():
                 about = _About(option, variant)
                 stage = "-".join(_stage(config, about))
-                for k in range(config.k):
-                    yield want(row_id, k, messages, sampling, seed, stage=stage, about=about)
+                yield want_draws(
+                    row_id, config.k, messages, sampling, seed, stage=stage, about=about
+                )
 
 
 def _options(config: RespondConfig, route: str | None) -> list[str]:

@@ -135,7 +135,7 @@ def _also(config: RewriteConfig) -> tuple[str, ...]:
     "generate.rewrite",
     kind="produce",
     sees="row",
-    version=1,
+    version=2,
     also=_also,
     adds=lambda config: (config.column, *_MADE),
     attributes=tuple(_MADE),

@@ -20,6 +20,8 @@ _OPENING = re.compile(
     r"|^\s*(?:好的|当然)?[，,。！!]?\s*(?:以下|下面)是[^\n：:]{0,30}[：:]\s*",
     re.IGNORECASE,
 )
+_THOUGHTS = re.compile(r"^\s*(?:<think>.*?|(?:(?!<think>).)*?)</think>\s*", re.DOTALL)
+_TAGS = ("<think>", "</think>")
 _PAIRS = {'"': '"', "“": "”", "「": "」", "『": "』"}
 _LEFTOVERS = (
     "given prompt", "rewritten prompt", "created prompt", "#text#", "#new text#", "#translation#",
@@ -43,8 +45,18 @@ _HAN, _KANA = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]"), re.compile(r"[\u3040-
 _REFUSED_CHARS = 200
 
 
+def without_thoughts(text: str) -> str:
+    r"""What a model says after its thoughts, where it has thought aloud in think tags.
+
+    Example:
+        >>> without_thoughts("<think>Hm, blue.</think>\nWhy is the sky blue?")
+        'Why is the sky blue?'
+    """
+    return _THOUGHTS.sub("", text, count=1)
+
+
 def without_frame(text: str) -> str:
-    """The rewrite itself: without a label, an opening, or quotation marks around the whole.
+    """The rewrite itself: without thoughts, a label, an opening, or quotation marks around it all.
 
     Example:
         >>> without_frame('Sure! Here is the rewritten prompt: "Why is the sky blue?"')
@@ -52,7 +64,7 @@ def without_frame(text: str) -> str:
         >>> without_frame("改写后：为什么天是蓝的？")
         '为什么天是蓝的？'
     """
-    text = _LABEL.sub("", _OPENING.sub("", text.strip())).strip()
+    text = _LABEL.sub("", _OPENING.sub("", without_thoughts(text).strip())).strip()
     closing = _PAIRS.get(text[:1])
     inner = text[1:-1]
     if closing and len(text) > 2 and text[-1] == closing and closing not in inner:
@@ -63,9 +75,10 @@ def without_frame(text: str) -> str:
 def unusable(text: str, original: str, *, is_cut: bool = False) -> str | None:
     """What makes an answer no text at all: the first fault of these, or None.
 
-    "cut off at max_tokens", "no words", "a refusal" (unless the original is one), "a leftover of
-    the prompt" (unless it stands in the original), "one passage again and again" (more than half
-    of at least 20 words repeat an earlier 4-gram).
+    "cut off at max_tokens", "no words", "a refusal" (unless the original is one), "thoughts are not
+    closed" (a think tag that the original lacks), "a leftover of the prompt" (unless it stands in
+    the original), "one passage again and again" (more than half of at least 20 words repeat an
+    earlier 4-gram).
 
     Example:
         >>> unusable("I'm sorry, but I cannot help with that.", "Why?")
@@ -79,9 +92,8 @@ def unusable(text: str, original: str, *, is_cut: bool = False) -> str | None:
         return "no words"
     if _refuses(text) and not _refuses(original):
         return "a refusal"
-    lower, known = text.lower(), original.lower()
-    if any(left in lower and left not in known for left in _LEFTOVERS):
-        return "a leftover of the prompt"
+    if left := _left_over(text, original):
+        return left
     if _loops(text) and not _loops(original):
         return "one passage again and again"
     return None
@@ -166,6 +178,15 @@ def lost(text: str, original: str) -> str | None:
         if not _spelled(number, before):
             return f"a number was added: {number}"
     return None
+
+
+def _left_over(text: str, original: str) -> str | None:
+    """Signs of thoughts, or of the prompt, that the original lacks."""
+    if any(tag in text and tag not in original for tag in _TAGS):
+        return "thoughts are not closed"
+    lower, known = text.lower(), original.lower()
+    is_left = any(left in lower and left not in known for left in _LEFTOVERS)
+    return "a leftover of the prompt" if is_left else None
 
 
 def _refuses(text: str) -> bool:

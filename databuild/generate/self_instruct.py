@@ -143,7 +143,7 @@ class SelfInstructConfig(PromptedConfig):
     "generate.self_instruct",
     kind="produce",
     sees="table",
-    version=1,
+    version=2,
     adds=(*_CONTENT, *ATTRIBUTES, *_MADE),
     attributes=(*ATTRIBUTES, *_MADE),
     brings=lambda config: _PROMPTS.shipped(config.prompts),

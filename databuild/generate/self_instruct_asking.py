@@ -41,6 +41,11 @@ class Asking:
     completion_tokens: Counter[str] = field(default_factory=Counter)
 
     @property
+    def has_choice(self) -> bool:
+        """Whether the engine can hold an answer to one of several texts."""
+        return bool(getattr(self.generator, "has_choice", False))
+
+    @property
     def left(self) -> int | None:
         """How many requests may still be made; None is any number."""
         return None if self.most is None else self.most - self.requests.total()

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from databuild.models.templates import Template
 
 _KIND = Sampling(temperature=0.0, max_tokens=8)
+_HELD = {
+    language: _KIND.model_copy(update={"choice": words})
+    for language, words in (("en", ("Yes", "No")), ("zh", ("是", "否")))
+}
+"""Where the engine can hold an answer to one of several texts."""
 REACHED = "the target was reached"
 NOT_TRIED = "new, and not tried before the end"
 
@@ -199,10 +204,11 @@ class Rounds:
 
     def _classified(self, made: Sequence[Candidate]) -> list[Candidate]:
         """Those of a type that has room, with it."""
+        held = _HELD if self.asking.has_choice else {}
         wanted = [
             want(
-                one.id, 0, self._prompt("kind", one, instruction=one.text), _KIND, self._seed,
-                stage="kind", about=one,
+                one.id, 0, self._prompt("kind", one, instruction=one.text),
+                held.get(one.head.group.language, _KIND), self._seed, stage="kind", about=one,
             )
             for one in made
         ]  # fmt: skip

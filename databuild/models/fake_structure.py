@@ -30,7 +30,8 @@ def formed(sampling: Sampling, text: str, draw: np.random.Generator) -> str:
     schema, lengths, ranges. Of regular expressions: all but look-around and references back.
     """
     if sampling.choice:
-        return sampling.choice[int(draw.integers(len(sampling.choice)))]
+        drawn = sampling.choice[int(draw.integers(len(sampling.choice)))]
+        return text if text in sampling.choice else drawn
     if sampling.regex is not None:
         return "".join(_matching(sre_parser.parse(sampling.regex), draw))
     schema = json.loads(sampling.json_schema or "{}")

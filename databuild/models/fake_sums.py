@@ -20,6 +20,11 @@ _WORDS = (
 )
 
 
+def named_signs(question: str) -> list[str]:
+    """The operations that words of a problem name."""
+    return [sign for sign, words in _WORDS if re.search(words, question)]
+
+
 def solve(prompt: str, draw: np.random.Generator, skill_ratio: float) -> str | None:
     """Steps and an answer to a problem with two or more numbers; None where none is asked for.
 
@@ -31,7 +36,7 @@ def solve(prompt: str, draw: np.random.Generator, skill_ratio: float) -> str | N
         return None
     question = prompt[: asked.start()]
     numbers = [int(number[:9]) for number in _NUMBER.findall(question)] or [1]
-    named = [sign for sign, words in _WORDS if re.search(words, question)]
+    named = named_signs(question)
     is_able = bool(named) and draw.random() < skill_ratio
     sign = (named if is_able else ["+", "-", "*"])[int(draw.integers(len(named) if is_able else 3))]
     a, b = numbers[0], numbers[-1]

@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 from databuild.models.fake_passages import ask_about
+from databuild.models.fake_rewriting import reword
+from databuild.models.fake_steps import walk
 from databuild.models.fake_sums import solve
 from databuild.models.fake_tasks import answer_about_tasks
 
@@ -63,6 +65,9 @@ def compose(prompt: str, draw: np.random.Generator, skill_ratio: float) -> str:
     about_tasks = answer_about_tasks(prompt, draw)
     if about_tasks is not None:
         return about_tasks
+    for answer in (walk, reword):
+        if (said := answer(prompt, draw, skill_ratio)) is not None:
+            return said
     if (solved := solve(prompt, draw, skill_ratio)) is not None:
         return solved
     words = _topic_words(prompt)

@@ -5,31 +5,54 @@ from __future__ import annotations
 import json
 from collections import deque
 from dataclasses import asdict
-from json.encoder import encode_basestring_ascii
+from itertools import pairwise
+from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+import polars as pl
 import xxhash
 
 from databuild.engine.journal import unswept
 from databuild.engine.ledger import Meter, Stopwatch, Usage
-from databuild.models.protocol import Answer, Generator, Message, Request, Sampling, each_once
+from databuild.errors import StepError
+from databuild.models.protocol import (
+    Answer,
+    Draws,
+    Generator,
+    Message,
+    Request,
+    Sampling,
+    each_once,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 KEY_VERSION = 1
 """Raised when the meaning of a key changes, so that no old answer is taken for a new one."""
 
 
+ANSWER: Mapping[str, Any] = {
+    "text": pl.String,
+    "finish_reason": pl.String,
+    "prompt_tokens": pl.Int64,
+    "completion_tokens": pl.Int64,
+    "logprob": pl.Float64,
+}
+"""An answer with a text, as columns."""
+_NOTE: Mapping[str, Any] = {"by": pl.String, "s": pl.Float64}
+
+
 class AnswerJournal(Protocol):
     """An append-only store: what `put` has returned from survives the death of this process."""
 
-    def get(self, key: str) -> dict[str, Any] | None:
-        """Return what was put under the key, or None."""
+    def find(self, keys: Sequence[str]) -> Sequence[tuple[dict[str, Any], dict[str, Any]] | None]:
+        """Return what was put under each key and what was noted beside it, or None."""
         ...
 
-    def note(self, key: str) -> dict[str, Any]:
-        """Return what was noted beside it; nothing where nothing was."""
+    def frame(self, keys: bytes, schema: Mapping[str, Any]) -> pl.DataFrame:
+        """Return the same as columns, by keys of 16 bytes each: see `Journal.frame`."""
         ...
 
     def put(self, key: str, value: dict[str, Any], note: dict[str, Any] | None = None) -> None:
@@ -66,6 +89,7 @@ class Journalled:
         self._on_answer, self._meter = on_answer, meter or Meter()
         self._generator: Generator | None = None
         self._common: tuple[tuple[Message, ...], Sampling, Any] | None = None
+        self._sampling: tuple[Sampling | None, str] = (None, "")
 
     def stream(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Yield one answer per request: known ones at once, new ones as they finish.
@@ -86,6 +110,28 @@ class Journalled:
         if missing:
             yield from self._ask(missing, keys)
 
+    def recall(self, draws: Sequence[Draws]) -> pl.DataFrame:
+        """What the journal has of many draws, as columns: no object is made for an answer.
+
+        Returns:
+            A row for each answer that is there: `draw`, the number of its draws, `k`, and
+            `ANSWER`; in the order of draws and k.
+
+        Raises:
+            StepError: Two draws have the same name, so their answers could not be told apart.
+        """
+        if len({one.name for one in draws}) != len(draws):
+            twice = next(a for a, b in pairwise(sorted(one.name for one in draws)) if a == b)
+            what = f"the draws {twice!r} came twice"
+            raise StepError("generate", what, fix="give all draws names of their own")
+        keys = b"".join([key for one in draws for key in self._keys(one)])
+        known = self.journal.frame(keys, {**ANSWER, **_NOTE})
+        self._count(known)
+        sizes = np.array([len(one.seeds) for one in draws], dtype=np.int64)
+        of = np.repeat(np.arange(len(draws)), sizes)[known["at"].to_numpy()]
+        ks = known["at"].to_numpy() - (np.cumsum(sizes) - sizes)[of]
+        return known.select(pl.Series("draw", of), pl.Series("k", ks), *ANSWER)
+
     def key(self, request: Request) -> str:
         """Return the xxh3-128 (hex) of all that decides an answer, as canonical JSON.
 
@@ -93,22 +139,31 @@ class Journalled:
         the k answers to one prompt have in common is hashed once.
         """
         common = self._common
-        sampling = request.sampling
-        is_same = common is not None and common[1] is sampling and common[0] is request.messages
-        if common is None or not is_same:
-            decides = [
-                KEY_VERSION,
-                self.identity,
-                [[message.role, message.content] for message in request.messages],
-                sampling.decides(),
-            ]
-            text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
-            hashed = xxhash.xxh3_128(text[:-1].encode())
-            common = self._common = (request.messages, sampling, hashed)
+        if common is None or common[0] is not request.messages or common[1] is not request.sampling:
+            hashed = self._hashed(request.messages, request.sampling)
+            common = self._common = (request.messages, request.sampling, hashed)
         own = common[2].copy()
-        own.update(f",{request.seed},{encode_basestring_ascii(request.id)}]".encode())
+        own.update(f",{request.seed},{quoted(request.id)}]".encode())
         key: str = own.hexdigest()
         return key
+
+    def _keys(self, draws: Draws) -> Iterator[bytes]:
+        """The keys of the requests of draws, as 16 bytes each."""
+        hashed = self._hashed(draws.messages, draws.sampling)
+        name = quoted(draws.name)[:-1].encode()
+        for k, seed in enumerate(draws.seeds):
+            own = hashed.copy()
+            own.update(b',%d,%b-%d"]' % (seed, name, k))
+            yield own.digest()
+
+    def _hashed(self, messages: tuple[Message, ...], sampling: Sampling) -> Any:
+        """The state of the hash after all that requests have in common but seed and id."""
+        if self._sampling[0] is not sampling:
+            decides = json.dumps(sampling.decides(), sort_keys=True, separators=(",", ":"))
+            self._sampling = (sampling, decides)
+        said = ",".join([f"[{quoted(one.role)},{quoted(one.content)}]" for one in messages])
+        text = f"[{KEY_VERSION},{quoted(self.identity)},[{said}],{self._sampling[1]}"
+        return xxhash.xxh3_128(text.encode())
 
     def close(self) -> None:
         """Close the generator if it was started. Safe to call twice."""
@@ -125,21 +180,36 @@ class Journalled:
         missing: list[Request] = []
         keys: dict[str, str] = {}
         found = _Found(self._meter.by)
-        journal = self.journal
         with unswept():
-            for request in each_once(requests):
-                key = self.key(request)
-                value = journal.get(key)
-                if value is None:
+            asked = list(each_once(requests))
+            all_keys = [self.key(request) for request in asked]
+            entries = self.journal.find(all_keys)
+            for request, key, entry in zip(asked, all_keys, entries, strict=True):
+                if entry is None:
                     missing.append(request)
                     keys[request.id] = key
                 else:
-                    answer = Answer.kept(value)
-                    found.add(answer, journal.note(key))
+                    answer = Answer.kept(entry[0])
+                    found.add(answer, entry[1])
                     known.append(answer)
         if found:
             self._meter.count({self.identity: found.usage()})
         return known, missing, keys
+
+    def _count(self, known: pl.DataFrame) -> None:
+        """Count answers that were in the journal: those that this step paid for, and the rest."""
+        if known.is_empty():
+            return
+        is_mine = pl.col("by").eq_missing(pl.lit(self._meter.by)) & (pl.lit(self._meter.by) != "")
+        n_in, n_out = pl.col("prompt_tokens").sum(), pl.col("completion_tokens").sum()
+        by = known.group_by(is_mine.alias("mine")).agg(pl.len(), n_in, n_out, pl.col("s").sum())
+        usage = Usage()
+        for mine, n, tokens_in, tokens_out, seconds in by.iter_rows():
+            if mine:
+                usage += Usage(paid=n, tokens_in=tokens_in, tokens_out=tokens_out, seconds=seconds)
+            else:
+                usage += Usage(reused=n, reused_tokens_in=tokens_in, reused_tokens_out=tokens_out)
+        self._meter.count({self.identity: usage})
 
     def _ask(self, missing: list[Request], keys: dict[str, str]) -> Iterator[tuple[Answer, bool]]:
         """Ask for what the journal does not have, as far as the budgets go."""

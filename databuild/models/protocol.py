@@ -12,7 +12,7 @@ from databuild.errors import StepError
 from databuild.models.structure import check_form
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 FinishReason = Literal["stop", "length", "refused", "error"]
 """`refused` would come back the same (too long, filtered); `error` may pass another time."""
@@ -105,6 +105,23 @@ class Request:
     def rendered(self) -> str:
         """Return the conversation as one canonical JSON text, for hashing."""
         return json.dumps([asdict(message) for message in self.messages], sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Several answers that are wanted to the same messages, drawn in the same way.
+
+    The k-th of them is the request with the id `<name>-<k>` and the k-th seed.
+    """
+
+    name: str
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    seeds: Sequence[int]
+
+    def request(self, k: int) -> Request:
+        """The k-th of them."""
+        return Request(f"{self.name}-{k}", self.messages, self.sampling, self.seeds[k])
 
 
 @dataclass(frozen=True)

@@ -29,15 +29,18 @@ from databuild.schema.identity import digest_text
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import polars as pl
+
     from databuild.engine.ledger import Meter
     from databuild.engine.resources import Ask, Progress
-    from databuild.models.protocol import Answer, Generator, Request
+    from databuild.models.protocol import Answer, Draws, Generator, Request
     from databuild.models.vllm import VllmGenerator
     from databuild.recipe.model import ModelSpec
 
 # What changes a model's answers beside its weights, so that it belongs to its identity.
 _BEARS_IDENTITY = ("dtype", "quantization")
 Options = TypeVar("Options", bound=BaseModel)
+Recalled = Callable[[Sequence["Request"]], "dict[str, Answer]"]
 Reader = Callable[[Sequence[str | tuple[str, str]]], list[dict[str, Any]]]
 
 
@@ -166,7 +169,7 @@ class LocalServices:
                 meter=ask.meter,
             )
 
-        return Asking(asked, journal, ask.progress, ask.meter)
+        return Asking(asked, journal, ask.progress, ask.meter, has_choice=_has_choice(target))
 
     def _journal(self, identity: str) -> Journal:
         if identity not in self._journals:
@@ -252,10 +255,18 @@ class Asking:
     """What a step asks its model through: requests in, answers by id out."""
 
     def __init__(
-        self, asked: Callable[[], Journalled], journal: Journal, progress: Progress, meter: Meter
+        self,
+        asked: Callable[[], Journalled],
+        journal: Journal,
+        progress: Progress,
+        meter: Meter,
+        *,
+        has_choice: bool = True,
     ) -> None:
         self._asked, self._journal, self._progress = asked, journal, progress
         self.meter = meter
+        self.has_choice = has_choice
+        """Whether the engine can hold an answer to one of several texts."""
 
     def __call__(self, requests: Sequence[Request]) -> dict[str, Answer]:
         """Ask for every request that the journal does not hold.
@@ -265,8 +276,23 @@ class Asking:
             BudgetError: A budget is spent.
         """
         self._progress.total(len(requests), "answers")
+        return self._answers(requests, 0)
+
+    def recall(self, draws: Sequence[Draws]) -> tuple[pl.DataFrame, Recalled]:
+        """What the journal holds of many draws, as columns, and how to ask for the rest of them.
+
+        Returns:
+            See `Journalled.recall`; and a function like this object itself, for the requests that
+            are missing, which need not be looked for again.
+        """
+        self._progress.total(sum(len(one.seeds) for one in draws), "answers")
+        known = self._asked().recall(draws)
+        return known, lambda requests: self._answers(requests, known.height)
+
+    def _answers(self, requests: Sequence[Request], n_known: int) -> dict[str, Answer]:
+        """Ask, and tick; first for `n_known` that are known already."""
         answers = {}
-        n_known = n_new = 0
+        n_new = 0
         try:
             for one, cached in self._asked().marked(requests):
                 answers[one.id] = one
@@ -284,6 +310,14 @@ class Asking:
             if n_new:
                 self._journal.flush()
         return answers
+
+
+def _has_choice(target: ModelTarget) -> bool:
+    """Whether a model can be held to choices: all can, but endpoints that speak plain OpenAI."""
+    if target.kind != "endpoint":
+        return True
+    given = {"url": target.location, **target.options}
+    return EndpointOptions.model_validate(given).dialect == "vllm"
 
 
 def _variant(options: Mapping[str, Any]) -> str:

@@ -36,6 +36,17 @@ def derive_seed(*parts: object) -> int:
     return xxh3_64_intdigest(_SEPARATOR.join(map(str, parts)).encode()) & 0x7FFFFFFF
 
 
+def derive_seeds(*parts: object, n: int) -> list[int]:
+    """`derive_seed(*parts, i)` for every i below n, at a fraction of its cost.
+
+    Example:
+        >>> derive_seeds(7, "r1", n=2) == [derive_seed(7, "r1", 0), derive_seed(7, "r1", 1)]
+        True
+    """
+    head = _SEPARATOR.join([*map(str, parts), ""]).encode()
+    return [xxh3_64_intdigest(b"%b%d" % (head, i)) & 0x7FFFFFFF for i in range(n)]
+
+
 def canonical(rows: pl.DataFrame, columns: Iterable[str], prefix: str = "") -> pl.Series:
     """One text per row, as UTF-8, that says its content: names in order, lengths, values; no nulls.
 

@@ -3,7 +3,8 @@
     python tests/bench/chunks.py FOLDER [out.json]
 
 FOLDER has long text files (*.txt, *.md), which are read whole, one document each. Every part runs
-three times; the best time counts. Quotes are sentences of their chunk: one half word for word, one
+three times and the best time counts, but for related passages, which are looked for once in each
+number of them that the folder has. Quotes are sentences of their chunk: one half word for word, one
 half with every fifth word left out, which the inexact search must find or refuse.
 """
 
@@ -16,6 +17,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import json
 import platform
+import resource
 import sys
 import time
 from datetime import UTC, datetime
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+SIZES = (5_000, 20_000, 50_000)
+
+
 def best_of_three(work: Callable[[], Any]) -> tuple[float, Any]:
     best, made = float("inf"), None
     for _ in range(3):
@@ -52,6 +57,27 @@ def drafts(texts: list[str]) -> list[tuple[Draft, str]]:
         quote = " ".join(w for n, w in enumerate(words) if number % 2 == 0 or n % 5 != 4)
         made.append((Draft(f"What of {number}?", text[:end], quote), text))
     return made
+
+
+def related(passages: pl.DataFrame, n: int) -> dict[str, Any]:
+    """What related passages cost among n, once each: by words, and by random vectors."""
+    some = passages.sample(n, shuffle=True, seed=1)
+    vectors = np.random.default_rng(7).normal(size=(n, 256)).astype(np.float32)
+    placed = some.with_columns(
+        vector=pl.Series(vectors, dtype=pl.Array(pl.Float32, 256)).cast(pl.List(pl.Float32))
+    )
+    costs = []
+    for rows, config in ((some, RelatedConfig()), (placed, RelatedConfig(embedding="vector"))):
+        begun = time.process_time()
+        find_related(rows, config)
+        costs.append(round(time.process_time() - begun, 2))
+    return {
+        "passages": n,
+        "characters_in_mean": round(some["text"].str.len_chars().mean() or 0),
+        "by_words_cpu_s": costs[0],
+        "by_vectors_of_256_cpu_s": costs[1],
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
 
 
 def main() -> None:
@@ -78,20 +104,9 @@ def main() -> None:
         },
     }
     small = chunk_documents(rows, ChunkConfig(target_words=20)).rows
-    passages = small.select(row_id=pl.int_range(pl.len()).cast(pl.String), text="text")
-    by_words, _ = best_of_three(lambda: find_related(passages, RelatedConfig()))
-    draw = np.random.default_rng(7)
-    vectors = draw.normal(size=(passages.height, 256)).astype(np.float32)
-    placed = passages.with_columns(
-        vector=pl.Series(vectors, dtype=pl.Array(pl.Float32, 256)).cast(pl.List(pl.Float32))
-    )
-    near = RelatedConfig(embedding="vector")
-    by_vectors, _ = best_of_three(lambda: find_related(placed, near))
-    found["related"] = {
-        "passages": passages.height,
-        "by_words_cpu_s": round(by_words, 2),
-        "by_vectors_of_256_cpu_s": round(by_vectors, 2),
-    }
+    passages = small.select(text="text").unique(maintain_order=True)
+    passages = passages.with_row_index("row_id").with_columns(pl.col("row_id").cast(pl.String))
+    found["related"] = [related(passages, n) for n in SIZES if n <= passages.height]
     asked = drafts(chunks)
     checked, results = best_of_three(
         lambda: [ground(draft, text, (), least_match=0.9, least_support=0.6)

@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from databuild.engine.journal import Journal
@@ -147,3 +148,84 @@ def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write"):
         Journal(tmp_path / "file" / "j")
+
+
+def keyed(n: int) -> str:
+    """A key as the models make them."""
+    return f"{n:032x}"
+
+
+SCHEMA = {"text": pl.String, "n": pl.Int64, "by": pl.String}
+
+
+@pytest.mark.parametrize("cut", [1, 2, 30, 46])
+def test_a_torn_last_line_of_a_real_key_is_cut_off(tmp_path: Path, cut: int) -> None:
+    journal = opened(tmp_path)
+    journal.put(keyed(1), {"n": 1})
+    journal.put(keyed(2), {"n": 2})
+    path = tmp_path / "requests.jsonl"
+    path.write_bytes(path.read_bytes()[:-cut])
+    torn = opened(tmp_path)
+    assert (len(torn), torn.damaged) == (1, 0)
+    assert torn.find([keyed(1), keyed(2)]) == [({"n": 1}, {}), None]
+    torn.put(keyed(2), {"n": 3})
+    assert [json.loads(line)[1]["n"] for line in lines(tmp_path)] == [1, 3]
+
+
+def test_a_torn_line_longer_than_a_page_is_cut_off(tmp_path: Path) -> None:
+    opened(tmp_path).put(keyed(1), {"n": 1})
+    path = tmp_path / "requests.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"x" * 100_000)
+    assert len(opened(tmp_path)) == 1
+    assert path.read_bytes() == whole
+    path.write_bytes(b"y" * 100_000)
+    assert len(opened(tmp_path)) == 0
+    assert path.read_bytes() == b""
+
+
+def test_a_line_that_is_damaged_inside_is_found_when_it_is_asked_for(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    for n in range(3):
+        journal.put(keyed(n), {"text": f"text {n}", "n": n}, {"by": "r/a"})
+    path = tmp_path / "requests.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"text 1"', b'"text" 1'))
+    journal = opened(tmp_path)
+    found = journal.find([keyed(n) for n in range(4)])
+    assert [entry and entry[0]["n"] for entry in found] == [0, None, 2, None]
+    assert journal.damaged == 1
+    frame = journal.frame(bytes.fromhex("".join(keyed(n) for n in range(4))), SCHEMA)
+    assert frame.rows() == [(0, "text 0", 0, "r/a"), (2, "text 2", 2, "r/a")]
+    assert journal.damaged == 1
+    journal.put(keyed(1), {"text": "again", "n": 1})
+    assert journal.get(keyed(1)) == {"text": "again", "n": 1}
+    assert opened(tmp_path).get(keyed(1)) == {"text": "again", "n": 1}
+
+
+TEXTS = ['quo"te', "back\\slash", '"}, {"by": "x"', "zh 中文 🙂", "\u2028\n\r\x00", "", " ", "null"]
+
+
+def test_columns_hold_what_the_entries_hold(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    for n, text in enumerate(TEXTS):
+        journal.put(keyed(n), {"id": "x", "text": text, "n": n}, {"by": text} if n % 2 else None)
+    old = opened(tmp_path)
+    old.put(keyed(0), {"text": "newer", "n": 7})  # what was put since stands before the file
+    keys = [keyed(n) for n in (5, 99, 0, 1, 2, 3, 4, 6, 7)]
+    frame = old.frame(bytes.fromhex("".join(keys)), SCHEMA)
+    entries = dict(enumerate(old.find(keys)))
+    assert frame.rows() == [
+        (i, entry[0]["text"], entry[0]["n"], entry[1].get("by"))
+        for i, entry in entries.items()
+        if entry is not None
+    ]
+    assert frame["at"].to_list() == [0, 2, 3, 4, 5, 6, 7, 8]
+    assert frame["text"].to_list() == [TEXTS[5], "newer", *TEXTS[1:5], *TEXTS[6:]]
+
+
+def test_an_entry_without_its_first_field_is_no_row(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    journal.put(keyed(0), {"text": None, "n": 0})
+    journal.put(keyed(1), {"text": "a", "n": 1})
+    frame = opened(tmp_path).frame(bytes.fromhex(keyed(0) + keyed(1)), SCHEMA)
+    assert frame.rows() == [(1, "a", 1, None)]

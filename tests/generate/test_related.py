@@ -110,3 +110,15 @@ def test_tables_with_little_in_them():
     assert related(table(["one alone"])) == [[]]
     assert related(table(["a"], vector=[[1.0]]), embedding="vector") == [[]]
     assert related(table([None], vector=[None]), embedding="vector") == [None]
+
+
+def test_blocks_change_nothing_and_rare_terms_go_first(monkeypatch):
+    words = [f"w{i}" for i in range(40)]
+    draw = np.random.default_rng(5)
+    texts = [" ".join(draw.choice(words, size=6)) for _ in range(60)]
+    whole = find_related(table(texts), RelatedConfig(n=3))
+    monkeypatch.setattr("databuild.generate.related._BLOCK", 7)
+    assert whole.equals(find_related(table(texts), RelatedConfig(n=3)))
+    monkeypatch.setattr("databuild.generate.related._MOST_PAIRS", 1)
+    told = table(["rare often a", "rare b", "often c", "often d", "often e", "f"])
+    assert related(told, n=4)[0] == ["r1"]  # it asks with its rarest term alone

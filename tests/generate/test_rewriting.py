@@ -138,3 +138,11 @@ def test_a_content_critic_is_understood_and_no_other(critique, content):
 def test_the_critique_is_kept_without_its_verdict():
     assert without_verdict("日期不对。\n结论：需要修改") == "日期不对。"
     assert without_verdict("VERDICT: REVISE. The date is wrong.") == "The date is wrong."
+
+
+def test_thoughts_are_no_part_of_a_rewrite_and_open_ones_make_it_useless():
+    assert rewriting.without_frame("<think>a\nb</think>\n\nNew text: Why?") == "Why?"
+    assert rewriting.without_frame("Hm, hm.</think> Why?") == "Why?"  # opened in the prompt
+    assert rewriting.without_frame("Why is <b>this</b> so?") == "Why is <b>this</b> so?"
+    assert rewriting.unusable("<think>Well, why", "Why?") == "thoughts are not closed"
+    assert rewriting.unusable("What does <think> mean?", "Explain <think>.") is None

@@ -401,3 +401,17 @@ def test_impossible_options_are_refused(options, message):
 def test_labels_agree_as_runs_of_tokens():
     assert label_agreement("好", ["很好", "坏", "好。"]) == pytest.approx(2 / 3)
     assert label_agreement("spam", []) == 0
+
+
+def test_the_kind_is_one_of_two_words_where_the_engine_can_be_held_to_them():
+    free, held = Asked(), Asked()
+    held.has_choice = True  # type: ignore[attr-defined]
+    rows = seeds([*SEEDS, *SEEDS_ZH])
+    made = [instruct(ask, rows, topic=None) for ask in (free, held)]
+    assert all(one.rows.height == 20 for one in made)
+    kinds = [
+        {one.sampling.choice for one in ask.requests if "-kind-" in one.id} for ask in (free, held)
+    ]
+    assert kinds == [{()}, {("Yes", "No"), ("是", "否")}]
+    others = [one.sampling.choice for one in held.requests if "-kind-" not in one.id]
+    assert set(others) == {()}

@@ -114,3 +114,23 @@ def test_a_journal_that_has_everything_starts_no_process(services, tmp_path):
     STARTED.clear()
     assert said(asking(services, tmp_path / "one"), "1") == "one answers"
     assert STARTED == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "has_choice"),
+    [
+        ("fake", {}, True),
+        ("folder", {}, True),
+        ("endpoint", {}, False),
+        ("endpoint", {"dialect": "vllm"}, True),
+    ],
+)
+def test_a_step_can_see_whether_its_model_can_be_held_to_choices(
+    services, tmp_path, kind, options, has_choice
+):
+    location = "http://127.0.0.1:9/v1" if kind == "endpoint" else str(tmp_path)
+    if kind == "endpoint":
+        options = {"model": "m", **options}
+    target = ModelTarget(identity="m@1", kind=kind, location=location, options=options)
+    ask = Ask("generator", "answers", {"model": target}, tmp_path, 0, Silence(), Meter("r/a"))
+    assert services.provide(ask).has_choice == has_choice
