@@ -57,6 +57,7 @@ from databuild.measure.tokens import measure_tokens
 from databuild.measure.turns import measure_turns
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
+from databuild.reward.model import measure_reward
 from databuild.reward.verify import measure_obedience
 from databuild.sample.curriculum import select_bands
 from databuild.sample.diverse import select_diverse
@@ -123,6 +124,7 @@ STEPS: tuple[Step, ...] = (
     revise_answers,
     reason_out,
     measure_obedience,
+    measure_reward,
     select_best_answers,
     make_graded_pairs,
     train_sft,
