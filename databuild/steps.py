@@ -67,6 +67,7 @@ from databuild.sample.split import split_rows
 from databuild.sample.stratify import stratify_rows
 from databuild.sample.where import select_where
 from databuild.train.dpo import train_dpo
+from databuild.train.reward import train_reward
 from databuild.train.sft import train_sft
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ STEPS: tuple[Step, ...] = (
     make_graded_pairs,
     train_sft,
     train_dpo,
+    train_reward,
     write_index,
     write_jsonl,
     write_trl_folder,
