@@ -74,7 +74,7 @@ def train_reward(
     where = "train.reward"
     if rows.is_empty():
         fix = "look with `databuild status` at what the steps before dropped"
-        raise StepError(where, "there are no pairs to train on", fix=fix)
+        raise StepError(where, "there are no rows to train on", fix=fix)
     fake = fake_options_of(model)
     if fake is not None:
         return train_fake(fake, rows.height, config.seed, out)

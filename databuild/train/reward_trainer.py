@@ -35,17 +35,17 @@ def load_reward_model(folder: Path, work: Work, tokenizer: Any) -> Any:
     outweigh.
 
     Raises:
-        ValueError: The folder is a classifier with several labels.
+        StepError: The folder is a classifier with several labels.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModelForSequenceClassification
 
     # Weights that are trained themselves stay in float32: a small step vanishes in bfloat16.
     pure = compute_dtype(work) == "bfloat16" and work.options.lora is not None
     torch.manual_seed(work.options.seed)
     model, told = AutoModelForSequenceClassification.from_pretrained(
         folder,
-        num_labels=1,
+        config=_shortened(AutoConfig.from_pretrained(folder, num_labels=1), work.options),
         dtype=torch.bfloat16 if pure else torch.float32,
         output_loading_info=True,
     )
@@ -53,6 +53,16 @@ def load_reward_model(folder: Path, work: Work, tokenizer: Any) -> Any:
         torch.nn.init.zeros_(model.score.weight)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return model
+
+
+def _shortened(config: Any, options: Any) -> Any:
+    """The config of a model of which only the first layers are kept."""
+    inner = config.get_text_config()
+    if options.first_layers is not None:
+        inner.num_hidden_layers = min(options.first_layers, inner.num_hidden_layers)
+        if getattr(inner, "layer_types", None):
+            inner.layer_types = inner.layer_types[: inner.num_hidden_layers]
+    return config
 
 
 def build(work: Work, tokenizer: Any, train: Sequence[Pair], held: Sequence[Pair]) -> Any:
