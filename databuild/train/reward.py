@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from databuild import errors
@@ -68,7 +69,7 @@ def train_reward(
         `rows_used`, `rows_evaluated`, `rows_skipped` (row_id and reason); losses, seconds.
 
     Raises:
-        StepError: There is no pair to train on.
+        StepError: There is no pair to train on, or the model is a classifier of several labels.
         ServiceError: The training diverged, or its process died.
     """
     where = "train.reward"
@@ -78,6 +79,7 @@ def train_reward(
     fake = fake_options_of(model)
     if fake is not None:
         return train_fake(fake, rows.height, config.seed, out)
+    _check_start(model, where)
     table, folder = scratch / "rows.parquet", scratch / "training"
     named = ("row_id", "prompt", "chosen", "rejected", *TALKS, config.margin, config.weight)
     kept = [name for name in dict.fromkeys(named) if name in rows.columns]
@@ -90,6 +92,16 @@ def train_reward(
         if (folder / name).exists():
             (folder / name).replace(out / name)
     return metrics
+
+
+def _check_start(model: Path, where: str) -> None:
+    told = json.loads((model / "config.json").read_text("utf-8"))
+    is_classifier = any("Classification" in str(name) for name in told.get("architectures") or ())
+    n_labels = len(told.get("id2label") or {}) or int(told.get("num_labels", 2))
+    if is_classifier and n_labels != 1:
+        what = f"the model to start from is a classifier with {n_labels} labels"
+        fix = "start from a language model, or from a reward model with one label"
+        raise StepError(where, what, fix=fix)
 
 
 def fit_reward_model(

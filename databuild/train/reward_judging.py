@@ -40,9 +40,7 @@ def judged(model: Any, pairs: Sequence[Pair]) -> Judged:
     rewards = dict(zip(texts, _rewards(model, texts), strict=True))
     chosen = np.array([rewards[tuple(pair.chosen_ids)] for pair in pairs])
     rejected = np.array([rewards[tuple(pair.rejected_ids)] for pair in pairs])
-    lengths = np.array(
-        [[len(p.chosen_ids) - p.n_prompt, len(p.rejected_ids) - p.n_prompt] for p in pairs]
-    )
+    lengths = np.array([pair.answer_lengths for pair in pairs])
     return Judged(
         pairs=len(pairs),
         prompts=len({pair.prompt for pair in pairs}),

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from databuild.errors import SchemaError
+from databuild.text.formats.turns import as_template
 from databuild.train.examples import tokenise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import polars as pl
 
     from databuild.train.reward_options import RewardOptions
 
@@ -35,9 +35,17 @@ class Pair:
     chosen_ids: list[int]
     rejected_ids: list[int]
     n_prompt: int
-    """Tokens at the beginning that both have in common as their prompt."""
+    """Tokens of the prompt at the beginning of the chosen text."""
     margin: float = 0.0
     weight: float = 1.0
+    n_rejected_prompt: int | None = None
+    """Those of the rejected text, where that has another prompt."""
+
+    @property
+    def answer_lengths(self) -> tuple[int, int]:
+        """Tokens of the chosen and of the rejected answer."""
+        other = self.n_prompt if self.n_rejected_prompt is None else self.n_rejected_prompt
+        return len(self.chosen_ids) - self.n_prompt, len(self.rejected_ids) - other
 
     @property
     def length(self) -> int:
@@ -61,6 +69,10 @@ class Pairs:
 def read_pairs(table: pl.DataFrame, options: RewardOptions, tokenizer: Any) -> Pairs:
     """Tokenise pairs as `train.dpo` does, and name those that cannot be used.
 
+    A row without a prompt whose `chosen_messages` and `rejected_messages` are whole conversations
+    is a pair of these, which may ask different things (TRL's implicit prompt). When prompts are
+    held back, the chosen one's counts.
+
     Args:
         table: `row_id`, `prompt`, `chosen`, `rejected`, and the columns that `options` names.
         options: `max_length`, `margin`, `margin_scale`, `weight`.
@@ -75,22 +87,85 @@ def read_pairs(table: pl.DataFrame, options: RewardOptions, tokenizer: Any) -> P
             raise SchemaError("train.reward", what, fix="correct the name under margin or weight")
     if "row_id" not in table.columns:
         table = table.with_row_index("row_id")
-    made = tokenise(table, "dpo", tokenizer, options.max_length)
-    graded = {str(row["row_id"]): row for row in table.iter_rows(named=True)}
+    whole = _are_whole(table)
+    made = tokenise(table.filter(~whole), "dpo", tokenizer, options.max_length)
     pairs, numbers = Pairs(skipped=list(made.skipped)), dict[tuple[int, ...], int]()
-    for row_id, row in zip(made.ids, made.rows, strict=True):
-        grades = _grades(graded[row_id], options)
-        if isinstance(grades, str):
-            pairs.skipped.append({"row_id": row_id, "reason": grades})
+    drawn: list[tuple[str, _Sides | str]] = [
+        (row_id, _sides(row)) for row_id, row in zip(made.ids, made.rows, strict=True)
+    ]
+    drawn += [
+        (str(row["row_id"]), _whole_sides(row, tokenizer, options.max_length))
+        for row in table.filter(whole).iter_rows(named=True)
+    ]
+    graded = {str(row["row_id"]): row for row in table.iter_rows(named=True)}
+    for row_id, sides in drawn:
+        grades = sides if isinstance(sides, str) else _grades(graded[row_id], options)
+        if isinstance(grades, str) or isinstance(sides, str):
+            pairs.skipped.append({"row_id": row_id, "reason": str(grades)})
             continue
-        prompt = tuple(row["prompt_ids"])
-        pairs.rows.append(
-            Pair(
-                row_id, numbers.setdefault(prompt, len(numbers)), [*prompt, *row["chosen_ids"]],
-                [*prompt, *row["rejected_ids"]], len(prompt), *grades,
-            )
-        )  # fmt: skip
+        chosen, rejected, n_prompt, n_other = sides
+        number = numbers.setdefault(tuple(chosen[:n_prompt]), len(numbers))
+        pairs.rows.append(Pair(row_id, number, chosen, rejected, n_prompt, *grades, n_other))
     return pairs
+
+
+_Sides = tuple[list[int], list[int], int, int]
+"""The chosen and the rejected text, and how many tokens of each are its prompt."""
+
+
+def _sides(row: Mapping[str, Any]) -> _Sides:
+    prompt = list(row["prompt_ids"])
+    n = len(prompt)
+    return [*prompt, *row["chosen_ids"]], [*prompt, *row["rejected_ids"]], n, n
+
+
+def _are_whole(table: pl.DataFrame) -> pl.Series:
+    """Which rows are pairs of whole conversations."""
+    talks = [
+        name
+        for name in ("chosen_messages", "rejected_messages")
+        if isinstance(table.schema.get(name), pl.List)
+    ]
+    if len(talks) < 2:
+        return pl.Series([False] * table.height, dtype=pl.Boolean)
+    before = pl.col("messages").is_null() if "messages" in table.columns else pl.lit(value=True)
+    given = [pl.col(name).list.len().fill_null(0) > 1 for name in talks]
+    return table.select(pl.all_horizontal(pl.col("prompt").is_null(), before, *given)).to_series()
+
+
+def _whole_sides(row: Mapping[str, Any], tokenizer: Any, max_length: int) -> _Sides | str:
+    """Two whole conversations in tokens, or the reason why they cannot be used."""
+    sides = [_talk(row[f"{side}_messages"], tokenizer) for side in ("chosen", "rejected")]
+    for side in sides:
+        if isinstance(side, str):
+            return side
+    (chosen, n_chosen), (rejected, n_rejected) = sides
+    longest = max(len(chosen), len(rejected))
+    if longest > max_length:
+        return f"too long: {longest} tokens, max_length is {max_length}"
+    if chosen == rejected:
+        return "chosen equals rejected"
+    return chosen, rejected, n_chosen, n_rejected
+
+
+def _talk(turns: Sequence[Mapping[str, Any]], tokenizer: Any) -> Any:
+    """The tokens of a conversation, and how many stand before its last turn, or a reason."""
+    if tokenizer.chat_template is None:
+        return "a whole conversation needs a chat template, which the model has not"
+    if turns[-1]["role"] != "assistant":
+        return f"the conversation ends with a turn of {turns[-1]['role']}"
+    given = as_template([{k: v for k, v in turn.items() if v is not None} for turn in turns])
+    from jinja2 import TemplateError
+
+    try:
+        texts = [
+            tokenizer.apply_chat_template(part, tokenize=False, add_generation_prompt=is_open)
+            for part, is_open in ((given, False), (given[:-1], True))
+        ]
+    except (TemplateError, TypeError) as error:
+        return f"the chat template refuses it: {error}"
+    whole, before = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
+    return list(whole), min(len(before), len(whole))
 
 
 def _grades(row: Mapping[str, Any], options: RewardOptions) -> tuple[float, float] | str:

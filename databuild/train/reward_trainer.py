@@ -33,9 +33,6 @@ def load_reward_model(folder: Path, work: Work, tokenizer: Any) -> Any:
 
     A random head would give every text a random reward, larger than what a few hundred pairs can
     outweigh.
-
-    Raises:
-        StepError: The folder is a classifier with several labels.
     """
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
