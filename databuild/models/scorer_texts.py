@@ -121,7 +121,7 @@ def _with_steps(
         ids += [*_plain(tokenizer, step), *mark]
         marks.append(len(ids) - 1)
     over = max(len(ids) - longest, 0)
-    if over > marks[0]:
+    if over > len(before):
         return Text(error=f"the steps alone have more than {longest} tokens")
     return Text(ids[over:], [place - over for place in marks], is_cut=over > 0)
 
