@@ -1,6 +1,6 @@
 """A reward model trained on half of real graded solutions: does it rank the other half?
 
-    python -m tests.bench.reward_model --work DIR [--layers 6] [--seed 1]
+    python -m tests.bench.reward_model --work DIR [--layers 4] [--pairs 320] [--seed 1]
 
 `gsm8k_best_of_4.parquet` (four models' solutions of each question, each right or wrong) is split
 by question. Of the first half pairs are made: a right over a wrong solution of the same question,
@@ -171,7 +171,8 @@ def main() -> None:
     """Train, score, measure, write."""
     told = argparse.ArgumentParser()
     told.add_argument("--work", type=Path, required=True)
-    told.add_argument("--layers", type=int, default=6)
+    told.add_argument("--layers", type=int, default=4)
+    told.add_argument("--pairs", type=int, default=320)
     told.add_argument("--seed", type=int, default=1)
     told.add_argument("--epochs", type=float, default=1.0)
     told.add_argument("--start", type=Path)
@@ -180,11 +181,13 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     train, test = halves(0)
     pairs = pairs_of(train, 0)
+    pairs = pairs.sample(min(asked.pairs, pairs.height), shuffle=True, seed=0)
     pairs.write_parquet(work / "pairs.parquet")
     start = asked.start or packaged_folder(START, work / "start", log=work / "start.log")
     options = RewardOptions(
         first_layers=asked.layers, learning_rate=1e-3, num_train_epochs=asked.epochs,
         max_length=400, eval_fraction=0.0, save_steps=0.1, seed=asked.seed,
+        per_device_train_batch_size=8,
     )  # fmt: skip
     metrics = fit_reward_model(
         work / "pairs.parquet", start, work / "rm", options, device="cpu", on_progress=_tell
