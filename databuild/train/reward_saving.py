@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from databuild.train.reward_pairs import Pair
     from databuild.train.worker import Work
 
-CHECKED = 256
+CHECKED = 128
 """Training pairs of which the accuracy is measured, at most."""
 
 

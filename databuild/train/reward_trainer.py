@@ -74,7 +74,7 @@ def build(work: Work, tokenizer: Any, train: Sequence[Pair], held: Sequence[Pair
         train_dataset=Dataset.from_list([_row(pair) for pair in train]),
         eval_dataset=Dataset.from_list([_row(pair) for pair in held]) if held else None,
         processing_class=tokenizer,
-        peft_config=_adapter(work.options),
+        peft_config=_adapter(work.options, model),
         data_collator=collator(tokenizer.pad_token_id),
         callbacks=[_reporter(work)],
     )
@@ -233,7 +233,7 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _adapter(options: Any) -> Any:
+def _adapter(options: Any, model: Any) -> Any:
     """Adapters on the linear layers; the head is trained whole and saved with them."""
     if options.lora is None:
         return None
@@ -242,7 +242,7 @@ def _adapter(options: Any) -> Any:
     lora = options.lora
     targets = lora.target_modules
     if lora.layers_to_transform is not None and targets == "all-linear":
-        targets = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+        targets = _linear_names(model)  # PEFT takes layers with a list of names only
     return LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
@@ -252,6 +252,17 @@ def _adapter(options: Any) -> Any:
         modules_to_save=["score"],
         task_type="SEQ_CLS",
     )
+
+
+def _linear_names(model: Any) -> tuple[str, ...]:
+    import torch
+
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name != "score"
+    }
+    return tuple(sorted(linear))
 
 
 def _reporter(work: Work) -> Any:

@@ -96,6 +96,10 @@ def _train(work: Work) -> Json:
         what = f"{error}; the whole log is {work.out / LOG}"
         fix = "lower learning_rate, raise warmup_steps, or set max_grad_norm to 1.0 or less"
         raise ServiceError("train.reward", what, fix=fix) from error
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise
+        raise _too_large(work, error) from error
     train_s = work.elapsed() - setup_s
     saved = reward_saving.save(work, trainer, tokenizer, train, held)
     metrics = {
@@ -118,6 +122,20 @@ def _train(work: Work) -> Json:
     _write(work.out / METRICS, metrics)
     shutil.rmtree(work.out / "checkpoints", ignore_errors=True)
     return metrics
+
+
+def _too_large(work: Work, error: RuntimeError) -> ServiceError:
+    """Out of memory, with what would fit."""
+    options: RewardOptions = work.options  # type: ignore[assignment]
+    size, steps = options.per_device_train_batch_size, options.gradient_accumulation_steps
+    what = f"out of memory with {size} pairs of up to {options.max_length} tokens at once: {error}"
+    fix = (
+        f"set per_device_train_batch_size={max(size // 2, 1)} and "
+        f"gradient_accumulation_steps={steps * 2}, which learns the same"
+        if size > 1
+        else "set gradient_checkpointing=true, or lower max_length or first_layers"
+    )
+    return ServiceError("train.reward", what, fix=fix)
 
 
 def _parted(work: Work, tokenizer: Any) -> tuple[Pairs, list[Pair], list[Pair], list[Pair]]:

@@ -1,6 +1,6 @@
 """A reward model trained on half of real graded solutions: does it rank the other half?
 
-    python -m tests.bench.reward_model --work DIR [--layers 4] [--pairs 320] [--seed 1]
+    python -m tests.bench.reward_model --work DIR [--layers 4] [--pairs 320] [--ranked 160]
 
 `gsm8k_best_of_4.parquet` (four models' solutions of each question, each right or wrong) is split
 by question. Of the first half pairs are made: a right over a wrong solution of the same question,
@@ -173,6 +173,7 @@ def main() -> None:
     told.add_argument("--work", type=Path, required=True)
     told.add_argument("--layers", type=int, default=4)
     told.add_argument("--pairs", type=int, default=320)
+    told.add_argument("--ranked", type=int, default=160, help="questions of the second half")
     told.add_argument("--seed", type=int, default=1)
     told.add_argument("--epochs", type=float, default=1.0)
     told.add_argument("--start", type=Path)
@@ -180,6 +181,8 @@ def main() -> None:
     work = asked.work
     work.mkdir(parents=True, exist_ok=True)
     train, test = halves(0)
+    drawn = test["question"].unique().sort().sample(asked.ranked, shuffle=True, seed=0)
+    test = test.filter(pl.col("question").is_in(drawn.implode()))
     pairs = pairs_of(train, 0)
     pairs = pairs.sample(min(asked.pairs, pairs.height), shuffle=True, seed=0)
     pairs.write_parquet(work / "pairs.parquet")

@@ -19,7 +19,8 @@ from databuild.train import reward_trainer, reward_worker
 from databuild.train.options import LoraOptions
 from databuild.train.reward import RewardConfig, fit_reward_model, train_reward
 from databuild.train.reward_options import RewardOptions
-from databuild.train.reward_pairs import Pair
+from databuild.train.reward_pairs import Pair, read_pairs
+from databuild.train.trainers import load_tokenizer
 from tests.train.conftest import make_rows
 
 if TYPE_CHECKING:
@@ -242,6 +243,66 @@ def test_nothing_to_train_on_is_said_before_a_model_is_loaded(tiny: Path, tmp_pa
         )  # fmt: skip
     with pytest.raises(StepError, match=r"4 of 4 rows cannot be used \(too long\)\. Fix: give"):
         here(tiny, tmp_path, rows, max_length=20)
+
+
+def test_out_of_memory_names_what_would_fit(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def train(self, **_given: Any) -> None:
+            message = "CUDA out of memory. Tried to allocate 2 GiB."
+            raise RuntimeError(message)
+
+    monkeypatch.setattr(reward_trainer, "build", lambda *_given: Full())
+    fix = r"Fix: set per_device_train_batch_size=4 and gradient_accumulation_steps=2, which"
+    with pytest.raises(ServiceError, match=f"with 8 pairs of up to 200 tokens at once.*{fix}"):
+        here(tiny, tmp_path, tell_apart(8))
+    with pytest.raises(ServiceError, match="gradient_checkpointing=true"):
+        here(tiny, tmp_path, tell_apart(8), per_device_train_batch_size=1)
+
+
+def test_adapters_on_some_layers(tiny: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    lora = LoraOptions(layers_to_transform=(1,))
+    here(tiny, tmp_path, tell_apart(8), lora=lora, eval_fraction=0.0)
+    names = load_file(tmp_path / "out/adapter/adapter_model.safetensors")
+    assert {name.split("layers.")[1][0] for name in names if "layers." in name} == {"1"}
+    assert any("down_proj" in name for name in names)
+    assert any("score" in name for name in names)
+
+
+def test_two_whole_conversations_are_a_pair(tiny: Path) -> None:
+    def talk(asked: str, said: str) -> list[dict[str, Any]]:
+        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+        return [{**turn, "name": None} for turn in turns]
+
+    table = pl.DataFrame(
+        {
+            "row_id": ["two", "usual", "open", "same"],
+            "prompt": [None, "p", None, None],
+            "chosen": [None, "a", None, None],
+            "rejected": [None, "b", None, None],
+            "chosen_messages": [talk("one", "red"), None, talk("one", "red"), talk("x", "y")],
+            "rejected_messages": [
+                talk("two?", "blue lamp"), None, talk("p", "q") + talk("p", "q")[:1], talk("x", "y"),
+            ],
+        }
+    )  # fmt: skip
+    tokenizer = load_tokenizer(tiny)
+    found = read_pairs(table, RewardOptions(max_length=150), tokenizer)
+    by_id = {pair.row_id: pair for pair in found.rows}
+    assert by_id.keys() == {"two", "usual"}
+    two = by_id["two"]
+    assert tokenizer.decode(two.chosen_ids) == (
+        "<|start|>user\none<|end|>\n<|start|>assistant\nred<|end|>\n"
+    )
+    assert "two?" in tokenizer.decode(two.rejected_ids[: two.n_rejected_prompt])
+    assert two.answer_lengths == (len("red") + 2, len("blue lamp") + 2)
+    assert {one["row_id"]: one["reason"] for one in found.skipped} == {
+        "open": "the conversation ends with a turn of user",
+        "same": "chosen equals rejected",
+    }
 
 
 def test_a_fake_model_learns_by_rows(tmp_path: Path) -> None:
