@@ -58,6 +58,7 @@ from databuild.measure.tokens import measure_tokens
 from databuild.measure.turns import measure_turns
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
+from databuild.reward.model import measure_reward
 from databuild.reward.verify import measure_obedience
 from databuild.sample.curriculum import select_bands
 from databuild.sample.diverse import select_diverse
@@ -67,6 +68,7 @@ from databuild.sample.split import split_rows
 from databuild.sample.stratify import stratify_rows
 from databuild.sample.where import select_where
 from databuild.train.dpo import train_dpo
+from databuild.train.reward import train_reward
 from databuild.train.sft import train_sft
 
 if TYPE_CHECKING:
@@ -124,10 +126,12 @@ STEPS: tuple[Step, ...] = (
     revise_answers,
     reason_out,
     measure_obedience,
+    measure_reward,
     select_best_answers,
     make_graded_pairs,
     train_sft,
     train_dpo,
+    train_reward,
     write_index,
     write_jsonl,
     write_trl_folder,

@@ -24,6 +24,8 @@ from databuild.models.fitting import adapter_in
 from databuild.models.identity import adapter_identity, folder_identity
 from databuild.models.journalled import Journalled
 from databuild.models.packaged import packaged_folder, packaged_identity
+from databuild.models.scorer import FakeScorer, Scorer, Scoring
+from databuild.models.scorer_process import RewardModel
 from databuild.schema.identity import digest_text
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class LocalServices:
         self._journals: dict[str, Journal] = {}
         self._others: dict[str, Generator] = {}
         self._embedders: dict[str, Embedder] = {}
+        self._scorers: dict[str, Scorer] = {}
 
     def identify(self, spec: ModelSpec, folder: Path) -> ModelTarget:
         """Say which model a recipe's model is, without loading it.
@@ -110,14 +113,17 @@ class LocalServices:
         target = ask.targets.get("model")
         if target is None:
             return None
-        if ask.resource == "generator":
-            return self._generator(ask, target)
-        if ask.resource == "reader":
-            return self._reader(ask, target)
-        if ask.resource == "embedder":
-            return self._embedder(ask, target)
+        made: dict[str, Callable[[Ask, ModelTarget], Any]] = {
+            "generator": self._generator,
+            "reader": self._reader,
+            "embedder": self._embedder,
+            "scorer": self._scoring,
+        }
+        if ask.resource in made:
+            return made[ask.resource](ask, target)
         if self._device == "cuda":
             self._stop_vllm()
+            self._stop_scorers()
         return self._whole(target, ask.step)
 
     def folder(self, target: ModelTarget, where: str) -> Path:
@@ -150,6 +156,7 @@ class LocalServices:
         """Stop every process and close every journal. Safe to call twice."""
         self._stop_vllm()
         self._stop_embedders()
+        self._stop_scorers()
         for generator in self._others.values():
             generator.close()
         for journal in self._journals.values():
@@ -209,6 +216,7 @@ class LocalServices:
                 return generator
             self._stop_vllm()
         self._stop_embedders()
+        self._stop_scorers()
         started = VllmGenerator(
             _options(VllmOptions, {"model": folder, **wanted}), log=log, where=where
         )
@@ -237,6 +245,38 @@ class LocalServices:
         for embedder in self._embedders.values():
             embedder.close()
         self._embedders = {}
+
+    def _scoring(self, ask: Ask, target: ModelTarget) -> Scoring:
+        """Rewards of a model, from its journal where it has them; opened at the first it has not.
+
+        Raises:
+            RecipeError: The model is an endpoint or an adapter: it has no rewards to read here.
+        """
+        if target.kind != "fake":
+            self._whole(target, ask.step)
+
+        def opened() -> Scorer:
+            if target.identity not in self._scorers:
+                self._scorers[target.identity] = self._opened_scorer(ask, target)
+            return self._scorers[target.identity]
+
+        journal = self._journal(target.identity)
+        return Scoring(opened, journal, target.identity, ask.progress)
+
+    def _opened_scorer(self, ask: Ask, target: ModelTarget) -> Scorer:
+        folder = self._whole(target, ask.step)
+        fake = fake_options_of(folder)
+        if fake is not None:
+            return FakeScorer(fake)
+        self._stop_scorers()
+        if self._device == "cuda":
+            self._stop_vllm()
+        return RewardModel(folder, log=ask.folder / "scorer.log", where=ask.step)
+
+    def _stop_scorers(self) -> None:
+        for scorer in self._scorers.values():
+            scorer.close()
+        self._scorers = {}
 
     def _reader(self, ask: Ask, target: ModelTarget) -> Reader:
         folder = self._whole(target, ask.step)

@@ -17,6 +17,7 @@ from databuild.engine.resources import Silence
 from databuild.models.embedder import HashedNgrams
 from databuild.models.fake import FakeGenerator, FakeOptions
 from databuild.models.fake_training import read_as_fake, save_fake
+from databuild.models.scorer import FakeScorer, Scoring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -514,6 +515,11 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         files=(),
     ),
     "reward.verify": _example(unscored),
+    "reward.model": _example(
+        unscored,
+        {"model": "start", "name": "rm", "steps": " "},
+        scorer=Scoring(lambda: FakeScorer(FakeOptions(seed=3)), None, "fake@1"),
+    ),
     "pairs.best": _example(answers),
     "pairs.graded": _example(answers, {"max_pairs_per_prompt": 3}),
     "export.jsonl": lambda folder: Example(
@@ -527,6 +533,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "train.sft": _train(lambda: answers().filter(pl.col("response").is_not_null())),
     "train.dpo": _train(_pairs),
     "evaluate.match": _example(answers, {"reference": "prompt"}),
+    "train.reward": _train(_pairs),
     "evaluate.perplexity": _example(texts, {"model": "start", "column": "prompt"}, reader=_read),
     "evaluate.compare": _judge("base", _exam, metric="score", resamples=200),
     "evaluate.fluency": _judge("base", _texts_read),

@@ -1,0 +1,71 @@
+"""The options of training a reward model, with the names of Hugging Face and TRL."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from databuild.recipe.options import Column, StepConfig
+from databuild.train.options import LoraOptions, Scheduler
+
+
+class RewardOptions(StepConfig):
+    """Options of a reward model: the Bradley-Terry loss on pairs (Ouyang et al. 2022, section 3.5).
+
+    The loss of a pair is -log sigmoid(r(chosen) - r(rejected) - margin), times its weight.
+    """
+
+    margin: Column | None = None
+    """The column that says by how much a pair is to differ, in logits, after `margin_scale`
+    (Touvron et al. 2023, Llama 2, section 3.2.2); null asks for any difference."""
+    margin_scale: float = Field(default=1.0, gt=0)
+    """What `margin` is multiplied by."""
+    weight: Column | None = None
+    """The column that says how much a pair counts, above 0; divided by its mean over the training
+    pairs. Null weighs all alike."""
+    center_rewards_coefficient: float | None = Field(default=0.01, gt=0)
+    """Times the mean of (r(chosen) + r(rejected))^2 is added to the loss, which keeps rewards about
+    0 and comparable (Eisenstein et al. 2023, arXiv 2312.09244, equation 2); null adds nothing."""
+    random_negatives: float = Field(default=0.0, ge=0, le=10)
+    """Pairs to make besides, as a share of the training pairs: the chosen answer of a prompt over
+    the chosen answer of another prompt, so that an answer to another question is no good one."""
+    eval_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the prompts held back, with all their pairs: the checkpoint of lowest loss on them
+    is `best`, and accuracy is measured on them. 0 holds back none, and nothing is known then."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """Peak learning rate of AdamW."""
+    num_train_epochs: float = Field(default=1.0, gt=0)
+    """Passes over the pairs. Reward models over-fit in the second (Ouyang et al. 2022, appendix
+    C.2)."""
+    per_device_train_batch_size: int = Field(default=16, ge=1)
+    """Pairs in one forward pass; pairs of one prompt share it, and equal texts are read once."""
+    gradient_accumulation_steps: int = Field(default=1, ge=1)
+    """Forward passes per optimiser step."""
+    max_length: int = Field(default=1024, ge=8)
+    """Longest text in tokens, prompt and answer together. A pair with a longer one is left out and
+    named."""
+    first_layers: int | None = Field(default=None, ge=1)
+    """Keep only so many layers of the start model, counted from the input: with a third of them the
+    reward model learns and scores in a third of the time. Null keeps all."""
+    lora: LoraOptions | None = LoraOptions()
+    """Adapters, and a reward head that is trained whole; null trains every weight."""
+    warmup_steps: float = Field(default=0.1, ge=0)
+    """Steps of linear warm-up; below 1 it is the share of all steps."""
+    lr_scheduler_type: Scheduler = "linear"
+    """How the learning rate falls after the warm-up."""
+    max_grad_norm: float = Field(default=1.0, ge=0)
+    """Gradients are clipped to this norm; 0 clips nothing."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW's decoupled weight decay."""
+    gradient_checkpointing: bool = False
+    """Trade about a third more time for memory."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What training computes in. `auto` is bfloat16 on a GPU and on CPUs that multiply in it,
+    float32 elsewhere."""
+    save_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What `best` and `final` are stored in; `auto` is what the start model is stored in."""
+    save_steps: float = Field(default=0.25, gt=0)
+    """Steps between checkpoints (and evaluations); below 1 it is the share of all steps."""
+    seed: int = Field(default=0, ge=0)
+    """The training seed: held-back prompts, random negatives, order, adapter initialisation."""
