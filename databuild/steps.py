@@ -57,6 +57,10 @@ from databuild.measure.tokens import measure_tokens
 from databuild.measure.turns import measure_turns
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
+from databuild.reward.file import measure_with_file
+from databuild.reward.ifeval import measure_instructions
+from databuild.reward.match import measure_match
+from databuild.reward.maths import measure_maths
 from databuild.reward.verify import measure_obedience
 from databuild.sample.curriculum import select_bands
 from databuild.sample.diverse import select_diverse
@@ -123,6 +127,10 @@ STEPS: tuple[Step, ...] = (
     revise_answers,
     reason_out,
     measure_obedience,
+    measure_instructions,
+    measure_match,
+    measure_maths,
+    measure_with_file,
     select_best_answers,
     make_graded_pairs,
     train_sft,

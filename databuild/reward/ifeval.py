@@ -74,7 +74,7 @@ def measure_instructions(rows: pl.DataFrame, config: IfevalConfig) -> pl.DataFra
         ...     "instruction_id_list": [["punctuation:no_comma", "keywords:existence"]],
         ...     "kwargs": ['[{}, {"keywords": ["rain"]}]'],
         ... })
-        >>> measure_instructions(rows, IfevalConfig()).drop("row_id").row(0)
+        >>> measure_instructions(rows, IfevalConfig()).drop("row_id", "error").row(0)
         (False, False, 0.5, ['punctuation:no_comma'])
     """
     columns = [config.response, config.instructions, config.kwargs, config.gold or config.response]
