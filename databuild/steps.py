@@ -57,6 +57,7 @@ from databuild.measure.tokens import measure_tokens
 from databuild.measure.turns import measure_turns
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
+from databuild.reward.code import measure_code
 from databuild.reward.file import measure_with_file
 from databuild.reward.ifeval import measure_instructions
 from databuild.reward.match import measure_match
@@ -130,6 +131,7 @@ STEPS: tuple[Step, ...] = (
     measure_instructions,
     measure_match,
     measure_maths,
+    measure_code,
     measure_with_file,
     select_best_answers,
     make_graded_pairs,

@@ -152,11 +152,14 @@ def _call(score: Callable[..., Any], row: dict[str, Any], path: str) -> Found:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
         at = f" (line {lines[-1]})" if lines else ""
         said = f"{type(error).__name__}: {str(error)[:_SHOWN_CHARS]}"
+        said = said.encode("utf-8", "replace").decode()
         return None, None, f"{score.__name__}() raised {said}{at}"
     reason = None
     if isinstance(value, tuple) and len(value) == 2:
         value, reason = value
-    return _read(score.__name__, value, None if reason is None else str(reason))
+    if reason is not None:  # half of a surrogate pair is no text that a table can hold
+        reason = str(reason).encode("utf-8", "replace").decode()
+    return _read(score.__name__, value, reason)
 
 
 def _read(name: str, value: Any, reason: str | None) -> Found:

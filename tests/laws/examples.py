@@ -197,6 +197,14 @@ def instructed() -> pl.DataFrame:
     )
 
 
+def _programs() -> pl.DataFrame:
+    """Programs that pass, fail, raise and are no Python; without tests, and without an answer."""
+    code = ["def f(x): return x + 1", "f = str", "raise OSError('no')", "🙂", "f = len", None]
+    tests = [["assert f(1) == 2", "assert f(0) == 2"], ["f(1)"], [""], ["1"], None, ["f(1)"]]
+    ids = [f"r{n}" for n in range(len(code))]
+    return pl.DataFrame({"row_id": ids, "response": code, "tests": tests})
+
+
 def _scored_by_file(folder: Path) -> Example:
     path = folder / "score.py"
     path.write_text("def score(response):\n    return 1 / len(response), response[:9]\n")
@@ -541,6 +549,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "reward.maths": _example(
         lambda: answers().with_columns(answer=pl.Series(["7", None, " "] * 9).head(answers().height))
     ),
+    "reward.code": _example(_programs, {}, workers=2, progress=Silence()),
     "reward.file": _scored_by_file,
     "pairs.best": _example(answers),
     "pairs.graded": _example(answers, {"max_pairs_per_prompt": 3}),
