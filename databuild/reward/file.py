@@ -68,7 +68,7 @@ def _function(config: FileConfig, files: tuple[Path, ...]) -> Callable[..., Any]
         what = f"`path` matches {len(files)} files"
         raise RecipeError("reward.file", what, fix="name one file")
     held = vars(load_module(files[0]))
-    found = held.get(config.function)
+    found: Callable[..., Any] | None = held.get(config.function)
     if not callable(found):
         known = [name for name, value in held.items() if inspect.isfunction(value)]
         what = f"it has no function {config.function!r}; {nearest(config.function, known)}"

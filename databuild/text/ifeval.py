@@ -168,7 +168,7 @@ def read_instruction(name: str | None, kwargs: Mapping[str, Any] | None) -> Inst
         Traceback (most recent call last):
         ValueError: 'keywords:existence' needs `keywords`: a list of texts, not 'sun'
     """
-    if name not in RULES:
+    if name is None or name not in RULES:
         msg = f"unknown instruction {name!r}; {nearest(str(name), RULES)}"
         raise ValueError(msg)
     takes = _TAKES.get(name, {})

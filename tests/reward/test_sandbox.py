@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def test_a_stream_of_output_is_cut():
 def test_hostile_code_is_refused_by_the_kernel(code):
     found = run_tests(code, ["pass"], SHORT)
     assert found.passed == (False,)
-    assert "ermi" in (found.reason or ""), (
+    assert re.search("ermi|not allowed", found.reason or ""), (
         found.reason
     )  # Permission denied, Operation not permitted
 
@@ -163,7 +164,7 @@ def test_installed_packages_are_there_only_on_request():
 
 
 def test_a_forged_report_needs_the_token():
-    forged = "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'x [\"test\", null]\\n')\n    except OSError: pass\nos._exit(0)"
+    forged = "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'x (\\'test\\', None)\\n')\n    except OSError: pass\nos._exit(0)"
     assert run_tests(forged, ["assert False"], SHORT).passed == (False,)
 
 
