@@ -84,7 +84,7 @@ def measure_maths(rows: pl.DataFrame, config: MathsConfig) -> pl.DataFrame:
         StepError: An expression is to be compared, and the extra `maths` is not installed.
 
     Cost:
-        Numbers: see tests/bench/verifiers.json. Expressions: some milliseconds each, and about a
+        Numbers: about 4,000 rows per CPU second (tests/bench/verifiers.json). Expressions: about a
         second for the process, once for each batch that has any.
 
     Example:
