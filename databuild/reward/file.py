@@ -112,7 +112,7 @@ def measure_with_file(
             columns; `databuild check` says so.
 
     Cost:
-        A call per row, some 2 microseconds besides the function's own (tests/bench/verifiers.json).
+        A call per row, some 3 microseconds besides the function's own (tests/bench/verifiers.json).
 
     Example:
         >>> import pathlib, tempfile

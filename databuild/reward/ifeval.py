@@ -66,7 +66,7 @@ def measure_instructions(rows: pl.DataFrame, config: IfevalConfig) -> pl.DataFra
         StepError: An instruction asks for a language, and the extra `measure` is not installed.
 
     Cost:
-        A call per row: about 8,000 answers of 120 words per CPU second (tests/bench/verifiers.json).
+        A call per row: some 8,000 answers of 120 words per CPU second (tests/bench/verifiers.json).
 
     Example:
         >>> rows = pl.DataFrame({

@@ -84,8 +84,8 @@ def measure_maths(rows: pl.DataFrame, config: MathsConfig) -> pl.DataFrame:
         StepError: An expression is to be compared, and the extra `maths` is not installed.
 
     Cost:
-        Numbers: about 4,000 rows per CPU second (tests/bench/verifiers.json). Expressions: about a
-        second for the process, once for each batch that has any.
+        Numbers: about 4,000 rows per CPU second (tests/bench/verifiers.json). Expressions: 270,
+        of which most is starting the process, about a second for each batch that has any.
 
     Example:
         >>> rows = pl.DataFrame({

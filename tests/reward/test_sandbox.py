@@ -193,6 +193,18 @@ def test_the_code_dies_with_who_started_it(tmp_path):
     pytest.fail("the code outlived its parent")
 
 
+def test_without_a_namespace_there_is_no_network_either(monkeypatch, tmp_path):
+    child = tmp_path / "child.py"
+    source = sandbox._CHILD.read_text()
+    assert "return not failed" in source
+    granted = source.replace("libc.unshare(CLONE", "libc.close(-1) and (CLONE")
+    child.write_text(granted.replace("return not failed", "return False"))
+    monkeypatch.setattr(sandbox, "_CHILD", child)
+    found = run_tests("import socket\nsocket.socket()", ["pass"], SHORT)
+    assert found.network == "seccomp"
+    assert found.reason == "the code: PermissionError: [Errno 1] Operation not permitted"
+
+
 def test_a_machine_that_cannot_lock_in_runs_nothing(monkeypatch, tmp_path):
     child = tmp_path / "child.py"
     source = sandbox._CHILD.read_text().replace(
