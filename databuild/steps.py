@@ -14,7 +14,7 @@ from databuild.engine.step import Step, load_plugin
 from databuild.errors import RecipeError
 from databuild.evaluate.compare import compare_with_base
 from databuild.evaluate.fluency import compare_fluency
-from databuild.evaluate.match import measure_match
+from databuild.evaluate.match import measure_agreement
 from databuild.evaluate.perplexity import measure_perplexity
 from databuild.export.jsonl import write_jsonl
 from databuild.export.trl import write_trl_folder
@@ -58,6 +58,11 @@ from databuild.measure.tokens import measure_tokens
 from databuild.measure.turns import measure_turns
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
+from databuild.reward.code import measure_code
+from databuild.reward.file import measure_with_file
+from databuild.reward.ifeval import measure_instructions
+from databuild.reward.match import measure_match
+from databuild.reward.maths import measure_maths
 from databuild.reward.model import measure_reward
 from databuild.reward.verify import measure_obedience
 from databuild.sample.curriculum import select_bands
@@ -127,6 +132,11 @@ STEPS: tuple[Step, ...] = (
     reason_out,
     measure_obedience,
     measure_reward,
+    measure_instructions,
+    measure_match,
+    measure_maths,
+    measure_code,
+    measure_with_file,
     select_best_answers,
     make_graded_pairs,
     train_sft,
@@ -135,7 +145,7 @@ STEPS: tuple[Step, ...] = (
     write_index,
     write_jsonl,
     write_trl_folder,
-    measure_match,
+    measure_agreement,
     measure_perplexity,
     compare_with_base,
     compare_fluency,

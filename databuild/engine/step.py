@@ -320,6 +320,15 @@ _SOURCE = "_databuild_source"
 def load_plugin(path: Path) -> list[Step]:
     """Load a user's Python file and return the steps that it declares, in its order.
 
+    Raises:
+        RecipeError: See `load_module`.
+    """
+    return [value for value in vars(load_module(path)).values() if isinstance(value, Step)]
+
+
+def load_module(path: Path) -> ModuleType:
+    """Load a user's Python file.
+
     A file that was edited since it was loaded is loaded again: its source is part of every key, so
     what runs must be what was hashed.
 
@@ -337,7 +346,7 @@ def load_plugin(path: Path) -> list[Step]:
     known = sys.modules.get(name)
     if known is None or known.__dict__.get(_SOURCE) != source:
         known = sys.modules[name] = _import(path, name, source)
-    return [value for value in vars(known).values() if isinstance(value, Step)]
+    return known
 
 
 def _import(path: Path, name: str, source: str) -> ModuleType:

@@ -43,7 +43,7 @@ class MatchConfig(StepConfig):
     version=1,
     adds=lambda config: [f"{config.name}_{metric}" for metric in _METRICS],
 )
-def measure_match(rows: pl.DataFrame, config: MatchConfig) -> pl.DataFrame:
+def measure_agreement(rows: pl.DataFrame, config: MatchConfig) -> pl.DataFrame:
     """Measure how well an answer agrees with its reference; of several the best counts.
 
     Tokens are those of `text.tokens` after NFKC and lower-casing (Chinese by character), without
@@ -73,7 +73,7 @@ def measure_match(rows: pl.DataFrame, config: MatchConfig) -> pl.DataFrame:
         ...     "row_id": ["a", "b"], "response": ["The red house.", "A red barn"],
         ...     "reference": ["red house", "red house"],
         ... })
-        >>> measure_match(rows, MatchConfig()).select("match_exact", "match_f1").rows()
+        >>> measure_agreement(rows, MatchConfig()).select("match_exact", "match_f1").rows()
         [(True, 1.0), (False, 0.5)]
     """
     bleu = _bleu()

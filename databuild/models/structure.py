@@ -115,14 +115,21 @@ def broken_form(sampling: Sampling, answer: Answer) -> str | None:
     elif sampling.regex is not None:
         trouble = None if re.fullmatch(sampling.regex, text) else "does not match the regex"
     elif sampling.json_schema is not None:
-        trouble = _against_schema(sampling.json_schema, text)
+        trouble = against_schema(sampling.json_schema, text)
     if trouble is None:
         return None
     cut = "was cut at max_tokens and " if answer.finish_reason == "length" else ""
     return f"the answer {cut}{trouble}"
 
 
-def _against_schema(schema: str, text: str) -> str | None:
+def against_schema(schema: str, text: str) -> str | None:
+    """What a text breaks of a JSON schema (as text, checked already); None where it fits.
+
+    Example:
+        >>> against_schema('{"type":"object"}', "{}")
+        >>> against_schema('{"type":"object"}', "[1]")
+        "does not fit the json_schema: its top: [1] is not of type 'object'"
+    """
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

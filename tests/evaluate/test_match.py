@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from databuild.errors import SchemaError
-from databuild.evaluate.match import MatchConfig, measure_match
+from databuild.evaluate.match import MatchConfig, measure_agreement
 
 
 def matched(pairs: list[tuple[Any, Any]], **options: Any) -> pl.DataFrame:
     answers, references = zip(*pairs, strict=True)
     rows = pl.DataFrame({"response": answers, "reference": references}, strict=False)
     rows = rows.with_row_index("row_id").cast({"row_id": pl.String, "response": pl.String})
-    return measure_match(rows, MatchConfig(**options))
+    return measure_agreement(rows, MatchConfig(**options))
 
 
 def test_metrics_by_hand() -> None:

@@ -184,6 +184,36 @@ def unscored() -> pl.DataFrame:
     return answers().drop("verify_score", "strict_pass")
 
 
+def instructed() -> pl.DataFrame:
+    """The answers with instructions of IFEval: some followed, one unknown, one without kwargs."""
+    short = ("length_constraints:number_words", {"num_words": 6, "relation": "less than"})
+    asked = [[("punctuation:no_comma", {})], [short], [short, ("no:such", {})], [], None]
+    held = [asked[n % 5] for n in range(answers().height)]
+    return answers().with_columns(
+        instruction_id_list=pl.Series(
+            [None if a is None else [name for name, _ in a] for a in held],
+            dtype=pl.List(pl.String),
+        ),
+        kwargs=pl.Series([json.dumps([about for _, about in a or ()]) for a in held]),
+    )
+
+
+def _programs() -> pl.DataFrame:
+    """Programs that pass, fail, raise and are no Python; without tests, and without an answer."""
+    code = ["def f(x): return x + 1", "f = str", "raise OSError('no')", "🙂", "f = len", None]
+    tests = [["assert f(1) == 2", "assert f(0) == 2"], ["f(1)"], [""], ["1"], None, ["f(1)"]]
+    ids = [f"r{n}" for n in range(len(code))]
+    return pl.DataFrame({"row_id": ids, "response": code, "tests": tests})
+
+
+def _scored_by_file(folder: Path) -> Example:
+    path = folder / "score.py"
+    path.write_text("def score(response):\n    return 1 / len(response), response[:9]\n")
+    return Example(
+        {"rows": answers()}, {"path": "score.py", "columns": "response"}, {"files": (path,)}
+    )
+
+
 def _similar(folder: Path) -> Example:
     """Texts compared by their spelling, against earlier ones of which one is among them."""
     return Example(
@@ -520,6 +550,15 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         {"model": "start", "name": "rm", "steps": " "},
         scorer=Scoring(lambda: FakeScorer(FakeOptions(seed=3)), None, "fake@1"),
     ),
+    "reward.ifeval": _example(instructed),
+    "reward.match": _example(answers, {"how": "contains", "value": "Sun"}),
+    "reward.maths": _example(
+        lambda: answers().with_columns(
+            answer=pl.Series(["7", None, " "] * 9).head(answers().height)
+        )
+    ),
+    "reward.code": _example(_programs, {}, workers=2, progress=Silence()),
+    "reward.file": _scored_by_file,
     "pairs.best": _example(answers),
     "pairs.graded": _example(answers, {"max_pairs_per_prompt": 3}),
     "export.jsonl": lambda folder: Example(
