@@ -11,8 +11,8 @@ from pydantic import Field
 
 from databuild.engine.step import step
 from databuild.errors import SchemaError, StepError
-from databuild.evaluate.bootstrap import Interval, bootstrap_mean
 from databuild.recipe.options import Column, StepConfig
+from databuild.text.resampling import Interval, bootstrap_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
