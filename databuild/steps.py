@@ -57,6 +57,9 @@ from databuild.measure.tokens import measure_tokens
 from databuild.measure.turns import measure_turns
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
+from databuild.reward.compare import compare_answers
+from databuild.reward.ensemble import measure_together
+from databuild.reward.judge import judge_answers
 from databuild.reward.verify import measure_obedience
 from databuild.sample.curriculum import select_bands
 from databuild.sample.diverse import select_diverse
@@ -123,6 +126,9 @@ STEPS: tuple[Step, ...] = (
     revise_answers,
     reason_out,
     measure_obedience,
+    judge_answers,
+    compare_answers,
+    measure_together,
     select_best_answers,
     make_graded_pairs,
     train_sft,
