@@ -57,6 +57,7 @@ from databuild.measure.tokens import measure_tokens
 from databuild.measure.turns import measure_turns
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
+from databuild.reward.calibrate import calibrate_scorers
 from databuild.reward.compare import compare_answers
 from databuild.reward.ensemble import measure_together
 from databuild.reward.judge import judge_answers
@@ -129,6 +130,7 @@ STEPS: tuple[Step, ...] = (
     judge_answers,
     compare_answers,
     measure_together,
+    calibrate_scorers,
     select_best_answers,
     make_graded_pairs,
     train_sft,

@@ -254,9 +254,8 @@ def _facts(both: dict[str, Fault | tuple[_Verdict, _Verdict]], seed: int) -> dic
     same = np.sign(firsts_N2[:, 0]) == -np.sign(firsts_N2[:, 1])
     facts["consistent"] = round(float(same.mean()), 4)
     decided = (firsts_N2 != 0).sum(axis=1).astype(np.float64)
-    if decided.sum():
-        wins = (firsts_N2 > 0).sum(axis=1).astype(np.float64)
-        found = bootstrap_ratio(wins, decided, seed)
+    wins = (firsts_N2 > 0).sum(axis=1).astype(np.float64)
+    if found := bootstrap_ratio(wins, decided, seed):
         told = {name: round(value, 4) for name, value in found._asdict().items()}
         facts["position"] = {**told, "n": int(decided.sum())}
     return facts

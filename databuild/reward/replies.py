@@ -54,7 +54,7 @@ def read_level(text: str, low: int, high: int) -> Said | None:
     Example:
         >>> read_level('{"reasons": "Clear.", "score": 8}', 1, 10)
         Said(value=8.0, reasons='Clear.')
-        >>> read_level("It is short.\\nSCORE: 4", 1, 10), read_level("评分：3分", 1, 5).value
+        >>> read_level("It is short.\nSCORE: 4", 1, 10), read_level("评分：3分", 1, 5).value
         (Said(value=4.0, reasons='It is short.'), 3.0)
         >>> read_level("11", 1, 10), read_level("I like 7 of them.", 1, 10)
         (None, None)
@@ -77,7 +77,7 @@ def read_verdict(text: str) -> Said | None:
     reply that is the verdict and nothing else. "C" is a tie, as in MT-bench.
 
     Example:
-        >>> read_verdict("B"), read_verdict("A is right.\\n**Verdict:** A").value
+        >>> read_verdict("B"), read_verdict("A is right.\n**Verdict:** A").value
         (Said(value='b', reasons=None), 'a')
         >>> read_verdict("[[C]]").value, read_verdict("结论：平局").value, read_verdict("Both.")
         ('tie', 'tie', None)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 _CHUNK = 512
+_FEW = 64
 
 
 class Interval(NamedTuple):
@@ -38,34 +41,65 @@ def bootstrap_mean(values: NDArray[np.float64], seed: int, resamples: int = 10_0
     return Interval(float(values.mean()), float(low), float(high))
 
 
-def bootstrap_ratio(
-    parts: NDArray[np.float64], wholes: NDArray[np.float64], seed: int, resamples: int = 2_000
-) -> Interval:
-    """The sum of `parts` over the sum of `wholes`, with its 95 % percentile interval.
+def bootstrap_sums(
+    cells_GC: NDArray[np.float64],
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    seed: int,
+    resamples: int = 1_000,
+) -> Interval | None:
+    """A statistic of column sums, with its 95 % percentile interval over resamples of the rows.
 
-    Whole groups are resampled, so that what belongs together (the pairs of one prompt) does not
-    pass for independent. A resample whose `wholes` sum to 0 is left out.
+    A row is a group whose members belong together (the pairs of one prompt), so that they do not
+    pass for independent ones. A resample for which there is no statistic (NaN) is left out.
 
     Args:
-        parts: One number per group, at least one.
-        wholes: One number per group, 0 or more, of which one is above 0.
+        cells_GC: G groups, at least one, with C numbers each.
+        statistic: From sums, R by C, to R numbers; NaN where there is none.
         seed: Seed of the resampling; equal seeds give equal intervals.
         resamples: How many resamples to draw.
+
+    Returns:
+        The statistic of the sums over all groups and its interval; None where it is NaN.
+    """
+    found = float(statistic(cells_GC.sum(axis=0, keepdims=True))[0])
+    if np.isnan(found):
+        return None
+    generator = np.random.default_rng(seed)
+    n = len(cells_GC)
+    drawn = []
+    for start in range(0, resamples, _FEW):
+        size = min(_FEW, resamples - start)
+        counts_RG = generator.multinomial(n, np.full(n, 1 / n), size=size)
+        drawn.append(statistic(counts_RG @ cells_GC))
+    low, high = np.nanpercentile(np.concatenate(drawn), [2.5, 97.5])
+    return Interval(found, float(low), float(high))
+
+
+def bootstrap_ratio(
+    parts: NDArray[np.float64], wholes: NDArray[np.float64], seed: int, resamples: int = 1_000
+) -> Interval | None:
+    """The sum of `parts` over the sum of `wholes`, with its interval: see `bootstrap_sums`.
+
+    Args:
+        parts: One number per group.
+        wholes: One number per group, 0 or more.
+        seed: Seed of the resampling.
+        resamples: How many resamples to draw.
+
+    Returns:
+        None where `wholes` sum to 0.
 
     Example:
         >>> found = bootstrap_ratio(np.array([1.0, 0.0, 1.0]), np.array([1.0, 1.0, 2.0]), seed=7)
         >>> found.mean, found.low, found.high
         (0.5, 0.0, 1.0)
     """
-    generator = np.random.default_rng(seed)
-    ratios = np.full(resamples, np.nan)
-    for start in range(0, resamples, _CHUNK):
-        size = min(_CHUNK, resamples - start)
-        drawn = generator.integers(0, len(parts), (size, len(parts)))
-        sums = wholes[drawn].sum(axis=1)
-        found = np.divide(
-            parts[drawn].sum(axis=1), sums, out=np.full(size, np.nan), where=sums > 0
-        )
-        ratios[start : start + size] = found
-    low, high = np.nanpercentile(ratios, [2.5, 97.5])
-    return Interval(float(parts.sum() / wholes.sum()), float(low), float(high))
+    if not wholes.sum():
+        return None
+    return bootstrap_sums(np.stack([parts, wholes], axis=1), ratio, seed, resamples)
+
+
+def ratio(sums_RC: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The first column over the second; NaN where that is 0."""
+    parts, wholes = sums_RC[:, 0], sums_RC[:, 1]
+    return np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes != 0)

@@ -554,6 +554,16 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         {"scores": ["verify_score", "length_score"], "debias_length": True, "min_scores": 1},
         seed=7,
     ),
+    "reward.calibrate": lambda folder: Example(
+        {"rows": compared()},
+        {
+            "label": "vote",
+            "scores": {"pointwise": ["one_score", "other_score"], "pairwise": "preference"},
+            "by": "topic",
+            "resamples": 100,
+        },
+        {"out": folder / "out", "seed": 7},
+    ),
     "pairs.best": _example(answers),
     "pairs.graded": _example(answers, {"max_pairs_per_prompt": 3}),
     "export.jsonl": lambda folder: Example(
