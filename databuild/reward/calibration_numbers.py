@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from databuild.schema.identity import derive_seed
-from databuild.text.resampling import Interval, bootstrap_sums, ratio
+from databuild.text.resampling import Interval, Resamples, ratio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,8 @@ LENGTHS = (0.0, 0.5, 0.8, 1.25, 2.0, math.inf)
 LENGTH = "length"
 _PRIOR = 10.0
 _MOST_STRATA = 12
+_MOST_BLOCKS = 4_096
+"""More groups are resampled in so many blocks: a block of independent groups is one as well."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,26 @@ class Calibrator:
         if not where_N.any():
             return None
         held_N2 = np.stack([np.where(where_N, values_N, 0.0), where_N.astype(np.float64)], axis=1)
-        found = bootstrap_sums(self._by_group(held_N2), ratio, self.seed, self.resamples)
+        found = self._resamples.interval(self._by_block(held_N2), ratio)
         return _told(found, int(where_N.sum()))
 
-    def _by_group(self, cells_NC: NDArray[np.float64]) -> NDArray[np.float64]:
-        sums_GC = np.zeros((self.judged.n_groups, cells_NC.shape[1]))
-        np.add.at(sums_GC, self.judged.groups_N, cells_NC)
-        return sums_GC
+    def _by_block(self, cells_NC: NDArray[np.float64]) -> NDArray[np.float64]:
+        blocks_N = self._blocks[self.judged.groups_N]
+        sums_BC = np.zeros((int(self._blocks.max()) + 1, cells_NC.shape[1]))
+        np.add.at(sums_BC, blocks_N, cells_NC)
+        return sums_BC
+
+    @cached_property
+    def _blocks(self) -> NDArray[np.int64]:
+        """What is resampled: the groups, or of many groups blocks of them, by their ids."""
+        ids = self.judged.group_ids
+        if len(ids) <= _MOST_BLOCKS:
+            return np.arange(len(ids))
+        return np.array([derive_seed("block", one) % _MOST_BLOCKS for one in ids])
+
+    @cached_property
+    def _resamples(self) -> Resamples:
+        return Resamples(int(self._blocks.max()) + 1, self.seed, self.resamples)
 
     def _above(
         self, agrees_N: NDArray[np.float64], decided_N: NDArray[np.bool_]
@@ -104,7 +120,7 @@ class Calibrator:
         cells_N9 = np.zeros((len(labels_N), 9))
         places_N = (3 * (labels_N + 1) + np.nan_to_num(said_N) + 1).astype(np.int64)
         cells_N9[np.flatnonzero(there_N), places_N[there_N]] = 1.0
-        found = bootstrap_sums(self._by_group(cells_N9), kappa, self.seed, self.resamples)
+        found = self._resamples.interval(self._by_block(cells_N9), kappa)
         return _told(found, int(there_N.sum())) | {"tie_up_to": _rounded(limit)} if found else None
 
     def _calibration(
@@ -132,7 +148,7 @@ class Calibrator:
         rows_N = np.flatnonzero(known_N)
         for offset, values_N in enumerate((np.ones(len(rows_N)), sure_N, right_N)):
             cells_NC[rows_N, 3 * bins_N + offset] = values_N
-        found = bootstrap_sums(self._by_group(cells_NC), ece, self.seed, self.resamples)
+        found = self._resamples.interval(self._by_block(cells_NC), ece)
         sums_B3 = cells_NC.sum(axis=0).reshape(-1, 3)
         curve = [
             {"n": int(n), "confidence": _rounded(sure / n), "accuracy": _rounded(right / n)}

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHUNK = 512
-_FEW = 64
 
 
 class Interval(NamedTuple):
@@ -41,44 +40,51 @@ def bootstrap_mean(values: NDArray[np.float64], seed: int, resamples: int = 10_0
     return Interval(float(values.mean()), float(low), float(high))
 
 
-def bootstrap_sums(
-    cells_GC: NDArray[np.float64],
-    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    seed: int,
-    resamples: int = 1_000,
-) -> Interval | None:
-    """A statistic of column sums, with its 95 % percentile interval over resamples of the rows.
+class Resamples:
+    """Resamples of groups, drawn once and used for any number of statistics of the same groups.
 
-    A row is a group whose members belong together (the pairs of one prompt), so that they do not
-    pass for independent ones. A resample for which there is no statistic (NaN) is left out.
+    The members of a group belong together (the pairs of one prompt), so that they do not pass for
+    independent ones. Statistics of the same resamples may be compared.
 
     Args:
-        cells_GC: G groups, at least one, with C numbers each.
-        statistic: From sums, R by C, to R numbers; NaN where there is none.
+        n: How many groups there are, at least one.
         seed: Seed of the resampling; equal seeds give equal intervals.
-        resamples: How many resamples to draw.
-
-    Returns:
-        The statistic of the sums over all groups and its interval; None where it is NaN.
+        resamples: How many resamples to draw. They take 8 bytes for each group and resample.
     """
-    found = float(statistic(cells_GC.sum(axis=0, keepdims=True))[0])
-    if np.isnan(found):
-        return None
-    generator = np.random.default_rng(seed)
-    n = len(cells_GC)
-    drawn = []
-    for start in range(0, resamples, _FEW):
-        size = min(_FEW, resamples - start)
-        counts_RG = generator.multinomial(n, np.full(n, 1 / n), size=size)
-        drawn.append(statistic(counts_RG @ cells_GC))
-    low, high = np.nanpercentile(np.concatenate(drawn), [2.5, 97.5])
-    return Interval(found, float(low), float(high))
+
+    def __init__(self, n: int, seed: int, resamples: int = 1_000) -> None:
+        generator = np.random.default_rng(seed)
+        self._counts_RG = np.empty((resamples, n))
+        for place in range(resamples):
+            self._counts_RG[place] = np.bincount(generator.integers(0, n, n), minlength=n)
+
+    def interval(
+        self,
+        cells_GC: NDArray[np.float64],
+        statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    ) -> Interval | None:
+        """A statistic of column sums, with its 95 % percentile interval over the resamples.
+
+        Args:
+            cells_GC: For each group C numbers.
+            statistic: From sums, R by C, to R numbers; NaN where there is none. A resample without
+                one is left out.
+
+        Returns:
+            The statistic of the sums over all groups, and its interval; None where it is NaN.
+        """
+        found = float(statistic(cells_GC.sum(axis=0, keepdims=True))[0])
+        if np.isnan(found):
+            return None
+        drawn_R = statistic(self._counts_RG @ cells_GC)
+        low, high = np.nanpercentile(drawn_R, [2.5, 97.5])
+        return Interval(found, float(low), float(high))
 
 
 def bootstrap_ratio(
     parts: NDArray[np.float64], wholes: NDArray[np.float64], seed: int, resamples: int = 1_000
 ) -> Interval | None:
-    """The sum of `parts` over the sum of `wholes`, with its interval: see `bootstrap_sums`.
+    """The sum of `parts` over the sum of `wholes`, with its interval: see `Resamples`.
 
     Args:
         parts: One number per group.
@@ -96,7 +102,8 @@ def bootstrap_ratio(
     """
     if not wholes.sum():
         return None
-    return bootstrap_sums(np.stack([parts, wholes], axis=1), ratio, seed, resamples)
+    both_G2 = np.stack([parts, wholes], axis=1)
+    return Resamples(len(parts), seed, resamples).interval(both_G2, ratio)
 
 
 def ratio(sums_RC: NDArray[np.float64]) -> NDArray[np.float64]:
