@@ -128,7 +128,10 @@ def judge_answers(
     else:
 
         def read(_question: Question, answer: Answer) -> Said | None:
-            return read_level(answer.text or "", config.low, config.high)
+            text = answer.text or ""
+            if answer.finish_reason == "length" and text.rstrip()[-1:].isdigit():
+                return None  # "1" may be the beginning of "10"
+            return read_level(text, config.low, config.high)
 
         tries = config.tries if config.temperature else 1
         replies = Panel(generator, seed, tries, read).replies(questions)

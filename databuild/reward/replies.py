@@ -17,6 +17,7 @@ _ALONE = re.compile(
     rf"[\s*_`\"'(\[]*{_NUMBER}\s*(?:/\s*\d+|分|out of \d+|points?)?[\s*_`\"')\].。!]*",
     re.IGNORECASE,
 )
+_TORN = re.compile(r"\s*(?:```(?:json)?\s*)?\{")
 _WORDS = {
     "a": "a",
     "b": "b",
@@ -62,6 +63,8 @@ def read_level(text: str, low: int, high: int) -> Said | None:
     held = _json(text)
     if held is not None:
         return _in_range(held.get("score"), held.get("reasons"), low, high)
+    if _TORN.match(text):
+        return None
     found = [*_LABELLED.finditer(text), *_BRACKETED.finditer(text)]
     if found:
         last = max(found, key=lambda one: one.start())
@@ -86,6 +89,8 @@ def read_verdict(text: str) -> Said | None:
     if held is not None:
         word = _WORDS.get(str(held.get("verdict")).strip().lower())
         return Said(word, _text(held.get("reasons"))) if word else None
+    if _TORN.match(text):
+        return None
     found = [*_VERDICT.finditer(text), *_IN_BRACKETS.finditer(text)]
     if found:
         last = max(found, key=lambda one: one.start())
