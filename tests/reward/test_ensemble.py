@@ -80,7 +80,7 @@ def test_no_relation_with_length_is_left_within_prompts(how):
     rows = answers()
     before = together(rows, ("long_score",), how=how).facts["with_length_within_prompts"]
     after = together(rows, ("long_score",), how=how, debias_length=True)
-    assert before["ensemble_score"] > 0.9
+    assert before["ensemble_score"] > 0.8
     if how == "mean_rank":  # the relation with ranks of length is gone, that with ln is small
         ranked = after.table.join(rows, on="row_id").with_columns(
             chars=pl.col("response").str.len_chars().rank().over("prompt")
