@@ -23,7 +23,7 @@ models: {sage: {fake: {skill_ratio: 1}}, dunce: {fake: {skill_ratio: 0, nonsense
 steps:
   answers: {use: ingest.files, path: answers.jsonl}
   able:    {use: reward.judge, from: answers, model: sage, name: able}
-  poor:    {use: reward.judge, from: able, model: dunce, name: poor, reasons: true}
+  poor:    {use: reward.judge, from: able, model: dunce, name: poor, reasons: true, max_failure_ratio: 0.3}
   both:
     use: reward.ensemble
     from: poor
