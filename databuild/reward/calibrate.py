@@ -171,7 +171,7 @@ def calibrate_scorers(
         fix = "check `label` or `grade`, and the step before with `databuild show`"
         raise StepError("reward.calibrate", what, fix=fix)
     calibrator = Calibrator(judged, config.bins, config.probabilities, seed, config.resamples)
-    found = {
+    found: dict[str, Any] = {
         "people": calibrator.people(),
         "scorers": {name: calibrator.scorer(name) for name in judged.margins_SN},
         "bins": config.bins,

@@ -297,7 +297,9 @@ def ece(sums_RC: NDArray[np.float64]) -> NDArray[np.float64]:
     sums_RB3 = sums_RC.reshape(len(sums_RC), -1, 3)
     n_R = sums_RB3[..., 0].sum(axis=1)
     gaps_R = np.abs(sums_RB3[..., 1] - sums_RB3[..., 2]).sum(axis=1)
-    return np.divide(gaps_R, n_R, out=np.full(len(n_R), np.nan), where=n_R > 0)
+    found = np.full(len(n_R), np.nan)
+    np.divide(gaps_R, n_R, out=found, where=n_R > 0)
+    return found
 
 
 def kappa(sums_R9: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -210,7 +210,7 @@ def _table(
     both: dict[str, Fault | tuple[_Verdict, _Verdict]],
     config: PairwiseConfig,
 ) -> pl.DataFrame:
-    records = []
+    records: list[tuple[Any, ...]] = []
     for row_id in ids:
         said = both[row_id]
         if isinstance(said, Fault):

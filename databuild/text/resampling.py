@@ -109,4 +109,6 @@ def bootstrap_ratio(
 def ratio(sums_RC: NDArray[np.float64]) -> NDArray[np.float64]:
     """The first column over the second; NaN where that is 0."""
     parts, wholes = sums_RC[:, 0], sums_RC[:, 1]
-    return np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes != 0)
+    found = np.full(len(parts), np.nan)
+    np.divide(parts, wholes, out=found, where=wholes != 0)
+    return found

@@ -104,7 +104,7 @@ def scored(folder: Path, pairs: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, A
     """The pairs with every score that was made; facts of the pairwise judge."""
     runs = folder / "runs"
     faults = [pl.col(f"response_{s}_faults").list.len().alias(f"faults_{s}") for s in SIDES]
-    tables = {
+    tables: dict[str, tuple[str, list[Any]]] = {
         "measures": ("near_b", [*faults, *(f"response_{s}_relevance" for s in SIDES)]),
         "read": ("read_b", [f"response_{s}_{m}" for s in SIDES for m in ("ifd", "given_nll")]),
         "judge": (

@@ -197,6 +197,7 @@ def test_a_number_as_label_is_a_preference(tmp_path):
 
 def test_the_slope_of_a_scorer_that_is_always_right_is_finite():
     slope = fit_slope(np.array([1.0, 2.0, -3.0]), np.array([1.0, 1.0, -1.0]))
+    assert slope is not None
     assert 0 < slope < 100
     assert fit_slope(np.zeros(3), np.ones(3)) is None
     assert fit_slope(np.array([]), np.array([])) is None
