@@ -1,4 +1,27 @@
-"""reward.calibrate: how far scorers agree with people, as a page and as numbers."""
+"""reward.calibrate: how far scorers agree with people, as a page and as numbers.
+
+A scorer's margin is its score of a less that of b. Beside the scorers stands `length`, which
+finds the longer answer better (margin: ln of the ratio of 1 + characters): a scorer that is not
+above it has shown nothing.
+
+- `accuracy`: over pairs of which people prefer one: 1 where the margin has the right sign,
+  0.5 where it is 0, else 0. `above_length`: its paired difference to `length`.
+- `temperature` T: P(a is preferred) = 1 / (1 + exp(-margin / T)), Bradley-Terry without an
+  intercept, fitted by maximum likelihood (`calibration_numbers.fit_slope`) on all pairs with a
+  preference. Null, like `margin_at`, for a scorer whose margins point the wrong way.
+  `margin_at`: the margin that a probability needs.
+- `ece`: expected calibration error (Guo et al. 2017, arXiv:1706.04599, section 2) of the
+  likelier side's probability, in `bins` of equal mass. The groups are split in two halves by
+  their ids, and each half's probabilities come from a fit on the other. An error of 0 is not to
+  be had: of n pairs in each bin, chance alone leaves about 0.4 / sqrt(n).
+- `kappa`: Cohen's, of three verdicts (a, b, tie). A scorer sees a tie where its margin is at
+  most `tie_up_to`, which is chosen so that it sees as many ties as people do.
+- By length: accuracy where people prefer the shorter, and the longer, answer, in buckets of the
+  ratio of lengths, and how often the scorer picks the longer one.
+- By position: how often it picks a, and its accuracy where a, and where b, is preferred.
+
+Intervals are 95 % percentile bootstrap intervals over pairs (with `grade`: over prompts).
+"""
 
 from __future__ import annotations
 
@@ -126,27 +149,7 @@ def calibrate_scorers(
     It adds nothing to any row (a measure would), sorts none out (a select would) and makes none:
     what it finds is about scorers, and leaves as a page. So it delivers.
 
-    A scorer's margin is its score of a less that of b. Beside the scorers stands `length`, which
-    finds the longer answer better (margin: ln of the ratio of 1 + characters): a scorer that is not
-    above it has shown nothing.
-
-    - `accuracy`: over pairs of which people prefer one: 1 where the margin has the right sign,
-      0.5 where it is 0, else 0. `above_length`: its paired difference to `length`.
-    - `temperature` T: P(a is preferred) = 1 / (1 + exp(-margin / T)), Bradley-Terry without an
-      intercept, fitted by maximum likelihood (`calibration_numbers.fit_slope`) on all pairs with a
-      preference. Null, like `margin_at`, for a scorer whose margins point the wrong way.
-      `margin_at`: the margin that a probability needs.
-    - `ece`: expected calibration error (Guo et al. 2017, arXiv:1706.04599, section 2) of the
-      likelier side's probability, in `bins` of equal mass. The groups are split in two halves by
-      their ids, and each half's probabilities come from a fit on the other. An error of 0 is not to
-      be had: of n pairs in each bin, chance alone leaves about 0.4 / sqrt(n).
-    - `kappa`: Cohen's, of three verdicts (a, b, tie). A scorer sees a tie where its margin is at
-      most `tie_up_to`, which is chosen so that it sees as many ties as people do.
-    - By length: accuracy where people prefer the shorter, and the longer, answer, in buckets of the
-      ratio of lengths, and how often the scorer picks the longer one.
-    - By position: how often it picks a, and its accuracy where a, and where b, is preferred.
-
-    Intervals are 95 % percentile bootstrap intervals over pairs (with `grade`: over prompts).
+    What is told of a scorer is defined in this module's text.
 
     Args:
         rows: Pairs, or graded answers, with `row_id` and the columns that `config` names.

