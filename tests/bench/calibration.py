@@ -30,9 +30,9 @@ import databuild
 from databuild.reward.calibrate import CalibrateConfig, calibrate_scorers
 
 HERE = Path(__file__).parent
-N_READ, N_JUDGED = 300, 120
-"""How many pairs the model reads, and judges: drawn by a hash of their ids."""
-MOST_CHARS = 2_500
+N_READ, N_JUDGED = 300, 60
+"""How many pairs the model reads, and judges (English ones): drawn by a hash of their ids."""
+MOST_CHARS = 1_500
 """Of the prompt and both answers together, so that they fit into the judge's context."""
 SIDES = ("a", "b")
 
@@ -56,10 +56,9 @@ name: judge
 models:
   start: {packaged: smollm2-135m-instruct, options: {max_model_len: 2048, max_num_seqs: 64, kv_cache_gib: 2}}
 steps:
-  pairs:  {use: ingest.files, path: pairs.parquet}
-  few:    {use: sample.where, from: pairs, keep: is_judged}
+  few:    {use: ingest.files, path: judged.parquet}
   said:   {use: reward.compare, from: few, model: start, name: said}
-  weighed: {use: reward.compare, from: said, model: start, name: weighed, expectation: true}
+  weighed: {use: reward.compare, from: said, model: start, name: weighed, ties: false, expectation: true}
   one_a:  {use: reward.judge, from: weighed, model: start, response: response_a, name: one_a, high: 5, expectation: true}
   one_b:  {use: reward.judge, from: one_a, model: start, response: response_b, name: one_b, high: 5, expectation: true}
 """
@@ -73,7 +72,10 @@ def read_pairs(path: Path) -> pl.DataFrame:
     one_sided = rows.group_by("source").agg(pl.col("label").n_unique() == 1).filter("label")
     flip = pl.col("source").is_in(one_sided["source"].implode()) & (pl.col("hash") % 2 == 1)
     chars = sum(pl.col(c).str.len_chars() for c in ("prompt", "response_a", "response_b"))
-    is_short, order = chars <= MOST_CHARS, pl.col("hash").rank("ordinal")
+    is_short, order = (
+        (chars <= MOST_CHARS) & (pl.col("lang") == "en"),
+        pl.col("hash").rank("ordinal"),
+    )
     swapped = {"a": "b", "b": "a"}
     return rows.with_columns(hash=hashes).select(
         "pair",
@@ -104,24 +106,33 @@ def scored(folder: Path, pairs: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, A
     """The pairs with every score that was made; facts of the pairwise judge."""
     runs = folder / "runs"
     faults = [pl.col(f"response_{s}_faults").list.len().alias(f"faults_{s}") for s in SIDES]
-    tables: dict[str, tuple[str, list[Any]]] = {
-        "measures": ("near_b", [*faults, *(f"response_{s}_relevance" for s in SIDES)]),
-        "read": ("read_b", [f"response_{s}_{m}" for s in SIDES for m in ("ifd", "given_nll")]),
-        "judge": (
-            "one_b",
-            [*(f"one_{s}_score" for s in SIDES), "said_preference", "weighed_preference"],
-        ),
+    tables: dict[str, list[Any]] = {
+        "near_b": [*faults, *(f"response_{s}_relevance" for s in SIDES)],
+        "read_b": [f"response_{s}_{m}" for s in SIDES for m in ("ifd", "given_nll")],
+        "said": ["said_preference"],
+        "weighed": ["weighed_preference"],
+        "one_b": [f"one_{s}_score" for s in SIDES],
     }
-    for table, (step, columns) in tables.items():
-        held = databuild.show(step, "judge" if table == "judge" else "measures", runs=runs)
-        pairs = pairs.join(held.select("pair", *columns), on="pair", how="left")
+    made = {
+        step: recipe
+        for recipe in ("measures", "judge")
+        for step, manifest in databuild.status(recipe, runs=runs).items()
+        if manifest.status == "complete"
+    }
+    for step, columns in tables.items():
+        if step in made:
+            held = databuild.show(step, made[step], runs=runs).select("pair", *columns)
+            pairs = pairs.join(held, on="pair", how="left")
     position = {
-        step: databuild.status("judge", runs=runs)[step].metrics for step in ("said", "weighed")
+        step: databuild.status("judge", runs=runs)[step].metrics
+        for step in ("said", "weighed")
+        if step in made
     }
     worse = [
         (-pl.col(name)).alias(f"minus_{name}")
         for s in SIDES
         for name in (f"response_{s}_ifd", f"response_{s}_given_nll", f"faults_{s}")
+        if name in pairs.columns
     ]
     return pairs.with_columns(pl.col("^faults_.$").cast(pl.Int64)).with_columns(worse), position
 
@@ -137,7 +148,12 @@ def page(folder: Path, pairs: pl.DataFrame, out: Path) -> None:
         "pairwise, said": "said_preference",
         "pairwise, weighed": "weighed_preference",
     }
-    config = CalibrateConfig(label="vote", scores=scores, by=["source", "lang", "agreed"])
+    there = {
+        name: columns
+        for name, columns in scores.items()
+        if {*([columns] if isinstance(columns, str) else columns)} <= set(rows.columns)
+    }
+    config = CalibrateConfig(label="vote", scores=there, by=["source", "lang", "agreed"])
     start = time.process_time()
     facts = calibrate_scorers(rows.rename({"pair": "row_id"}), config, out=folder, seed=7)
     seconds = time.process_time() - start
@@ -160,7 +176,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pairs = read_pairs(source)
     if not (folder / "pairs.parquet").exists():
-        pairs.write_parquet(folder / "pairs.parquet")
+        pairs.drop("is_judged").write_parquet(folder / "pairs.parquet")
+    pairs.filter("is_judged").drop("is_read", "is_judged").write_parquet(folder / "judged.parquet")
     if part == "page":
         page(folder, pairs, Path(sys.argv[4]) if len(sys.argv) > 4 else HERE / "calibration.json")
     else:
