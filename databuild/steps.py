@@ -58,9 +58,13 @@ from databuild.measure.tokens import measure_tokens
 from databuild.measure.turns import measure_turns
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
+from databuild.reward.calibrate import calibrate_scorers
 from databuild.reward.code import measure_code
+from databuild.reward.compare import compare_answers
+from databuild.reward.ensemble import measure_together
 from databuild.reward.file import measure_with_file
 from databuild.reward.ifeval import measure_instructions
+from databuild.reward.judge import judge_answers
 from databuild.reward.match import measure_match
 from databuild.reward.maths import measure_maths
 from databuild.reward.model import measure_reward
@@ -137,6 +141,10 @@ STEPS: tuple[Step, ...] = (
     measure_maths,
     measure_code,
     measure_with_file,
+    judge_answers,
+    compare_answers,
+    measure_together,
+    calibrate_scorers,
     select_best_answers,
     make_graded_pairs,
     train_sft,

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from databuild.engine.step import step
 from databuild.errors import SchemaError, StepError
-from databuild.evaluate.bootstrap import Interval, bootstrap_mean
 from databuild.evaluate.paired import randomisation_test, wins
 from databuild.recipe.options import Column, StepConfig
+from databuild.text.resampling import Interval, bootstrap_mean
 from databuild.text.sentences import repetition_ratio
 
 if TYPE_CHECKING:

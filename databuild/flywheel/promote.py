@@ -10,9 +10,9 @@ from pydantic import Field
 
 from databuild.engine.step import step
 from databuild.errors import StepError
-from databuild.evaluate.bootstrap import bootstrap_mean
 from databuild.evaluate.compare import check_metric
 from databuild.recipe.options import Column, ModelRef, StepConfig
+from databuild.text.resampling import bootstrap_mean
 
 _BEST = "\0best"
 _KIND = "\0kind"

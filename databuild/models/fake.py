@@ -17,6 +17,7 @@ from databuild.errors import ServiceError
 from databuild.models.fake_structure import formed
 from databuild.models.fake_text import NONSENSE, compose
 from databuild.models.protocol import Answer, Request, each_once
+from databuild.models.structure import broken_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -116,7 +117,7 @@ class FakeGenerator:
             fate -= ratio
         prompt = request.messages[-1].content if request.messages else ""
         text = compose(prompt, draw, options.skill_ratio)
-        if sampling.has_form:
+        if sampling.has_form and broken_form(sampling, Answer(request.id, text, "stop")):
             text = formed(sampling, text, draw)
         if fate < options.nonsense_ratio:
             text = NONSENSE[int(draw.integers(len(NONSENSE)))]

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from databuild.models.fake_judging import judge_answers
 from databuild.models.fake_passages import ask_about
 from databuild.models.fake_rewriting import reword
 from databuild.models.fake_steps import walk
@@ -60,6 +61,8 @@ def compose(prompt: str, draw: np.random.Generator, skill_ratio: float) -> str:
     sentence, lower or upper case, no commas, JSON with given keys, a word to mention, a text to
     start or to end with. An order counts as found when its words stand in the prompt.
     """
+    if (judged := judge_answers(prompt, draw, skill_ratio)) is not None:
+        return judged
     if (asked := ask_about(prompt, draw, skill_ratio)) is not None:
         return asked
     about_tasks = answer_about_tasks(prompt, draw)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from databuild.errors import StoreError
-from databuild.report import numbers, svg
+from databuild.pages import svg
+from databuild.pages.writing import load, write_page
+from databuild.report import numbers
 from databuild.report.findings import Findings, find
 from databuild.report.ledger import ledger_of
-from databuild.report.pages import load, write_page
 from databuild.schema.identity import digest_text
 from databuild.schema.rows import STRENGTHS
 
@@ -41,7 +42,7 @@ def write_report(recipe: str, runs: str | Path = "runs") -> Path:
         ServiceError: jinja2 is not installed.
         StoreError: No step of the recipe was run here, or the page cannot be written.
     """
-    template = load(TEMPLATE)
+    template = load("databuild.report", TEMPLATE)
     findings = find(recipe, Path(runs))
     if not findings.steps:
         what = "no step of this recipe was run here"

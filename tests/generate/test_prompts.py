@@ -14,8 +14,7 @@ from databuild.generate.rewriting import is_chinese
 from databuild.models.templates import LANGUAGES, Prompts, read_template
 from databuild.steps import STEPS
 
-FOLDER = Path(databuild.__file__).parent / "generate" / "prompts"
-FILES = sorted(FOLDER.glob("*/*"))
+FILES = sorted(Path(databuild.__file__).parent.glob("*/prompts/*/*"))
 
 
 def sets():

@@ -180,6 +180,27 @@ def answers() -> pl.DataFrame:
     )
 
 
+def compared() -> pl.DataFrame:
+    """Pairs that people judged: ties, no word, blanks, nulls, NaN, equal answers, two languages."""
+    votes = ["a", "b", "tie", "both_bad", None, "?", "a", "b", "a", "b", "a", "b"]
+    n = len(votes)
+    return pl.DataFrame(
+        {
+            "row_id": [f"v{i:02d}" for i in range(n)],
+            "prompt": ["Why is it warm?", "为什么暖和？", None, " "]
+            + ["Why does rain fall?"] * (n - 4),
+            "response_a": ["It is warm.", "因为有太阳。", "x", "x", "", "🌈"]
+            + ["Rain falls."] * (n - 6),
+            "response_b": ["🍅", "不知道。", "y", "y", "y", None] + ["Rain falls."] * (n - 6),
+            "vote": votes,
+            "topic": ["sun", "sun", None] + ["rain"] * (n - 3),
+            "one_score": [0.5, NAN, None] + [i / n for i in range(3, n)],
+            "other_score": [0.1] * (n - 1) + [float("inf")],
+            "preference": [1.0, -1.0, 0.0, 0.5, None, NAN] + [-0.5, 0.5] * ((n - 6) // 2),
+        }
+    )
+
+
 def unscored() -> pl.DataFrame:
     return answers().drop("verify_score", "strict_pass")
 
@@ -559,6 +580,35 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     ),
     "reward.code": _example(_programs, {}, workers=2, progress=Silence()),
     "reward.file": _scored_by_file,
+    "reward.judge": _example(
+        lambda: with_talks(answers()),
+        {"model": "start", "reasons": True, "reference": "topic", "temperature": 0.5},
+        generator=FakeAsk(refuse_ratio=0.1, time_out_ratio=0.1, nonsense_ratio=0.3),
+        seed=7,
+        files=(),
+    ),
+    "reward.compare": _example(
+        compared,
+        {"model": "start", "criteria": ["It is right."]},
+        generator=FakeAsk(refuse_ratio=0.1, nonsense_ratio=0.1),
+        seed=7,
+        files=(),
+    ),
+    "reward.ensemble": _example(
+        lambda: answers().with_columns(length_score=pl.col("response").str.len_chars()),
+        {"scores": ["verify_score", "length_score"], "debias_length": True, "min_scores": 1},
+        seed=7,
+    ),
+    "reward.calibrate": lambda folder: Example(
+        {"rows": compared()},
+        {
+            "label": "vote",
+            "scores": {"pointwise": ["one_score", "other_score"], "pairwise": "preference"},
+            "by": "topic",
+            "resamples": 100,
+        },
+        {"out": folder / "out", "seed": 7},
+    ),
     "pairs.best": _example(answers),
     "pairs.graded": _example(answers, {"max_pairs_per_prompt": 3}),
     "export.jsonl": lambda folder: Example(
