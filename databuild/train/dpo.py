@@ -25,7 +25,7 @@ class DpoConfig(DpoOptions):
 
 
 @step(
-    "train.dpo", kind="train", sees="table", version=2, reads=("prompt", "chosen", "rejected", "*")
+    "train.dpo", kind="train", sees="table", version=3, reads=("prompt", "chosen", "rejected", "*")
 )
 def train_dpo(
     rows: pl.DataFrame,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from databuild.engine.child import Channel, Json, serve_job
 from databuild.errors import DatabuildError, ServiceError, StepError
 from databuild.train.examples import Examples, read_rows, tokenise
+from databuild.train.graded import with_grades
 from databuild.train.job import LOG, METRICS
 from databuild.train.options import DpoOptions, SftOptions
 
@@ -116,7 +117,6 @@ def _train(work: Work) -> Json:
     work.phase("rows")
     tokenizer = trainers.load_tokenizer(work.model)
     train_rows, eval_rows = _examples(work, tokenizer)
-    work.phase("model")
     trainer = trainers.build(work, tokenizer, train_rows, eval_rows)
     setup_s = work.elapsed()
     work.phase("training")
@@ -172,10 +172,9 @@ def _cost(work: Work, setup_s: float, train_s: float) -> Json:
 def _examples(work: Work, tokenizer: Any) -> tuple[Examples, Examples]:
     import numpy as np
 
-    limit = work.options.max_length
-    made = tokenise(read_rows(work.rows), work.kind, tokenizer, limit)
+    made = _tokenised(work, tokenizer, work.rows)
     if work.eval_rows is not None:
-        held = tokenise(read_rows(work.eval_rows), work.kind, tokenizer, limit)
+        held = _tokenised(work, tokenizer, work.eval_rows)
     else:
         n_held = round(len(made.rows) * work.options.eval_fraction)
         order = np.random.default_rng(work.options.seed).permutation(len(made.rows)).tolist()
@@ -189,6 +188,14 @@ def _examples(work: Work, tokenizer: Any) -> tuple[Examples, Examples]:
             fix="give it rows, or raise max_length",
         )
     return made, held
+
+
+def _tokenised(work: Work, tokenizer: Any, path: Path) -> Examples:
+    rows, options = read_rows(path), work.options
+    made = tokenise(rows, work.kind, tokenizer, options.max_length)
+    if isinstance(options, DpoOptions) and options.is_graded:
+        return with_grades(made, rows, options)
+    return made
 
 
 def _tokens(examples: Examples) -> Json:
