@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from databuild.errors import StoreError
-from databuild.report import numbers, svg
+from databuild.pages import svg
+from databuild.pages.writing import load, write_page
+from databuild.report import numbers
 from databuild.report.findings import Findings, find
 from databuild.report.ledger import ledger_of
-from databuild.report.pages import load, write_page
 from databuild.schema.identity import digest_text
 from databuild.schema.rows import STRENGTHS
+from databuild.train import curves
 
 if TYPE_CHECKING:
     from databuild.report.findings import Finished
@@ -41,7 +43,7 @@ def write_report(recipe: str, runs: str | Path = "runs") -> Path:
         ServiceError: jinja2 is not installed.
         StoreError: No step of the recipe was run here, or the page cannot be written.
     """
-    template = load(TEMPLATE)
+    template = load("databuild.report", TEMPLATE)
     findings = find(recipe, Path(runs))
     if not findings.steps:
         what = "no step of this recipe was run here"
@@ -190,9 +192,6 @@ def _training(findings: Findings) -> list[dict[str, Any]]:
     told = []
     for step in findings.of("train."):
         metrics = step.manifest.metrics
-        curves = numbers.loss_curves(step)
-        colours = (svg.BLUE, svg.ORANGE)
-        series = [(name, colours[i], points) for i, (name, points) in enumerate(curves)]
         facts = {
             name: metrics[name]
             for name in (
@@ -201,12 +200,14 @@ def _training(findings: Findings) -> list[dict[str, Any]]:
                 "train_loss",
                 "best_eval_loss",
                 "best_step",
+                "stopped_early",
+                "resumed_from_step",
                 "dtype",
                 "device",
             )
-            if metrics.get(name) is not None
+            if metrics.get(name) not in (None, False)
         }
-        plot = svg.lines(series, f"Loss of {step.name}", x_name="optimiser step") if curves else ""
+        plot = "".join(curves.drawn_plots(curves.plots_of(metrics), step.name))
         told.append({"name": step.name, "use": step.manifest.use, "plot": plot, "facts": facts})
     return told
 

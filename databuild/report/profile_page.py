@@ -9,10 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from databuild.pages import svg
+from databuild.pages.writing import load, write_page
 from databuild.profiling.facts import Difference, Profile
-from databuild.report import svg
 from databuild.report import wording as w
-from databuild.report.pages import load, write_page
 from databuild.text.printable import printable
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def render(found: Profile | Difference) -> str:
         "turn_plots": _turn_plots(before, after),
         "ratio_plot": _ratio_plot(before, after),
     }  # fmt: skip
-    return load(TEMPLATE, shown=printable).render(content)
+    return load("databuild.report", TEMPLATE, shown=printable).render(content)
 
 
 def _file_name(found: Profile | Difference) -> str:

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from databuild.train import graded, output_head
+from databuild.train import graded, output_head, quantizing
 from databuild.train.options import DpoOptions
 from databuild.train.order import sampler
 from databuild.train.passed_through import made_of
@@ -61,10 +61,13 @@ def build(work: Work, tokenizer: Any, train_rows: Examples, eval_rows: Examples)
     return trainer
 
 
-def load_model(folder: Path, work: Work) -> Any:
+def load_model(folder: Path, work: Work, *, quantized: bool = True) -> Any:
     """Load a model in the type that its weights have while training."""
     import torch
     from transformers import AutoModelForCausalLM
+
+    if work.options.quantization is not None and quantized:
+        return quantizing.load(folder, work.options.quantization, on_gpu=_on_gpu(work))
 
     # Weights that are trained themselves stay in float32: a small step vanishes in bfloat16.
     pure = compute_dtype(work) == "bfloat16" and work.options.lora is not None
@@ -213,16 +216,32 @@ def _trainer_class(work: Work, rows: Examples) -> Any:
     return type(f"Prepared{trainer.__name__}", (Prepared, trainer), {})
 
 
+def has_stalled(history: list[dict[str, Any]], patience: int) -> bool:
+    """Whether the last `patience` evaluations brought no new lowest loss.
+
+    Example:
+        >>> has_stalled([{"eval_loss": 2.0}, {"eval_loss": 1.0}, {"eval_loss": 1.5}], 1)
+        True
+        >>> has_stalled([{"eval_loss": 2.0}, {"eval_loss": 1.0}, {"eval_loss": 1.5}], 2)
+        False
+    """
+    losses = [one["eval_loss"] for one in history if "eval_loss" in one]
+    return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
+
+
 def _reporter(work: Work) -> Any:
     from transformers import TrainerCallback
 
     class Reporter(TrainerCallback):
-        def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
+        def on_log(self, _args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             logs = logs or {}
             for name in ("loss", "grad_norm", "eval_loss"):
                 if name in logs and not math.isfinite(logs[name]):
                     message = f"{name} is {logs[name]} after step {state.global_step}"
                     raise DivergedError(message)
+            patience = work.options.early_stopping_patience
+            if patience is not None and "eval_loss" in logs:
+                control.should_training_stop |= has_stalled(state.log_history, patience)
             if "loss" in logs or "eval_loss" in logs:
                 wanted = ("loss", "eval_loss", "learning_rate", "grad_norm")
                 work.tell(

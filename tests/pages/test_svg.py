@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from databuild.report import svg
+from databuild.pages import svg
 
 numbers = st.floats(-1e6, 1e6)
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 
-def load(template: str, **filters: Callable[..., Any]) -> Template:
-    """A template of this folder, into which everything is put escaped.
+def load(package: str, template: str, **filters: Callable[..., Any]) -> Template:
+    """A template that lies in a package's folder, into which everything is put escaped.
 
     Raises:
         ServiceError: jinja2 is not installed.
@@ -26,7 +26,7 @@ def load(template: str, **filters: Callable[..., Any]) -> Template:
         fix = "pip install 'databuild[report]', then run again: all is cached"
         raise ServiceError("report", "jinja2 is not installed", fix=fix) from error
     environment = Environment(
-        loader=PackageLoader("databuild.report", "."), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader(package, "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["thousands"] = lambda n: f"{n:,}" if n else ""

@@ -1,0 +1,1 @@
+"""Self-contained pages and their plots, for whoever has something to show."""
