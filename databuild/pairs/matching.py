@@ -39,8 +39,10 @@ class Ranked:
     def first(self) -> Ints:
         """For each answer the row number of the best of its prompt."""
         n = len(self.prompt)
-        starts = np.flatnonzero(np.r_[True, self.prompt[1:] != self.prompt[:-1]]) if n else []
-        return np.repeat(starts, np.diff(np.r_[starts, n])) if n else np.zeros(0, np.int64)
+        if not n:
+            return np.zeros(0, np.int64)
+        starts = np.flatnonzero(np.r_[True, self.prompt[1:] != self.prompt[:-1]])
+        return np.repeat(starts, np.diff(np.r_[starts, n]))
 
     def size(self) -> Ints:
         """For each answer how many its prompt has."""

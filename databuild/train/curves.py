@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from databuild.pages import svg
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Points = list[tuple[float, float]]
 _HEIGHT = 230
@@ -42,7 +42,7 @@ def plots_of(metrics: Mapping[str, Any]) -> list[Plot]:
     """
     history = metrics.get("history") or []
     beta = (metrics.get("options") or {}).get("beta") or 0.1
-    wanted = {
+    wanted: dict[str, Callable[[Mapping[str, Any], str], float | None]] = {
         "loss": lambda one, of: one.get(f"{of}loss"),
         "reward margin": lambda one, of: one.get(f"{of}rewards/margins"),
         "share of pairs preferred rightly": lambda one, of: one.get(f"{of}rewards/accuracies"),

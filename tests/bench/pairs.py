@@ -1,9 +1,9 @@
 """What pairing a million scored answers costs: `pairs.graded` and `pairs.best`, in CPU seconds.
 
-    python tests/bench/pairs.py <out.json> [answers]
+    python tests/bench/pairs.py <out.json> [answers] [runs]
 
 A table of made-up answers, ten to a prompt, with prompts of about 60 characters, answers of 30 to 230, row ids as the engine
-makes them, a third of the answers edited. Each way of pairing is run three times and the best time is kept. The figures of one
+makes them, a third of the answers edited. Each way of pairing is run `runs` times and the best time is kept. The figures of one
 thread come from a second process with `POLARS_MAX_THREADS=1`. For scale: the same pairs, the best over the worst of each
 prompt, by Polars' own group-by with the texts sorted along.
 """
@@ -65,10 +65,10 @@ def table(n: int) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def cost(work: Callable[[], Any]) -> tuple[float, Any]:
-    """The least CPU seconds of three runs, and what the last one made."""
+def cost(work: Callable[[], Any], runs: int) -> tuple[float, Any]:
+    """The least CPU seconds of some runs, and what the last one made."""
     best, made = float("inf"), None
-    for _ in range(3):
+    for _ in range(runs):
         begun = time.process_time()
         made = work()
         best = min(best, time.process_time() - begun)
@@ -83,38 +83,40 @@ def grouped(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def measured(n: int) -> dict[str, Any]:
+def measured(n: int, runs: int) -> dict[str, Any]:
     """Every way of pairing."""
     rows = table(n)
     facts: dict[str, Any] = {}
     for name, options in WAYS.items():
         config = GradedConfig.model_validate(options)
-        seconds, made = cost(lambda config=config: make_graded_pairs(rows, config))
+        seconds, made = cost(lambda config=config: make_graded_pairs(rows, config), runs)
         facts[name] = {"cpu_s": seconds, "pairs": made.rows.height, "dropped": made.dropped.height}
     config = BestConfig(top=2, per="capability", quota=n // 30)
-    seconds, made = cost(lambda: select_best_answers(rows, config))
+    seconds, made = cost(lambda: select_best_answers(rows, config), runs)
     facts["best, top 2, with quotas"] = {
         "cpu_s": seconds, "kept": made.table.filter(part="kept").height,
     }  # fmt: skip
-    seconds, made = cost(lambda: grouped(rows))
+    seconds, made = cost(lambda: grouped(rows), runs)
     facts["for scale: sort and group_by of Polars"] = {"cpu_s": seconds, "pairs": made.height}
     return facts
 
 
 def main() -> None:
     """Measure, with all threads and with one, and write the file."""
-    n = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000
+    given = [int(number) for number in sys.argv[2:]]
+    n, runs = (*given, *(1_000_000, 3)[len(given) :])
     if sys.argv[1] == "-":
-        sys.stdout.write(json.dumps(measured(n)))
+        sys.stdout.write(json.dumps(measured(n, runs)))
         return
     found = {}
     for name, threads in (("all threads", None), ("one thread", "1")):
         env = {**os.environ, **({"POLARS_MAX_THREADS": threads} if threads else {})}
-        command = [sys.executable, __file__, "-", str(n)]
+        command = [sys.executable, __file__, "-", str(n), str(runs)]
         done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
         found[name] = json.loads(done.stdout)
     facts = {
         "answers": n,
+        "runs": runs,
         "answers_per_prompt": K,
         "figures": found,
         "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
