@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import polars as pl
-from pydantic import Field
+from typing import Any, Self
 
-from databuild.engine.step import DROPPED, step
+import polars as pl
+from pydantic import Field, model_validator
+
+from databuild.engine.step import DROPPED, Reported, shortfall, step
 from databuild.recipe.options import Column, Names, StepConfig
 from databuild.text.conversations import asked
 from databuild.text.ranking import known_score, origin_rank
@@ -24,6 +26,12 @@ class BestConfig(StepConfig):
     """A Boolean column that must be true, such as `strict_pass`."""
     max_rows: int | None = Field(default=None, ge=1)
     """Rows kept in all, the best scores first; without it, all."""
+    per: Column | None = None
+    """A column such as `capability`, with a `quota` for each of its values."""
+    quota: int | dict[str, int] | None = None
+    """Rows kept for each value of `per`, the best scores first: one number for all, or one by
+    value, `{maths: 500, chat: 2000}`; a value without one keeps no row. What is missing to a quota
+    is reported as a shortfall."""
     prompt: Column = "prompt"
     """Answers with the same text here compete."""
     messages: str | None = "messages"
@@ -36,15 +44,26 @@ class BestConfig(StepConfig):
     prefer: Names = ("sampled", "edited")
     """Of equal scores, origins that come first here win; origins that are not named come last."""
 
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.per is None) != (self.quota is None):
+            msg = "per and quota belong together: name the column and the rows of each value"
+            raise ValueError(msg)
+        quotas = self.quota.values() if isinstance(self.quota, dict) else [self.quota or 0]
+        if any(quota < 0 for quota in quotas):
+            msg = f"a quota is a number of rows, not {min(quotas)}"
+            raise ValueError(msg)
+        return self
+
 
 @step(
     "pairs.best",
     kind="select",
     sees="table",
-    version=1,
+    version=2,
     also=lambda config: () if config.messages is None else (config.messages,),
 )
-def select_best_answers(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
+def select_best_answers(rows: pl.DataFrame, config: BestConfig) -> Reported:
     """Keep the `top` answers of every prompt by score.
 
     Equal scores are ordered by `prefer`, then by the smallest row_id. A null or NaN score never
@@ -56,30 +75,63 @@ def select_best_answers(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
 
     Returns:
         n rows with `row_id`, `part` and `reason`: "no score", "not <require>", "below the bar of
-        <min_score>", "same text as a better one", "not among the top <top>", or "beyond the best
-        <max_rows> rows", the first that holds.
+        <min_score>", "same text as a better one", "not among the top <top>", "beyond the quota of
+        <n> for <per> <value>", or "beyond the best <max_rows> rows", the first that holds. With
+        `per` the fact `kept` counts rows by value, and `shortfall` says which quotas are not met.
 
     Example:
         >>> rows = pl.DataFrame({
         ...     "row_id": ["a", "b", "c"], "prompt": ["p"] * 3, "response": ["x", "y", "z"],
         ...     "verify_score": [0.5, 1.0, float("nan")],
         ... })
-        >>> select_best_answers(rows, BestConfig(origin=None))["reason"].to_list()
+        >>> select_best_answers(rows, BestConfig(origin=None)).table["reason"].to_list()
         ['not among the top 1', None, 'no score']
     """
-    facts = _ranked(rows, config)
+    ranked = _ranked(rows, config)
+    if config.per is not None:
+        ranked = _within_quotas(ranked, config)
     if config.max_rows is not None:
         is_open = pl.col("reason").is_null()
         reason = pl.when(is_open & (is_open.cum_sum() > config.max_rows)).then(
             pl.lit(f"beyond the best {config.max_rows} rows")
         )
-        facts = facts.with_columns(reason=pl.coalesce("reason", reason))
-    found = facts.select(
+        ranked = ranked.with_columns(reason=pl.coalesce("reason", reason))
+    found = ranked.select(
         "row_id",
         part=pl.when(pl.col("reason").is_null()).then(pl.lit("kept")).otherwise(pl.lit(DROPPED)),
         reason="reason",
     )
-    return rows.select("row_id").join(found, on="row_id", how="left", maintain_order="left")
+    table = rows.select("row_id").join(found, on="row_id", how="left", maintain_order="left")
+    return Reported(table, _facts(ranked, config))
+
+
+def _within_quotas(ranked: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
+    """Of each value of `per` the best rows; `ranked` has the best of all first."""
+    is_open = pl.col("reason").is_null()
+    per, quota = pl.col("per"), config.quota
+    if isinstance(quota, dict):
+        most = per.replace_strict(
+            list(quota), list(quota.values()), default=0, return_dtype=pl.Int64
+        )
+    else:
+        most = pl.lit(quota, dtype=pl.Int64)
+    reason = pl.format(
+        "beyond the quota of {} for " + f"{config.per} " + "{}", most, per.fill_null("null")
+    )
+    beyond = is_open & (pl.int_range(pl.len()).over("per", is_open) >= most)
+    return ranked.with_columns(reason=pl.coalesce("reason", pl.when(beyond).then(reason)))
+
+
+def _facts(ranked: pl.DataFrame, config: BestConfig) -> dict[str, Any]:
+    if config.per is None:
+        return {}
+    kept = ranked.filter(pl.col("reason").is_null())["per"].fill_null("null").value_counts()
+    counts = dict(kept.sort("count", "per", descending=[True, False]).iter_rows())
+    quota = config.quota
+    values = sorted(set(ranked["per"].fill_null("null")))
+    quotas = quota if isinstance(quota, dict) else dict.fromkeys(values, quota or 0)
+    lacking = shortfall((name, n, int(counts.get(name, 0))) for name, n in quotas.items())
+    return {"kept": counts, "shortfall": lacking}
 
 
 def _ranked(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
@@ -100,6 +152,9 @@ def _ranked(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
         text=pl.col(config.response).str.strip_chars(),
         score=score,
         origin=origin_rank(config.origin, config.prefer),
+        per=pl.lit(None, dtype=pl.String)
+        if config.per is None
+        else pl.col(config.per).cast(pl.String),
         reason=early,
     ).sort(
         pl.col("reason").is_not_null(), pl.col("score"), "origin", "row_id",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -79,17 +79,6 @@ def reply_tokens(findings: Findings, reference: str) -> float | None:
             return float(mean) if isinstance(mean, int | float) else None
         name = next(iter(step.manifest.inputs.values()), "").partition(".")[0]
     return None
-
-
-def loss_curves(step: Finished) -> list[tuple[str, list[tuple[float, float]]]]:
-    """The losses that a trainer logged: name and (optimiser step, loss)."""
-    history: list[dict[str, Any]] = step.manifest.metrics.get("history") or []
-    curves = []
-    for name, label in (("loss", "training"), ("eval_loss", "held-out rows")):
-        points = [(float(one["step"]), float(one[name])) for one in history if name in one]
-        if points:
-            curves.append((label, points))
-    return curves
 
 
 def _is_candidates(step: Finished) -> bool:

@@ -17,6 +17,7 @@ from databuild.report.findings import Findings, find
 from databuild.report.ledger import ledger_of
 from databuild.schema.identity import digest_text
 from databuild.schema.rows import STRENGTHS
+from databuild.train import curves
 
 if TYPE_CHECKING:
     from databuild.report.findings import Finished
@@ -191,9 +192,6 @@ def _training(findings: Findings) -> list[dict[str, Any]]:
     told = []
     for step in findings.of("train."):
         metrics = step.manifest.metrics
-        curves = numbers.loss_curves(step)
-        colours = (svg.BLUE, svg.ORANGE)
-        series = [(name, colours[i], points) for i, (name, points) in enumerate(curves)]
         facts = {
             name: metrics[name]
             for name in (
@@ -202,12 +200,14 @@ def _training(findings: Findings) -> list[dict[str, Any]]:
                 "train_loss",
                 "best_eval_loss",
                 "best_step",
+                "stopped_early",
+                "resumed_from_step",
                 "dtype",
                 "device",
             )
-            if metrics.get(name) is not None
+            if metrics.get(name) not in (None, False)
         }
-        plot = svg.lines(series, f"Loss of {step.name}", x_name="optimiser step") if curves else ""
+        plot = "".join(curves.drawn_plots(curves.plots_of(metrics), step.name))
         told.append({"name": step.name, "use": step.manifest.use, "plot": plot, "facts": facts})
     return told
 

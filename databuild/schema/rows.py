@@ -104,6 +104,8 @@ def _columns() -> Iterator[Column]:
         yield Column(f"{name}_score", number, f"The score of the {name} answer.")
     yield Column("margin", number, "How much better chosen is, in the unit of the scores.", least=0)
     yield Column("strength", text, "How much better chosen is, in words.", one_of=STRENGTHS)
+    yield Column("weight", number, "How much the pair counts in graded training.", least=0)
+    yield Column("agreement", number, "The share of annotators who say the same.", least=0, most=1)
     yield Column("label", pl.Boolean(), "True: the answer is wanted; false: it is not.")
     yield Column("annotator", text, "Who judged.")
     yield Column(
@@ -149,7 +151,8 @@ KINDS: Mapping[str, Kind] = {
             ("prompt", "chosen", "rejected"),
             (
                 *("edited", "messages", "tools", "chosen_messages", "rejected_messages"),
-                *("chosen_score", "rejected_score", "margin", "strength", "annotator"),
+                *("chosen_score", "rejected_score", "margin", "strength"),
+                *("weight", "agreement", "annotator"),
             ),
         ),
         Kind(

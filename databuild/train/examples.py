@@ -34,7 +34,10 @@ class Examples:
 
     def lengths(self) -> list[int]:
         """Tokens that each row occupies in training."""
-        return [sum(len(v) for k, v in row.items() if k != "labels") for row in self.rows]
+        return [
+            sum(len(v) for k, v in row.items() if k != "labels" and isinstance(v, list))
+            for row in self.rows
+        ]
 
     def subset(self, numbers: Sequence[int], skipped: Sequence[dict[str, str]] = ()) -> Examples:
         """Return some of the rows, in table order, and say which rows were left out before."""

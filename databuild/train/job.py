@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from databuild import errors
 from databuild.engine.child import Json, run_job
 from databuild.errors import ServiceError
+from databuild.train.memory import out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,15 +69,27 @@ def train(
         ServiceError: The training diverged, or the child died.
     """
     out = training.out
-    log = out / LOG
-    result = run_job(
-        WORKER,
-        _description(training),
-        where=where,
-        log=log,
-        env=environment(),
-        on_message=on_progress,
-    )
+    longest: int | None = None
+
+    def listen(message: Json) -> None:
+        nonlocal longest
+        longest = message.get("longest", longest)
+        if on_progress is not None:
+            on_progress(message)
+
+    try:
+        result = run_job(
+            WORKER,
+            _description(training),
+            where=where,
+            log=out / LOG,
+            env=environment(),
+            on_message=listen,
+        )
+    except ServiceError as error:
+        if "killed by SIGKILL" not in error.what:
+            raise
+        raise out_of_memory(where, training.options, longest, error.what) from error
     trouble = result.get("error")
     if trouble is not None:
         kind: type[errors.DatabuildError] = getattr(errors, trouble["class"], ServiceError)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from databuild.recipe.options import StepConfig
+from databuild.recipe.options import Column, StepConfig
+from databuild.train.passed_through import refuse_own_names
 
 Scheduler = Literal[
     "linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt", "polynomial"
@@ -49,6 +50,10 @@ class TrainOptions(StepConfig):
     """Longest row in tokens, prompt and answer together. A longer one is left out and reported."""
     lora: LoraOptions | None = LoraOptions()
     """Adapter training; null trains every weight."""
+    quantization: Literal["4bit", "8bit"] | None = None
+    """Read the frozen weights in 4 bits (NF4) or 8 bits while adapters are trained: QLoRA (Dettmers
+    et al. 2023, arXiv 2305.14314). Needs bitsandbytes. `best` and `final` are merged from the
+    weights as they were, in full precision."""
     warmup_steps: float = Field(default=0.1, ge=0)
     """Steps of linear warm-up; below 1 it is the share of all steps."""
     lr_scheduler_type: Scheduler = "linear"
@@ -66,11 +71,30 @@ class TrainOptions(StepConfig):
     """What `best` and `final` are stored in; `auto` is what the start model is stored in."""
     eval_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Share of the rows held back to choose the best checkpoint by loss; 0 holds back none."""
+    early_stopping_patience: int | None = Field(default=None, ge=1)
+    """Stop after this many evaluations in a row without a new lowest loss. Needs rows to evaluate
+    on: the input `dev`, or `eval_fraction`."""
     save_steps: float = Field(default=0.25, gt=0)
     """Steps between checkpoints (and evaluations); below 1 it is the share of all steps."""
     seed: int = Field(default=0, ge=0)
     """The training seed: adapter initialisation, order of the rows, dropout, held-back rows. It has
     nothing to do with the recipe's data seed."""
+    trainer: dict[str, Any] = Field(default={})
+    """Anything else that TRL's config class (`SFTConfig`, `DPOConfig`) knows, by its name there, as
+    `{adam_beta2: 0.95, neftune_noise_alpha: 5}`. Names that databuild sets itself are refused."""
+
+    @field_validator("trainer")
+    @classmethod
+    def _not_our_own(cls, trainer: dict[str, Any]) -> dict[str, Any]:
+        refuse_own_names(trainer, cls.model_fields)
+        return trainer
+
+    @model_validator(mode="after")
+    def _adapters_on_quantized_weights(self) -> Self:
+        if self.quantization is not None and self.lora is None:
+            message = "quantization freezes the weights, so it needs adapters: set lora"
+            raise ValueError(message)
+        return self
 
 
 class SftOptions(TrainOptions):
@@ -93,6 +117,42 @@ class DpoOptions(TrainOptions):
     precompute_ref_log_probs: bool | None = None
     """Compute the start model's log-probabilities once, before training. Null decides: yes
     with more than one epoch, or when every weight is trained (else there would be two models)."""
+    weight: Column | None = None
+    """The column that says how much a pair counts, above 0, such as `weight` of `pairs.graded`; it
+    is divided by its mean over the training pairs. With `weight`, `agreement` or `margin` the loss
+    is `sigmoid`, alone or with `sft`; see `databuild.train.graded`."""
+    agreement: Column | None = None
+    """A column by which `weight` is multiplied: the share of annotators who agree, above 0."""
+    margin: Column | None = None
+    """The column that says by how much a pair is to be preferred, 0 or more: the offset of ODPO
+    (Amini et al. 2024, arXiv 2402.10571) inside the sigmoid, in units of beta * log-ratio."""
+    margin_scale: float = Field(default=1.0, gt=0)
+    """What `margin` is multiplied by."""
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether pairs have weights or margins."""
+        return any(name is not None for name in (self.weight, self.agreement, self.margin))
+
+    @model_validator(mode="after")
+    def _loss_of_graded_pairs(self) -> Self:
+        if not self.is_graded:
+            return self
+        graded = next(
+            name for name in ("weight", "agreement", "margin") if getattr(self, name) is not None
+        )
+        for loss in self.loss_type:
+            if loss not in {"sigmoid", "sft"}:
+                message = (
+                    f"the loss {loss} knows no grades: with {graded} loss_type is [sigmoid] or "
+                    f"[sigmoid, sft]"
+                )
+                raise ValueError(message)
+        for name in ("ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting"):
+            if name in self.trainer:
+                message = f"trainer.{name} changes a loss that knows no grades; leave out {graded}"
+                raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _one_weight_per_loss(self) -> Self:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from databuild.train import trainers
+from databuild.train.checkpoints import drop_broken, newest
 
 if TYPE_CHECKING:
     from databuild.engine.child import Json
@@ -16,19 +17,9 @@ if TYPE_CHECKING:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint; remove those that a kill left unfinished.
-
-    The trainer's state is the last file that a checkpoint gets, so a readable one proves the rest.
-    """
-    whole = []
-    for path in folder.glob("checkpoint-*"):
-        try:
-            state = json.loads((path / "trainer_state.json").read_text())
-        except (OSError, ValueError):
-            shutil.rmtree(path)
-            continue
-        whole.append((int(state["global_step"]), path))
-    return max(whole)[1] if whole else None
+    """Return the newest whole checkpoint; remove those that a kill left unfinished."""
+    drop_broken(folder)
+    return newest(folder)
 
 
 def save(work: Work, trainer: Any, tokenizer: Any) -> Json:
@@ -38,7 +29,12 @@ def save(work: Work, trainer: Any, tokenizer: Any) -> Json:
         best = Path(state.best_model_checkpoint)
     if work.options.lora is not None:
         _replace(work.out / "adapter", trainer.model.save_pretrained)
-    _write(work, _whole(work, trainer.model), tokenizer, work.out / "final")
+    last = (
+        _whole(work, trainer.model)
+        if work.options.quantization is None
+        else _from_checkpoint(work, work.out / "adapter")  # merged into the weights as they were
+    )
+    _write(work, last, tokenizer, work.out / "final")
     if best is None:
         _replace(work.out / "best", lambda part: _link(work.out / "final", part))
     else:
@@ -71,7 +67,7 @@ def _from_checkpoint(work: Work, checkpoint: Path) -> Any:
         return _whole(work, trainers.load_model(checkpoint, work))
     from peft import PeftModel
 
-    base = trainers.load_model(work.model, work)
+    base = trainers.load_model(work.model, work, quantized=False)
     return _whole(work, PeftModel.from_pretrained(base, str(checkpoint)))
 
 

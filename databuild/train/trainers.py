@@ -6,12 +6,14 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from databuild.train import output_head
+from databuild.train import graded, output_head, quantizing
+from databuild.train.options import DpoOptions
 from databuild.train.order import sampler
+from databuild.train.passed_through import made_of
 
 if TYPE_CHECKING:
     from databuild.train.examples import Examples
-    from databuild.train.options import DpoOptions, TrainOptions
+    from databuild.train.options import TrainOptions
     from databuild.train.worker import Work
 
 
@@ -37,28 +39,35 @@ def build(work: Work, tokenizer: Any, train_rows: Examples, eval_rows: Examples)
     """
     from datasets import Dataset
 
+    settings = config(work, has_eval=bool(eval_rows.rows))
+    work.phase("model")
     model = load_model(work.model, work)
     held = Dataset.from_list(eval_rows.rows) if eval_rows.rows else None
     arguments = {
         "model": model,
-        "args": _arguments(work, has_eval=held is not None),
+        "args": settings,
         "train_dataset": Dataset.from_list(train_rows.rows),
         "eval_dataset": held,
         "processing_class": tokenizer,
         "peft_config": _adapter(work.options, model),
         "callbacks": [_reporter(work)],
     }
-    trainer = _trainer_class(work.kind, train_rows.lengths())(**arguments)
+    if isinstance(work.options, DpoOptions) and work.options.is_graded:
+        arguments["data_collator"] = graded.collator(tokenizer.pad_token_id)
+    trainer = _trainer_class(work, train_rows)(**arguments)
     if trainer.args.device.type == "cpu":
         bare = trainer.model.get_base_model() if work.options.lora else trainer.model
         output_head.install(bare, pairs=work.kind == "dpo")
     return trainer
 
 
-def load_model(folder: Path, work: Work) -> Any:
+def load_model(folder: Path, work: Work, *, quantized: bool = True) -> Any:
     """Load a model in the type that its weights have while training."""
     import torch
     from transformers import AutoModelForCausalLM
+
+    if work.options.quantization is not None and quantized:
+        return quantizing.load(folder, work.options.quantization, on_gpu=_on_gpu(work))
 
     # Weights that are trained themselves stay in float32: a small step vanishes in bfloat16.
     pure = compute_dtype(work) == "bfloat16" and work.options.lora is not None
@@ -86,12 +95,23 @@ def _on_gpu(work: Work) -> bool:
     return work.device != "cpu" and torch.cuda.is_available()
 
 
-def _arguments(work: Work, *, has_eval: bool) -> Any:
+def config(work: Work, *, has_eval: bool) -> Any:
+    """TRL's config of a job, with what the recipe passes through.
+
+    Raises:
+        RecipeError: The recipe passes through what TRL does not know.
+    """
     from trl import DPOConfig, SFTConfig
 
+    kind: Any = SFTConfig if work.kind == "sft" else DPOConfig
+    return made_of(kind, arguments_of(work, has_eval=has_eval), work.options.trainer)
+
+
+def arguments_of(work: Work, *, has_eval: bool) -> dict[str, Any]:
+    """What databuild itself sets of TRL's config."""
     options = work.options
     bfloat16 = compute_dtype(work) == "bfloat16"
-    shared: dict[str, Any] = {
+    made: dict[str, Any] = {
         "output_dir": str(work.out / "checkpoints"),
         "learning_rate": options.learning_rate,
         "num_train_epochs": options.num_train_epochs,
@@ -114,16 +134,16 @@ def _arguments(work: Work, *, has_eval: bool) -> Any:
         "dataloader_pin_memory": _on_gpu(work),
         "save_strategy": "steps",
         "save_steps": _steps(options.save_steps),
-        "save_total_limit": 1,
+        "save_total_limit": 2,  # a last one that a kill cut in half has one before it
         "eval_strategy": "steps" if has_eval else "no",
         "eval_steps": _steps(options.save_steps),
         "prediction_loss_only": True,
         "metric_for_best_model": "eval_loss" if has_eval else None,
         "greater_is_better": False if has_eval else None,
     }
-    if work.kind == "sft":
-        return SFTConfig(**shared)
-    return DPOConfig(**shared, **_preference_arguments(options))  # type: ignore[arg-type]
+    if isinstance(options, DpoOptions):
+        made |= _preference_arguments(options)
+    return made
 
 
 def _preference_arguments(options: DpoOptions) -> dict[str, Any]:
@@ -171,8 +191,10 @@ def _linear_names(model: Any) -> tuple[str, ...]:
     return tuple(sorted(set(linear)))
 
 
-def _trainer_class(kind: str, lengths: list[int]) -> Any:
+def _trainer_class(work: Work, rows: Examples) -> Any:
     from trl import DPOTrainer, SFTTrainer
+
+    lengths = rows.lengths()
 
     class Prepared:
         """What both trainers take over: rows that are ready, in our order, and no model card."""
@@ -188,20 +210,38 @@ def _trainer_class(kind: str, lengths: list[int]) -> Any:
         def create_model_card(self, *_: Any, **__: Any) -> None:
             """Write none: a checkpoint of ours lives until the job is done."""
 
-    trainer = SFTTrainer if kind == "sft" else DPOTrainer
+    trainer: Any = SFTTrainer if work.kind == "sft" else DPOTrainer
+    if isinstance(work.options, DpoOptions) and work.options.is_graded:
+        trainer = graded.trainer_class(graded.mean_weight(rows))
     return type(f"Prepared{trainer.__name__}", (Prepared, trainer), {})
+
+
+def has_stalled(history: list[dict[str, Any]], patience: int) -> bool:
+    """Whether the last `patience` evaluations brought no new lowest loss.
+
+    Example:
+        >>> has_stalled([{"eval_loss": 2.0}, {"eval_loss": 1.0}, {"eval_loss": 1.5}], 1)
+        True
+        >>> has_stalled([{"eval_loss": 2.0}, {"eval_loss": 1.0}, {"eval_loss": 1.5}], 2)
+        False
+    """
+    losses = [one["eval_loss"] for one in history if "eval_loss" in one]
+    return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
 
 
 def _reporter(work: Work) -> Any:
     from transformers import TrainerCallback
 
     class Reporter(TrainerCallback):
-        def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
+        def on_log(self, _args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             logs = logs or {}
             for name in ("loss", "grad_norm", "eval_loss"):
                 if name in logs and not math.isfinite(logs[name]):
                     message = f"{name} is {logs[name]} after step {state.global_step}"
                     raise DivergedError(message)
+            patience = work.options.early_stopping_patience
+            if patience is not None and "eval_loss" in logs:
+                control.should_training_stop |= has_stalled(state.log_history, patience)
             if "loss" in logs or "eval_loss" in logs:
                 wanted = ("loss", "eval_loss", "learning_rate", "grad_norm")
                 work.tell(

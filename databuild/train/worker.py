@@ -9,15 +9,20 @@ import hashlib
 import json
 import resource
 import shutil
+import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from databuild.engine.child import Channel, Json, serve_job
 from databuild.errors import DatabuildError, ServiceError, StepError
+from databuild.train.checkpoints import drop_broken, newest
 from databuild.train.examples import Examples, read_rows, tokenise
+from databuild.train.graded import with_grades
 from databuild.train.job import LOG, METRICS
+from databuild.train.memory import is_out_of_memory, out_of_memory
 from databuild.train.options import DpoOptions, SftOptions
 
 if TYPE_CHECKING:
@@ -111,16 +116,66 @@ def _finished(work: Work, job: Json) -> Json | None:
 
 def _train(work: Work) -> Json:
     work.phase("imports")
-    from databuild.train import saving, trainers
+    from databuild.train import trainers
 
     work.phase("rows")
+    trainers.config(work, has_eval=False)  # a misspelt name is said before anything is loaded
     tokenizer = trainers.load_tokenizer(work.model)
     train_rows, eval_rows = _examples(work, tokenizer)
-    work.phase("model")
+    facts = rows_told(train_rows, eval_rows)
+    work.tell(facts)
+    _log(json.dumps(facts))
+    try:
+        return _trained(work, tokenizer, train_rows, eval_rows)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        where = f"train.{work.kind}"
+        told = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise out_of_memory(where, work.options, facts["longest"], told) from error
+
+
+def rows_told(train_rows: Examples, eval_rows: Examples) -> Json:
+    """What is said of the rows before the model is loaded.
+
+    Returns:
+        `rows`, `evaluated`, `skipped`: how many; `reasons`: rows by reason; `such_as`: the first
+        three that are left out; `longest`: tokens of the longest row that is used.
+
+    Example:
+        >>> skipped = [{"row_id": "a", "reason": "too long: 9 tokens, max_length is 8"}]
+        >>> told = rows_told(Examples([{"input_ids": [1, 2]}], ["b"], skipped), Examples())
+        >>> told["rows"], told["skipped"], told["reasons"], told["such_as"], told["longest"]
+        (1, 1, {'too long': 1}, ['a'], 2)
+    """
+    skipped = [*train_rows.skipped, *eval_rows.skipped]
+    return {
+        "rows": len(train_rows.rows),
+        "evaluated": len(eval_rows.rows),
+        "skipped": len(skipped),
+        "reasons": dict(Counter(row["reason"].partition(":")[0] for row in skipped)),
+        "such_as": [row["row_id"] for row in skipped[:3]],
+        "longest": max((*train_rows.lengths(), *eval_rows.lengths()), default=0),
+    }
+
+
+def _log(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _trained(work: Work, tokenizer: Any, train_rows: Examples, eval_rows: Examples) -> Json:
+    from databuild.train import saving, trainers
+
+    left_out = drop_broken(work.out / "checkpoints")
+    checkpoint = newest(work.out / "checkpoints")
+    if left_out:
+        goes_on = f"going on from {checkpoint.name}" if checkpoint else "starting again"
+        work.tell({"checkpoints_left_out": left_out, "note": f"{left_out[-1]}; {goes_on}"})
+        _log(f"{'; '.join(left_out)}; {goes_on}")
     trainer = trainers.build(work, tokenizer, train_rows, eval_rows)
     setup_s = work.elapsed()
     work.phase("training")
-    checkpoint = saving.last_checkpoint(work.out / "checkpoints")
     try:
         outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except trainers.DivergedError as error:
@@ -136,12 +191,14 @@ def _train(work: Work) -> Json:
         **places,
         "kind": work.kind,
         "steps": outcome.global_step,
+        "stopped_early": outcome.global_step < trainer.state.max_steps,
         "train_loss": outcome.training_loss,
         "rows_used": len(train_rows.rows),
         "rows_evaluated": len(eval_rows.rows),
         "rows_skipped": [*train_rows.skipped, *eval_rows.skipped],
         **_tokens(train_rows),
         "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
+        "checkpoints_left_out": left_out,
         "dtype": trainers.compute_dtype(work),
         "device": str(trainer.args.device),
         **_cost(work, setup_s, train_s),
@@ -172,10 +229,9 @@ def _cost(work: Work, setup_s: float, train_s: float) -> Json:
 def _examples(work: Work, tokenizer: Any) -> tuple[Examples, Examples]:
     import numpy as np
 
-    limit = work.options.max_length
-    made = tokenise(read_rows(work.rows), work.kind, tokenizer, limit)
+    made = _tokenised(work, tokenizer, work.rows)
     if work.eval_rows is not None:
-        held = tokenise(read_rows(work.eval_rows), work.kind, tokenizer, limit)
+        held = _tokenised(work, tokenizer, work.eval_rows)
     else:
         n_held = round(len(made.rows) * work.options.eval_fraction)
         order = np.random.default_rng(work.options.seed).permutation(len(made.rows)).tolist()
@@ -189,6 +245,14 @@ def _examples(work: Work, tokenizer: Any) -> tuple[Examples, Examples]:
             fix="give it rows, or raise max_length",
         )
     return made, held
+
+
+def _tokenised(work: Work, tokenizer: Any, path: Path) -> Examples:
+    rows, options = read_rows(path), work.options
+    made = tokenise(rows, work.kind, tokenizer, options.max_length)
+    if isinstance(options, DpoOptions) and options.is_graded:
+        return with_grades(made, rows, options)
+    return made
 
 
 def _tokens(examples: Examples) -> Json:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 
 from databuild.pairs.best import BestConfig, select_best_answers
 
@@ -17,7 +18,7 @@ def answers(*rows: tuple) -> pl.DataFrame:
 
 
 def reasons(rows: pl.DataFrame, **options) -> dict[str, str | None]:
-    out = select_best_answers(rows, BestConfig(**options))
+    out = select_best_answers(rows, BestConfig(**options)).table
     assert out["row_id"].to_list() == rows["row_id"].to_list()
     return dict(out.select("row_id", "reason").rows())
 
@@ -70,3 +71,44 @@ def test_a_maximum_over_all_prompts_takes_the_best_scores():
     found = reasons(rows, max_rows=2)
     assert [row for row, reason in found.items() if reason is None] == ["r7", "r8"]
     assert found["r0"] == "beyond the best 2 rows"
+
+
+def skilled(*skills: str | None) -> pl.DataFrame:
+    """One answer for each prompt, the first with the best score."""
+    rows = answers(*(
+        (f"r{i}", f"p{i}", "x", 0.9 - i / 10, "sampled", True) for i in range(len(skills))
+    ))  # fmt: skip
+    return rows.with_columns(skill=pl.Series(skills, dtype=pl.String))
+
+
+def test_each_capability_keeps_its_quota_of_the_best():
+    rows = skilled("maths", "maths", "chat", "maths", "chat", None)
+    found = reasons(rows, per="skill", quota=2)
+    assert found == {
+        "r0": None, "r1": None, "r2": None, "r3": "beyond the quota of 2 for skill maths",
+        "r4": None, "r5": None,
+    }  # fmt: skip
+    facts = select_best_answers(rows, BestConfig(per="skill", quota=2)).facts
+    assert facts["kept"] == {"chat": 2, "maths": 2, "null": 1}
+    assert facts["shortfall"] == [{"of": "null", "wanted": 2, "got": 1}]
+
+
+def test_quotas_may_differ_and_what_has_none_keeps_no_row():
+    rows = skilled("maths", "maths", "chat", None)
+    options = {"per": "skill", "quota": {"maths": 1, "code": 3}, "min_score": 0.65}
+    assert reasons(rows, **options) == {
+        "r0": None, "r1": "beyond the quota of 1 for skill maths",
+        "r2": "beyond the quota of 0 for skill chat", "r3": "below the bar of 0.65",
+    }  # fmt: skip
+    facts = select_best_answers(rows, BestConfig(**options)).facts
+    assert facts["shortfall"] == [{"of": "code", "wanted": 3, "got": 0}]
+    assert reasons(rows, per="skill", quota=2, max_rows=1)["r1"] == "beyond the best 1 rows"
+
+
+def test_per_and_quota_belong_together():
+    with pytest.raises(ValueError, match="per and quota belong together"):
+        BestConfig(per="skill")
+    with pytest.raises(ValueError, match="per and quota belong together"):
+        BestConfig(quota=3)
+    with pytest.raises(ValueError, match="a quota is a number of rows, not -1"):
+        BestConfig(per="skill", quota={"a": -1})

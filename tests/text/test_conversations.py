@@ -36,9 +36,9 @@ def answers():
 
 
 def test_the_best_answer_is_that_of_its_conversation():
-    out = select_best_answers(answers(), BestConfig(origin=None))
+    out = select_best_answers(answers(), BestConfig(origin=None)).table
     assert out.filter(part="kept")["row_id"].to_list() == ["a", "d", "e"]
-    out = select_best_answers(answers(), BestConfig(origin=None, messages=None))
+    out = select_best_answers(answers(), BestConfig(origin=None, messages=None)).table
     assert out.filter(part="kept")["row_id"].to_list() == ["a"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,11 +20,11 @@ import polars as pl
 import psutil
 import pytest
 
-from databuild.errors import SchemaError, ServiceError, StepError
-from databuild.train import job, worker
+from databuild.errors import RecipeError, SchemaError, ServiceError, StepError
+from databuild.train import job, trainers, worker
 from databuild.train.job import Training, train
 from databuild.train.options import DpoOptions, LoraOptions, SftOptions
-from databuild.train.saving import last_checkpoint
+from databuild.train.passed_through import OWN
 from tests.train.conftest import make_rows
 
 pytestmark = pytest.mark.slow
@@ -169,16 +172,6 @@ def test_a_broken_model_folder_is_one_error_that_names_the_log(tiny: Path, tmp_p
         train(describe(model, tmp_path, make_rows(4)), where="sft")
 
 
-def test_an_unfinished_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
-    for step, state in ((2, '{"global_step": 2}'), (10, '{"global_step": 10}'), (12, '{"glo')):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        (folder / "trainer_state.json").write_text(state)
-    (tmp_path / "checkpoint-14").mkdir()
-    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-2"]
-
-
 def test_killed_and_resumed_is_the_straight_run(tiny: Path, tmp_path: Path) -> None:
     rows = make_rows(24)
     straight, broken = tmp_path / "straight", tmp_path / "broken"
@@ -240,3 +233,151 @@ def test_the_worker_dies_with_its_parent(tiny: Path, tmp_path: Path) -> None:
     while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, "the worker outlived its parent"
         time.sleep(0.1)
+
+
+def test_a_checkpoint_cut_in_half_is_said_and_the_one_before_is_taken(
+    tiny: Path, tmp_path: Path
+) -> None:
+    rows = make_rows(24)
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    options: dict[str, Any] = {"num_train_epochs": 3, "save_steps": 4, "save_dtype": "float32"}
+    for folder in (straight, broken):
+        folder.mkdir()
+    here(describe(tiny, straight, rows, **options))
+    training = describe(tiny, broken, rows, **options)
+
+    def stop_late(message: dict[str, Any]) -> None:
+        if message.get("step") == 14:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        worker.carry_out(job._description(training), stop_late)
+    folder = training.out / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-12", "checkpoint-8"]
+    cut = folder / "checkpoint-12/adapter_model.safetensors"
+    cut.write_bytes(cut.read_bytes()[:-100])
+    metrics, told = here(training)
+    assert metrics["resumed_from_step"] == 8
+    said = "checkpoint-12: adapter_model.safetensors is cut off"
+    assert metrics["checkpoints_left_out"] == [said]
+    assert f"{said}; going on from checkpoint-8" in [message.get("note") for message in told]
+    expected, found = weights(straight / "out/final"), weights(broken / "out/final")
+    for name, value in expected.items():
+        assert (value - found[name]).abs().max() < 1e-5, name
+
+
+def test_the_rows_left_out_are_told_before_the_model_is_loaded(tiny: Path, tmp_path: Path) -> None:
+    long = pl.DataFrame({"row_id": ["long"], "prompt": ["red " * 90], "response": ["blue"]})
+    rows = pl.concat([make_rows(6), long])
+    _, told = here(describe(tiny, tmp_path, rows))
+    phases = [
+        message.get("phase") or ("rows told" if "longest" in message else "") for message in told
+    ]
+    assert phases.index("rows told") < phases.index("model")
+    (facts,) = [message for message in told if "longest" in message]
+    assert (facts["rows"], facts["skipped"], facts["such_as"]) == (6, 1, ["long"])
+    assert facts["reasons"] == {"too long": 1}
+
+
+def test_dev_rows_choose_the_best_and_stop_early(tiny: Path, tmp_path: Path) -> None:
+    # What is learnt of words in small letters makes these answers less and less likely.
+    others = make_rows(6).with_columns(response=pl.lit("ZQXJKWVYP 0123456789 " * 3))
+    others.write_parquet(tmp_path / "dev.parquet")
+    options: dict[str, Any] = {
+        "num_train_epochs": 12, "learning_rate": 0.02, "lora": LoraOptions(r=32, alpha=64),
+        "save_steps": 3,
+    }  # fmt: skip
+    made = {}
+    for patience in (None, 2):
+        (tmp_path / str(patience)).mkdir()
+        training = describe(
+            tiny,
+            tmp_path / str(patience),
+            make_rows(12),
+            early_stopping_patience=patience,
+            **options,
+        )
+        training = replace(training, eval_rows=tmp_path / "dev.parquet")
+        made[patience], _ = here(training)
+    full, early = made[None], made[2]
+    losses = [one["eval_loss"] for one in full["history"] if "eval_loss" in one]
+    stalled = losses.index(min(losses)) + 2
+    assert early["steps"] == 3 * (stalled + 1) < full["steps"] == 36
+    assert early["stopped_early"]
+    assert not full["stopped_early"]
+    assert (early["rows_used"], early["rows_evaluated"]) == (12, 6)
+    assert early["best_step"] == full["best_step"] == 3 * (losses.index(min(losses)) + 1)
+
+
+def test_what_trl_knows_is_passed_through_and_what_it_does_not_is_named(
+    tiny: Path, tmp_path: Path
+) -> None:
+    metrics, _ = here(describe(tiny, tmp_path, make_rows(4), trainer={"max_steps": 3}))
+    assert metrics["steps"] == 3
+    told: list[dict[str, Any]] = []
+    for rows, name, owner in (
+        (make_rows(4), "adam_beta22", "SFTConfig"), (make_rows(4, "dpo"), "ref_model_mixup_alfa", "DPOConfig"),
+    ):  # fmt: skip
+        training = describe(tiny, tmp_path, rows, trainer={name: 0.5})
+        with pytest.raises(
+            RecipeError,
+            match=rf"trainer.{name}: {owner} has no such name; did you mean '(adam_beta2|ref_model_mixup_alpha)'",
+        ):
+            worker.carry_out(job._description(training), told.append)
+    assert {message.get("phase") for message in told} == {"imports", "rows"}  # and no model
+    with pytest.raises(RecipeError, match=r"SFTConfig refuses .*optim"):
+        here(describe(tiny, tmp_path, make_rows(4), trainer={"optim": "no such optimiser"}))
+
+
+def test_names_that_databuild_sets_are_all_refused(tiny: Path, tmp_path: Path) -> None:
+    for rows in (make_rows(2), make_rows(2, "dpo")):
+        training = describe(tiny, tmp_path, rows)
+        kind = type(training.options)
+        work: Any = SimpleNamespace(
+            options=training.options, kind=training.kind, device="cpu", out=tmp_path
+        )
+        for name in trainers.arguments_of(work, has_eval=True):
+            with pytest.raises(
+                ValueError, match=rf"trainer\.{name} (is an option|cannot be passed)"
+            ):
+                kind.model_validate({"trainer": {name: 1}})
+    from trl import DPOConfig, SFTConfig
+
+    known = {field.name for field in dataclasses.fields(SFTConfig)}
+    known |= {field.name for field in dataclasses.fields(DPOConfig)}
+    assert set(OWN) <= known | {
+        "group_by_length",
+        "remove_unused_columns",
+        "resume_from_checkpoint",
+    }
+
+
+def test_out_of_memory_names_the_setting_that_needs_less(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        message = "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(trainers, "build", fail)
+    with pytest.raises(
+        ServiceError,
+        match=r"out of memory with 4 rows of up to \d+ tokens at once: .*Fix: set "
+        r"per_device_train_batch_size: 2 and gradient_accumulation_steps: 2\.",
+    ):
+        here(describe(tiny, tmp_path, make_rows(4)))
+    monkeypatch.setattr(trainers, "build", lambda *_: int("no number"))
+    with pytest.raises(ValueError, match="no number"):
+        here(describe(tiny, tmp_path, make_rows(4), seed=1))
+
+
+def test_a_killed_trainer_names_the_setting_that_needs_less(tiny: Path, tmp_path: Path) -> None:
+    def kill(message: dict[str, Any]) -> None:
+        if message.get("phase") == "model":
+            psutil.Process().children()[0].kill()
+
+    training = describe(tiny, tmp_path, make_rows(4), per_device_train_batch_size=1)
+    with pytest.raises(
+        ServiceError, match=r"out of memory with 1 rows of up to \d+ tokens.*SIGKILL.*Fix: set grad"
+    ):
+        train(training, where="sft", on_progress=kill)
