@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from databuild.dedup.batch_files import Band
+
 CAP = 32
 """Rows with one key that are all paired with each other."""
 _NOTHING = np.empty(0, np.uint8)
@@ -58,7 +60,7 @@ def sorted_band(keys: NDArray[np.uint32], *, shared_only: bool = False) -> NDArr
         shared_only: Leave out most rows whose key occurs once (never one that occurs twice).
 
     Returns:
-        Up to N numbers; all N of them are what `probe` looks up in.
+        Up to N numbers.
     """
     from databuild.dedup.kernels.pairing import shared_only as filtered
 
@@ -73,15 +75,13 @@ def sorted_band(keys: NDArray[np.uint32], *, shared_only: bool = False) -> NDArr
     return packed
 
 
-def probe(
-    old: NDArray[np.uint64], keys: NDArray[np.uint32], cap: int = CAP
-) -> tuple[NDArray[np.uint64], int]:
+def probe(old: Band, keys: NDArray[np.uint32], cap: int = CAP) -> tuple[NDArray[np.uint64], int]:
     """Pair new rows with the old rows of one band that have their key.
 
     Old rows are all preferred to new ones. A new row is paired with the best `cap` of them.
 
     Args:
-        old: `sorted_band` of the old rows; may be memory-mapped.
+        old: The old rows of the band; may be memory-mapped.
         keys: The keys of the new rows in the same band.
         cap: Old rows that one new row is paired with.
 
@@ -90,17 +90,20 @@ def probe(
         out.
 
     Example:
-        >>> pairs, skipped = probe(sorted_band(np.array([7, 3, 7], np.uint32)),
-        ...                        np.array([7, 8], np.uint32))
+        >>> from databuild.dedup.batch_files import Band
+        >>> old = Band.of(np.array([7, 3, 7], np.uint32))
+        >>> pairs, skipped = probe(old, np.array([7, 8], np.uint32))
         >>> [side.tolist() for side in unpacked(pairs)], skipped
         ([[0, 2], [0, 0]], 0)
     """
     from databuild.dedup.kernels.pairing import pair_across
 
-    old, new = np.asarray(old), sorted_band(keys)
-    made, _ = pair_across(old, new, cap, np.empty(0, np.uint64))
-    pairs = np.empty(max(made, 1), np.uint64)
-    made, skipped = pair_across(old, new, cap, pairs)
+    new = sorted_band(keys)
+    pairs = np.empty(2 * len(new), np.uint64)
+    made, skipped = pair_across(*old, new, cap, pairs)
+    if made > len(pairs):
+        pairs = np.empty(made, np.uint64)
+        made, skipped = pair_across(*old, new, cap, pairs)
     return pairs[:made], skipped
 
 

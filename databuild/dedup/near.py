@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from databuild.dedup.batch_files import Bands
 from databuild.dedup.candidates import (
     CAP,
     band_pairs,
     distinct,
     probe,
-    sorted_band,
     unpacked,
 )
 from databuild.dedup.crowds import Crowds, compare_crowd, is_fresh
@@ -284,9 +284,10 @@ def _pairs_between(
     signed: Signed, groups: Groups, old: Signed, number: int, search: Search
 ) -> Pairs:
     """All near pairs of a group and an earlier text."""
+    bands = Bands(old)
 
     def pair(band: int) -> tuple[Codes, int]:
-        return probe(sorted_band(old.keys(band)), signed.keys(band)[groups.text], search.cap)
+        return probe(bands.band(band), signed.keys(band)[groups.text], search.cap)
 
     def verify(pairs: Codes) -> Floats:
         text, group = unpacked(pairs)
