@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from databuild.dedup.signing import NO_TEXT, Parameters, Signed, append_hashes, opened
+from databuild.dedup.signing import HASHES, Parameters, Signed, opened
 from databuild.engine.checkpoints import Checkpoints
 from databuild.engine.store import read_json, write_json
 from databuild.errors import StepError, StoreError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 _FILE = "index.json"
 
 
@@ -113,22 +113,28 @@ def add_batch(
 
 
 def _write(folder: Path, signed: Signed, keep: NDArray[np.bool_]) -> int:
+    from databuild.dedup.kernels.numbering import close_up
+
     kept = Checkpoints(folder, {"format": FORMAT})
-    offsets, end, n_rows = signed.shingles.offsets, 0, 0
+    keep = keep & (signed.row_texts() >= 0)
+    is_used = np.zeros(signed.n_texts, bool)
+    is_used[signed.row_texts()[keep]] = True
+    number = (np.cumsum(is_used) - 1).astype(np.uint32)
+    offsets, end = signed.shingles.offsets, 0
     for index, part in enumerate(signed.parts):
         start, stop = signed.row_starts[index : index + 2]
-        rows = np.flatnonzero(keep[start:stop] & (np.asarray(part["text"]) != NO_TEXT))
-        texts, number = np.unique(part["text"][rows], return_inverse=True)
-        at = offsets[texts.astype(np.int64) + signed.text_starts[index]]
-        sizes = part["sizes"][texts]
-        ends = np.cumsum(sizes, dtype=np.int64)
-        place = np.repeat(at - (ends - sizes), sizes) + np.arange(int(sizes.sum()))
-        append_hashes(folder, end, signed.shingles.hashes[place])
-        end += len(place)
+        rows = np.flatnonzero(keep[start:stop])
+        first, last = signed.text_starts[index : index + 2]
+        used = is_used[first:last]
+        sizes, texts = part["sizes"][used], np.flatnonzero(used)
+        hashes = np.array(signed.shingles.hashes[offsets[first] : offsets[last]])
+        counts = np.asarray(part["sizes"], np.int64)
+        with kept.appending(HASHES, 8 * end) as write:
+            write(hashes[: close_up(hashes, counts, used.astype(np.uint8))])
+        end += int(sizes.sum(dtype=np.int64))
         arrays = {
-            "text": number.astype(np.uint32), "form": part["form"][texts], "sizes": sizes,
+            "text": number[part["text"][rows]], "form": part["form"][texts], "sizes": sizes,
             "keys": np.ascontiguousarray(part["keys"][:, texts]), "row": rows + start,
         }  # fmt: skip
         kept.keep(f"part-{index:05d}", arrays | ({"id": part["id"][rows]} if "id" in part else {}))
-        n_rows += len(rows)
-    return n_rows
+    return int(keep.sum())
