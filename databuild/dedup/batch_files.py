@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from databuild.dedup.candidates import sorted_band
-from databuild.dedup.keeping import first_equal
+from databuild.dedup.signing import HASHES
 from databuild.dedup.tokenizing import offsets_of
 from databuild.engine.checkpoints import Checkpoints
 from databuild.engine.store import making_room
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-_BANDS, _SETS = "bands", "shingles.u64"
+_BANDS = "bands"
 _CHUNK = 16_384
 """Texts whose sets are in memory at once."""
 
@@ -94,7 +94,7 @@ def write_batch(folder: Path, signed: Signed, keep: NDArray[np.bool_], bands: in
     Returns:
         How many rows there are.
     """
-    text = _distinct(signed)
+    text = signed.row_texts()
     rows = np.flatnonzero(keep & (text >= 0))
     of_rows: dict[str, Any] = {"row": rows}
     if signed.has("id"):
@@ -108,7 +108,7 @@ def write_batch(folder: Path, signed: Signed, keep: NDArray[np.bool_], bands: in
     of_rows["text"] = number.astype(np.uint32)
     of_texts = {"form": signed.forms()[texts], "sizes": sizes.astype(np.int32)}
     kept.keep("part-00000", of_rows | of_texts)
-    _write_sets(folder / _SETS, signed, texts, sizes)
+    _write_sets(folder / HASHES, signed, texts, sizes)
     place = folder / _BANDS
     with making_room(folder):
         place.mkdir(exist_ok=True)
@@ -118,12 +118,6 @@ def write_batch(folder: Path, signed: Signed, keep: NDArray[np.bool_], bands: in
             keys.write(band.keys.data)
             of_keys.write(band.texts.data)
     return len(rows)
-
-
-def _distinct(signed: Signed) -> Ints:
-    """The text of each row, -1 for null; of equal ones, which parts may each have, the first."""
-    text = signed.row_texts()
-    return np.where(text >= 0, first_equal(signed.forms())[text], -1)
 
 
 def _met_first(text: Ints, n_texts: int) -> tuple[Ints, Ints]:

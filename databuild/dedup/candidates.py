@@ -19,7 +19,10 @@ _NOTHING = np.empty(0, np.uint8)
 
 
 def band_pairs(
-    keys: NDArray[np.uint32], cap: int = CAP, settled: NDArray[np.uint8] | None = None
+    keys: NDArray[np.uint32],
+    cap: int = CAP,
+    settled: NDArray[np.uint8] | None = None,
+    rows: NDArray[np.uint32] | None = None,
 ) -> tuple[NDArray[np.uint64], int]:
     """Pair the rows that share a key of one band.
 
@@ -32,6 +35,7 @@ def band_pairs(
         keys: N keys of one band.
         cap: How many rows with one key are all paired, at least 2.
         settled: N numbers, not 0 for a row that is dropped as far as it is known; none by default.
+        rows: The row of each key; by default they are in order.
 
     Returns:
         Pairs `worse << 32 | better` (see `unpacked`), not sorted, none twice; and how many pairs
@@ -45,19 +49,22 @@ def band_pairs(
     from databuild.dedup.kernels.pairing import pair_runs
 
     settled = _NOTHING if settled is None else settled
-    packed = sorted_band(keys, shared_only=True)
+    packed = sorted_band(keys, shared_only=True, rows=rows)
     made, _ = pair_runs(packed, cap, settled, np.empty(0, np.uint64))
     pairs = np.empty(max(made, 1), np.uint64)
     made, skipped = pair_runs(packed, cap, settled, pairs)
     return pairs[:made], skipped
 
 
-def sorted_band(keys: NDArray[np.uint32], *, shared_only: bool = False) -> NDArray[np.uint64]:
+def sorted_band(
+    keys: NDArray[np.uint32], *, shared_only: bool = False, rows: NDArray[np.uint32] | None = None
+) -> NDArray[np.uint64]:
     """The rows of one band in order of their keys: `key << 32 | row`, ascending.
 
     Args:
         keys: N keys, N at most 2**32.
         shared_only: Leave out most rows whose key occurs once (never one that occurs twice).
+        rows: With `shared_only`: the row of each key; by default they are in order.
 
     Returns:
         Up to N numbers.
@@ -69,8 +76,9 @@ def sorted_band(keys: NDArray[np.uint32], *, shared_only: bool = False) -> NDArr
         packed |= np.arange(len(keys), dtype=np.uint64)
     else:
         room: NDArray[np.uint64] = np.empty(len(keys) + 1, np.uint64)
+        names = np.empty(0, np.uint32) if rows is None else rows
         bits = min(max((8 * len(keys)).bit_length(), 10), 30)
-        packed = room[: int(filtered(np.ascontiguousarray(keys), bits, room))]
+        packed = room[: int(filtered(np.ascontiguousarray(keys), names, bits, room))]
     packed.sort()
     return packed
 

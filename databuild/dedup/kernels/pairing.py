@@ -16,11 +16,14 @@ _32 = U64(32)
 @compiled(
     types.int64,
     array("uint32"),
+    array("uint32"),
     types.int64,
     array("uint64", writable=True),
 )
-def shared_only(keys: Any, bits: int, packed: Any) -> int:
-    """`key << 32 | row` of the rows whose key may occur twice; how many there are.
+def shared_only(keys: Any, names: Any, bits: int, packed: Any) -> int:
+    """`key << 32 | names[row]` of the rows whose key may occur twice; how many there are.
+
+    Without names (of size 0) a row's name is its number.
 
     A table of 2**bits remembers which keys were seen once and which twice, by their lowest bits.
     """
@@ -36,6 +39,9 @@ def shared_only(keys: Any, bits: int, packed: Any) -> int:
         place = np.int64(keys[r]) & mask
         packed[found] = (U64(keys[r]) << _32) | U64(r)
         found += (np.int64(seen[place >> 2]) >> ((place & 3) * 2 + 1)) & 1
+    if names.size > 0:
+        for k in range(found):
+            packed[k] = (packed[k] & ~_LOW32) | U64(names[np.int64(packed[k] & _LOW32)])
     return int(found)
 
 
