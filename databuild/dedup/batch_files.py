@@ -67,14 +67,17 @@ class Bands:
         self._signed = signed
         self._stored: list[NDArray[np.uint32]] = []
         place, n = signed.folder / _BANDS, signed.n_texts
-        if n and place.is_dir():
+        self._are_stored = place.is_dir()
+        if self._are_stored and n:  # an empty file cannot be mapped
             files = [place / "keys.u32", place / "texts.u32"]
             self._stored = [np.memmap(one, np.uint32, "r").reshape(-1, n) for one in files]
 
     def band(self, number: int) -> Band:
         """One of them."""
-        if not self._stored:
+        if not self._are_stored:
             return Band.of(self._signed.keys(number))
+        if not self._stored:
+            return Band.of(np.zeros(0, np.uint32))
         keys, texts = (np.asarray(one[number]) for one in self._stored)
         return Band(keys, texts)
 
