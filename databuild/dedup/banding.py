@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
-from databuild.dedup.signatures import signatures
+from databuild.dedup.signatures import permutations
 from databuild.errors import StepError
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from databuild.dedup.shingles import Shingles
 
 RECALL = 0.9995
-_BATCH = 16_016  # no power of two: the bands of a row would fall on the same lines of the cache
+_SLICE_ROWS = 4_004  # no power of two: the bands of a row would fall on the same lines of the cache
 
 
 def banding(threshold: float, recall: float = RECALL, permutations: int = 128) -> tuple[int, int]:
@@ -124,10 +126,23 @@ def keys_of(
         >>> bool((keys[:, 0] == keys[:, 2]).all()), bool((keys[:, 0] == keys[:, 1]).any())
         (True, False)
     """
-    of = np.arange(len(shingles.offsets) - 1) if of is None else of
-    found = np.empty((bands, len(of)), np.uint32)
-    for at in range(0, len(of), _BATCH):
-        here = slice(at, at + _BATCH)
-        signed = signatures(shingles, bands * rows, rows=of[here], threads=threads)
-        found[:, here] = band_keys(signed, bands, rows)
-    return found
+    from databuild.dedup.kernels.signing import key_sets
+
+    hashes, offsets = np.asarray(shingles.hashes), np.asarray(shingles.offsets)
+    of = np.arange(len(offsets) - 1) if of is None else np.ascontiguousarray(of, np.int64)
+    drawn = permutations(bands * rows)
+
+    def key(at: int) -> NDArray[np.uint32]:
+        some = of[at : at + _SLICE_ROWS]
+        made = np.empty((bands, len(some)), np.uint32)
+        key_sets(hashes, offsets, some, *drawn, rows, made)
+        return made
+
+    starts = range(0, len(of), _SLICE_ROWS)
+    threads = threads or pl.thread_pool_size()
+    if threads == 1 or len(starts) < 2:
+        made = [key(at) for at in starts]
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            made = list(pool.map(key, starts))
+    return np.concatenate([np.empty((bands, 0), np.uint32), *made], axis=1)

@@ -1,8 +1,7 @@
 """The index: signed texts of all batches so far, kept in a folder, so that none is signed again.
 
     <index>/index.json            parameters, and what each batch was
-    <index>/batch-00000/          one batch: the arrays of `signing.Signed`, as .npy files
-    <index>/batch-00000/shingles.u64
+    <index>/batch-00000/          one batch, see `batch_files`
 
 Only kept rows are in it: every dropped row has a kept one near it.
 """
@@ -14,10 +13,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from databuild.dedup.signing import NO_TEXT, Parameters, Signed, append_hashes, opened
-from databuild.engine.checkpoints import Checkpoints
+from databuild.dedup.batch_files import write_batch
+from databuild.dedup.signing import Parameters, Signed, opened
 from databuild.engine.store import read_json, write_json
 from databuild.errors import StepError, StoreError
 
@@ -25,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 3
 _FILE = "index.json"
 
 
@@ -73,7 +71,7 @@ def read_index(folder: Path, parameters: Parameters, asked: Mapping[str, Any]) -
         raise StepError(str(folder), what, fix=fix)
     found = []
     for one in told["batches"]:
-        signed = opened(folder / one["folder"], one["parts"])
+        signed = opened(folder / one["folder"], 1)
         if signed.n_rows != one["rows"]:
             what = f"{one['folder']} has {signed.n_rows} rows, and {one['rows']} were written"
             raise StoreError(str(folder), what, fix="restore it, or make the index again")
@@ -105,30 +103,8 @@ def add_batch(
     told = read_json(place) if place.is_file() else empty
     name = f"batch-{len(told['batches']):05d}"
     shutil.rmtree(folder / name, ignore_errors=True)
-    n_rows = _write(folder / name, signed, keep)
-    batch = {"folder": name, "parts": len(signed.parts), "rows": n_rows, **facts}
+    n_rows = write_batch(folder / name, signed, keep, parameters.bands)
+    batch = {"folder": name, "rows": n_rows, **facts}
     told["batches"].append(batch)
     told["parameters"] = {**parameters.plain(), **asked}
     write_json(place, told)
-
-
-def _write(folder: Path, signed: Signed, keep: NDArray[np.bool_]) -> int:
-    kept = Checkpoints(folder, {"format": FORMAT})
-    offsets, end, n_rows = signed.shingles.offsets, 0, 0
-    for index, part in enumerate(signed.parts):
-        start, stop = signed.row_starts[index : index + 2]
-        rows = np.flatnonzero(keep[start:stop] & (np.asarray(part["text"]) != NO_TEXT))
-        texts, number = np.unique(part["text"][rows], return_inverse=True)
-        at = offsets[texts.astype(np.int64) + signed.text_starts[index]]
-        sizes = part["sizes"][texts]
-        ends = np.cumsum(sizes, dtype=np.int64)
-        place = np.repeat(at - (ends - sizes), sizes) + np.arange(int(sizes.sum()))
-        append_hashes(folder, end, signed.shingles.hashes[place])
-        end += len(place)
-        arrays = {
-            "text": number.astype(np.uint32), "form": part["form"][texts], "sizes": sizes,
-            "keys": np.ascontiguousarray(part["keys"][:, texts]), "row": rows + start,
-        }  # fmt: skip
-        kept.keep(f"part-{index:05d}", arrays | ({"id": part["id"][rows]} if "id" in part else {}))
-        n_rows += len(rows)
-    return n_rows

@@ -11,13 +11,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from databuild.dedup.batch_files import Band
+
 CAP = 32
 """Rows with one key that are all paired with each other."""
 _NOTHING = np.empty(0, np.uint8)
 
 
 def band_pairs(
-    keys: NDArray[np.uint32], cap: int = CAP, settled: NDArray[np.uint8] | None = None
+    keys: NDArray[np.uint32],
+    cap: int = CAP,
+    settled: NDArray[np.uint8] | None = None,
+    rows: NDArray[np.uint32] | None = None,
 ) -> tuple[NDArray[np.uint64], int]:
     """Pair the rows that share a key of one band.
 
@@ -30,6 +35,7 @@ def band_pairs(
         keys: N keys of one band.
         cap: How many rows with one key are all paired, at least 2.
         settled: N numbers, not 0 for a row that is dropped as far as it is known; none by default.
+        rows: The row of each key; by default they are in order.
 
     Returns:
         Pairs `worse << 32 | better` (see `unpacked`), not sorted, none twice; and how many pairs
@@ -43,22 +49,25 @@ def band_pairs(
     from databuild.dedup.kernels.pairing import pair_runs
 
     settled = _NOTHING if settled is None else settled
-    packed = sorted_band(keys, shared_only=True)
+    packed = sorted_band(keys, shared_only=True, rows=rows)
     made, _ = pair_runs(packed, cap, settled, np.empty(0, np.uint64))
     pairs = np.empty(max(made, 1), np.uint64)
     made, skipped = pair_runs(packed, cap, settled, pairs)
     return pairs[:made], skipped
 
 
-def sorted_band(keys: NDArray[np.uint32], *, shared_only: bool = False) -> NDArray[np.uint64]:
+def sorted_band(
+    keys: NDArray[np.uint32], *, shared_only: bool = False, rows: NDArray[np.uint32] | None = None
+) -> NDArray[np.uint64]:
     """The rows of one band in order of their keys: `key << 32 | row`, ascending.
 
     Args:
         keys: N keys, N at most 2**32.
         shared_only: Leave out most rows whose key occurs once (never one that occurs twice).
+        rows: With `shared_only`: the row of each key; by default they are in order.
 
     Returns:
-        Up to N numbers; all N of them are what `probe` looks up in.
+        Up to N numbers.
     """
     from databuild.dedup.kernels.pairing import shared_only as filtered
 
@@ -67,21 +76,20 @@ def sorted_band(keys: NDArray[np.uint32], *, shared_only: bool = False) -> NDArr
         packed |= np.arange(len(keys), dtype=np.uint64)
     else:
         room: NDArray[np.uint64] = np.empty(len(keys) + 1, np.uint64)
+        names = np.empty(0, np.uint32) if rows is None else rows
         bits = min(max((8 * len(keys)).bit_length(), 10), 30)
-        packed = room[: int(filtered(np.ascontiguousarray(keys), bits, room))]
+        packed = room[: int(filtered(np.ascontiguousarray(keys), names, bits, room))]
     packed.sort()
     return packed
 
 
-def probe(
-    old: NDArray[np.uint64], keys: NDArray[np.uint32], cap: int = CAP
-) -> tuple[NDArray[np.uint64], int]:
+def probe(old: Band, keys: NDArray[np.uint32], cap: int = CAP) -> tuple[NDArray[np.uint64], int]:
     """Pair new rows with the old rows of one band that have their key.
 
     Old rows are all preferred to new ones. A new row is paired with the best `cap` of them.
 
     Args:
-        old: `sorted_band` of the old rows; may be memory-mapped.
+        old: The old rows of the band; may be memory-mapped.
         keys: The keys of the new rows in the same band.
         cap: Old rows that one new row is paired with.
 
@@ -90,17 +98,20 @@ def probe(
         out.
 
     Example:
-        >>> pairs, skipped = probe(sorted_band(np.array([7, 3, 7], np.uint32)),
-        ...                        np.array([7, 8], np.uint32))
+        >>> from databuild.dedup.batch_files import Band
+        >>> old = Band.of(np.array([7, 3, 7], np.uint32))
+        >>> pairs, skipped = probe(old, np.array([7, 8], np.uint32))
         >>> [side.tolist() for side in unpacked(pairs)], skipped
         ([[0, 2], [0, 0]], 0)
     """
     from databuild.dedup.kernels.pairing import pair_across
 
-    old, new = np.asarray(old), sorted_band(keys)
-    made, _ = pair_across(old, new, cap, np.empty(0, np.uint64))
-    pairs = np.empty(max(made, 1), np.uint64)
-    made, skipped = pair_across(old, new, cap, pairs)
+    new = sorted_band(keys)
+    pairs = np.empty(2 * len(new), np.uint64)
+    made, skipped = pair_across(*old, new, cap, pairs)
+    if made > len(pairs):
+        pairs = np.empty(made, np.uint64)
+        made, skipped = pair_across(*old, new, cap, pairs)
     return pairs[:made], skipped
 
 

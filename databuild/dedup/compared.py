@@ -13,6 +13,9 @@ from databuild.text.conversations import with_context
 if TYPE_CHECKING:
     from databuild.engine.parts import Parts
 
+SMALL = 5_000
+"""Of a table of fewer rows nothing is kept through a kill: they are quicker signed again."""
+
 
 @dataclass(frozen=True)
 class Compared:

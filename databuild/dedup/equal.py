@@ -8,15 +8,15 @@ import numpy as np
 import polars as pl
 
 from databuild.dedup import audit
-from databuild.dedup.keeping import first_equal
+from databuild.dedup.forms import Forms
 from databuild.dedup.near import Clock, find_exact
 from databuild.dedup.numbers import as_bytes_column, as_flat_bytes, as_order, as_texts
 from databuild.dedup.plain_forms import form_hashes
-from databuild.dedup.signing import HEAD_CHARS, NO_TEXT, Signed, opened
+from databuild.dedup.signing import HEAD_CHARS, Signed
 from databuild.engine.step import DROPPED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from databuild.dedup.near import Found
     from databuild.dedup.plain_forms import Plain
@@ -27,26 +27,31 @@ if TYPE_CHECKING:
 
 def hash_texts(texts: Texts, plain: Plain, kept: Checkpoints, progress: Progress | None) -> Signed:
     """Hash the texts part by part; parts that were hashed before a kill are not hashed again."""
+    met = Forms()
+    made: list[Mapping[str, Any]] = []
     for index in range(texts.n_parts):
-        name = f"part-{index:05d}"
-        if not kept.has(name):
-            kept.keep(name, _hash_part(texts.read(index), plain))
+
+        def hash_it(index: int = index) -> Mapping[str, Any]:
+            return _hash_part(texts.read(index), plain, met)
+
+        part = kept.arrays(f"part-{index:05d}", hash_it)
+        if len(met) == sum(len(one["form"]) for one in made):
+            met.number(np.asarray(part["form"]))  # hashed before a kill
+        made.append(part)
         if progress is not None:
-            progress.tick(len(kept.read(name)["text"]), "hashing")
-    return opened(kept.folder, texts.n_parts)
+            progress.tick(len(part["text"]), "hashing")
+    return Signed(kept.folder, tuple(made))
 
 
-def _hash_part(rows: pl.DataFrame, plain: Plain) -> dict[str, Any]:
+def _hash_part(rows: pl.DataFrame, plain: Plain, met: Forms) -> dict[str, Any]:
     names = [name for name in rows.columns if name.startswith("text:")]
     has_text = rows.select(pl.all_horizontal(pl.col(names).is_not_null())).to_series().to_numpy()
     forms = form_hashes([rows[name] for name in (*names, "before")], plain)
     forms[~has_text] = 0
-    first = first_equal(forms)
-    is_first = has_text & (first == np.arange(rows.height))
-    number = np.where(has_text, (np.cumsum(is_first) - 1)[first], NO_TEXT)
+    number, is_new = met.number(forms)
     head, head_ends = as_flat_bytes(rows[names[0]].str.head(HEAD_CHARS))
     made = {
-        "text": number.astype(np.uint32), "form": forms[is_first],
+        "text": number, "form": forms[is_new != 0],
         "id": as_bytes_column(rows["id"]), "head": head, "head_ends": head_ends,
     }  # fmt: skip
     if "prefer" in rows.columns:

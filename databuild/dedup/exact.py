@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 from pydantic import Field
 
-from databuild.dedup.compared import check_text
+from databuild.dedup.compared import SMALL, check_text
 from databuild.engine.checkpoints import Checkpoints
 from databuild.engine.step import Streamed, step
 from databuild.recipe.options import Column, Columns, StepConfig
@@ -120,7 +120,9 @@ def drop_exact_duplicates(
     from databuild.dedup.plain_forms import Plain
 
     plain = Plain(config.width, config.case, config.whitespace, config.punctuation)
-    kept = Checkpoints(scratch / "rows", {"layout": rows.layout})
+    kept = Checkpoints(
+        scratch / "rows", {"layout": rows.layout}, is_durable=rows.n_rows >= SMALL
+    )
     if progress is not None:
         progress.total(rows.n_rows, "rows")
     signed = hash_texts(_Texts(rows, config), plain, kept, progress)

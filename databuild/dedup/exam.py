@@ -30,7 +30,7 @@ _LOST = 15  # percent of the tokens that such edits cost at most: "$2,300" is tw
 # Short items are much alike ("Write a function to find the ... of a ..."): where less than so many
 # tokens agree, all but the edited must.
 _ENOUGH = 20
-_FILTER_BITS = 32  # bits of the filter per gram: one lookup of 32 for nothing
+_FILTER_BITS = 32  # bits of the filter per gram: one of a thousand others passes
 _CROWD = 64  # a gram that stands in more items than this is no help in finding them
 PLACE = ("source_file", "source_record")
 
@@ -217,9 +217,9 @@ def _table(items: Sequence[Hashes], seeds: pl.DataFrame, length: int) -> Index:
     )
     grams = postings.group_by("key", maintain_order=True).len()
     n_slots = 1 << max(4, (4 * grams.height).bit_length())
-    n_bits = max(6, (_FILTER_BITS * grams.height).bit_length())
+    n_bits = max(10, (_FILTER_BITS * grams.height).bit_length())
     keys_H, gram_H = np.zeros(n_slots, dtype=np.uint64), np.zeros(n_slots, dtype=np.int32)
-    filter_B, shift = np.zeros(1 << n_bits - 6, dtype=np.uint64), np.uint64(64 - n_bits)
+    filter_B, shift = np.zeros(1 << n_bits - 6, dtype=np.uint64), np.uint64(64 - (n_bits - 6))
     fill_table(grams["key"].to_numpy(), shift, filter_B, keys_H, gram_H)
     none = np.empty(0, dtype=np.int64)
     return Index(

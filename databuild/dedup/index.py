@@ -9,30 +9,42 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from databuild.dedup.minhash import NearConfig, near_also, parameters_of, signed_table
-from databuild.engine.parts import Parts
 from databuild.engine.step import step
 from databuild.errors import StepError
 
 if TYPE_CHECKING:
-    import polars as pl
+    from databuild.engine.parts import Parts
+    from databuild.engine.resources import Progress
 
 
 class IndexConfig(NearConfig):
     """Options of `dedup.index`: those of the `dedup.minhash` that is to read it."""
 
 
-@step("dedup.index", kind="deliver", sees="table", version=1, also=near_also)
-def write_index(rows: pl.DataFrame, config: IndexConfig, *, out: Path) -> dict[str, Any]:
+@step("dedup.index", kind="deliver", sees="parts", version=2, also=near_also)
+def write_index(
+    rows: Parts,
+    config: IndexConfig,
+    *,
+    out: Path,
+    scratch: Path | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Write an index of all rows: what `dedup.minhash` reads with its option `index`.
 
-    A folder that can be copied anywhere: `index.json` with the parameters, and per batch NumPy
-    arrays of band keys, shingle sets and row_ids; no text. A later recipe names it, so that its
-    rows are checked against these without signing them again.
+    A folder that can be copied anywhere: `index.json` with the parameters, and a batch of sorted
+    band keys, shingle sets and row_ids; no text. A later recipe names it, so that its rows are
+    checked against these without signing or sorting them again. One part of the rows is read at a
+    time; neither their parts nor their order change what is written.
 
     Args:
         rows: n rows with `row_id` and the text column.
         config: See `IndexConfig`.
         out: Where it goes.
+        scratch: Where signatures lie; what is there after a kill is used again.
+        workers: How many threads.
+        progress: Told of rows signed.
 
     Returns:
         `rows`: how many rows it has (without those whose text is null).
@@ -50,12 +62,13 @@ def write_index(rows: pl.DataFrame, config: IndexConfig, *, out: Path) -> dict[s
     """
     from databuild.dedup.batches import add_batch, read_index
 
-    if rows.is_empty():
+    if not rows.n_rows:
         raise StepError("dedup.index", "there are no rows to write", fix="look at the step before")
+    if progress is not None:
+        progress.total(rows.n_rows, "rows")
+    asked, parameters = {"columns": list(config.column)}, parameters_of(config)
     with TemporaryDirectory(prefix="databuild-") as folder:
-        signed = signed_table(Parts.of(rows.sort("row_id")), config, Path(folder), 1, None)
-        asked = {"columns": list(config.column)}
-        parameters = parameters_of(config)
+        signed = signed_table(rows, config, scratch or Path(folder), workers, progress)
         add_batch(out, parameters, asked, signed, np.ones(signed.n_rows, bool), {})
     (batch,) = read_index(out, parameters, asked)
     return {"rows": batch.signed.n_rows}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 from databuild.dedup.banding import banding
-from databuild.dedup.compared import Compared
+from databuild.dedup.compared import SMALL, Compared
 from databuild.engine.checkpoints import Checkpoints
 from databuild.engine.step import Streamed, step
 from databuild.errors import StepError
@@ -168,7 +168,10 @@ def search(
     before += batches
     layouts = [one.layout for one in (rows, *tables.values())]
     stamp = {"layouts": layouts, "batches": [str(one.folder) for one in batches]}
-    kept = Checkpoints(folder / "search", {**stamp, **parameters.plain()})
+    n_rows = sum(one.n_rows for one in (rows, *tables.values()))
+    kept = Checkpoints(
+        folder / "search", {**stamp, **parameters.plain()}, is_durable=n_rows >= SMALL
+    )
     asked = Search(config.threshold, parameters.bands, kept, workers=workers, progress=progress)
     return signed, before, find_near(signed, before, asked)
 
@@ -186,7 +189,8 @@ def signed_table(
 
     parameters = parameters_of(config)
     texts = Compared(table, config.column, config.messages, prefer)
-    kept = Checkpoints(folder, {"layout": table.layout, **parameters.plain()})
+    stamp = {"layout": table.layout, **parameters.plain()}
+    kept = Checkpoints(folder, stamp, is_durable=table.n_rows >= SMALL)
     return sign(texts, parameters, kept, workers, progress)
 
 

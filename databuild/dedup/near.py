@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from databuild.dedup.batch_files import Bands
 from databuild.dedup.candidates import (
     CAP,
     band_pairs,
     distinct,
     probe,
-    sorted_band,
     unpacked,
 )
 from databuild.dedup.crowds import Crowds, compare_crowd, is_fresh
-from databuild.dedup.keeping import components, first_equal, keep_best
+from databuild.dedup.keeping import components, keep_best
 from databuild.dedup.verification import jaccards
 
 if TYPE_CHECKING:
@@ -174,12 +174,14 @@ class Clock:
 def _grouped(signed: Signed) -> Groups:
     text = signed.row_texts()
     order = _best_first(signed, np.flatnonzero(text >= 0))
-    first = first_equal(signed.forms()[text[order]])
-    is_best = first == np.arange(len(first))
+    of = text[order]
+    first = np.full(signed.n_texts, -1, np.int64)
+    first[of[::-1]] = np.arange(len(of))[::-1]  # what is written last is the best row
+    is_best = first[of] == np.arange(len(of))
     number = np.cumsum(is_best) - 1
     of_row = np.full(len(text), -1, np.int64)
-    of_row[order] = number[first]
-    return Groups(of_row, order[is_best], text[order[is_best]])
+    of_row[order] = number[first[of]]
+    return Groups(of_row, order[is_best], of[is_best])
 
 
 def _best_first(signed: Signed, rows: Ints) -> Ints:
@@ -222,8 +224,11 @@ def _pairs_within(signed: Signed, groups: Groups, search: Search) -> Pairs:
     n = len(groups)
     settled = np.zeros(n, np.uint8)
 
+    group = np.zeros(signed.n_texts, np.uint32)
+    group[groups.text] = np.arange(n, dtype=np.uint32)
+
     def pair(band: int) -> tuple[Codes, int]:
-        return band_pairs(signed.keys(band)[groups.text], search.cap, settled)
+        return band_pairs(signed.keys(band), search.cap, settled, group)
 
     def settle(known: Pairs) -> None:
         settled[:] = keep_best(n, known.codes, known.jaccard)[0] != np.arange(n)
@@ -284,9 +289,10 @@ def _pairs_between(
     signed: Signed, groups: Groups, old: Signed, number: int, search: Search
 ) -> Pairs:
     """All near pairs of a group and an earlier text."""
+    bands = Bands(old)
 
     def pair(band: int) -> tuple[Codes, int]:
-        return probe(sorted_band(old.keys(band)), signed.keys(band)[groups.text], search.cap)
+        return probe(bands.band(band), signed.keys(band)[groups.text], search.cap)
 
     def verify(pairs: Codes) -> Floats:
         text, group = unpacked(pairs)

@@ -15,6 +15,7 @@ import polars as pl
 
 from databuild.dedup import audit
 from databuild.dedup.batches import Batch, add_batch, read_index
+from databuild.dedup.compared import SMALL
 from databuild.dedup.files import Files, check_column, schema_of, text_columns
 from databuild.dedup.minhash import NearConfig, parameters_of
 from databuild.dedup.near import Search, find_near
@@ -93,7 +94,7 @@ def dedup_files(asked: Asked, watcher: Watcher) -> dict[str, Any]:
         signed, before = job.sign(progress)
     with _phase(watcher, "search", f"{signed.n_texts:,} texts") as progress:
         outside = [*before, *(one.signed for one in job.batches)]
-        kept = Checkpoints(work / "search", job.stamp)
+        kept = job.checkpoints("search")
         bands = job.parameters.bands
         search = Search(asked.threshold, bands, kept, workers=asked.workers, progress=progress)
         found = find_near(signed, outside, search)
@@ -164,6 +165,10 @@ class _Job:
         return {**told, **self.parameters.plain(), "files": files, "batches": batches,
                 "polars": pl.__version__}  # fmt: skip
 
+    def checkpoints(self, name: str) -> Checkpoints:
+        """What is kept of one phase through a kill; of a few rows nothing."""
+        return Checkpoints(self.work / name, self.stamp, is_durable=self.n_rows >= SMALL)
+
     def expected_mib(self) -> int:
         """What the process will take at most, of which mapped files can be taken back."""
         texts = sum(one.text_bytes for one in (self.new, *self.old))
@@ -175,7 +180,7 @@ class _Job:
         """Sign all files."""
         made = []
         for number, files in enumerate((self.new, *self.old)):
-            kept = Checkpoints(self.work / f"signed-{number:03d}", self.stamp)
+            kept = self.checkpoints(f"signed-{number:03d}")
             made.append(sign(files, self.parameters, kept, self.asked.workers, progress))
         return made[0], made[1:]
 

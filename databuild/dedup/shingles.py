@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from databuild.dedup.tokenizing import Bytes, Texts
 
 
+_NOTHING = np.empty((0, 2), np.uint64)
+
+
 class Shingles(NamedTuple):
     """The sets of N texts. Any of the arrays may be memory-mapped."""
 
@@ -122,11 +125,12 @@ class _Growing:
 def _shingled(texts: Texts, ngram: int) -> Shingles:
     from databuild.dedup.kernels.folding import IS_BARE, IS_SLOW
 
-    hashes, counts, form, state = _run(as_bytes(texts), ngram, is_folded=False)
+    hashes, counts, form, state = shingle_slice(as_bytes(texts), ngram)
+    hashes = hashes.copy()
     slow = np.flatnonzero(state == IS_SLOW)
     if len(slow):
         by_polars = as_bytes(fold_slowly(chosen(texts, slow)))
-        more, sizes, form[slow], state[slow] = _run(by_polars, ngram, is_folded=True)
+        more, sizes, form[slow], state[slow] = shingle_slice(by_polars, ngram, is_folded=True)
         hashes = spliced(hashes, counts, slow, more, sizes)
         counts[slow] = sizes
     bare = np.flatnonzero(state == IS_BARE)
@@ -138,15 +142,23 @@ def _shingled(texts: Texts, ngram: int) -> Shingles:
     return Shingles(hashes, offsets_of(counts), form)
 
 
-def _run(part: Bytes, ngram: int, *, is_folded: bool) -> tuple[NDArray[Any], ...]:
+def shingle_slice(
+    part: Bytes, ngram: int, *, is_folded: bool = False, known: NDArray[np.uint64] = _NOTHING
+) -> tuple[NDArray[Any], ...]:
+    """The sets of some texts, whose forms are not known, in memory that the next call writes to.
+
+    Returns:
+        The shingles, how many each text has, the forms, and the states of `kernels.folding`.
+    """
     from databuild.dedup.kernels.folding import shingle_texts
 
     n = len(part.offsets) - 1
     hashes = room(int(part.offsets[-1] - part.offsets[0]) + n)  # none has more shingles than bytes
     counts, state = np.empty(n, np.int64), np.empty(n, np.uint8)
     form = np.empty((n, 2), np.uint64)
-    total = shingle_texts(*part, is_folded, ngram, folding_table(), hashes, counts, form, state)
-    return hashes[:total].copy(), counts, form, state
+    made = hashes, counts, form, state
+    total = shingle_texts(*part, is_folded, ngram, folding_table(), known, *made)
+    return hashes[:total], counts, form, state
 
 
 def bare_texts(texts: pl.Series) -> pl.Series:

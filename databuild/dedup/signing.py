@@ -1,39 +1,40 @@
 """Texts signed part by part and kept on disk: what near-duplicates are found with.
 
 One part of the texts is in memory at a time. What is kept of it lies in a folder and is read
-memory-mapped: a set of shingles per text (8 bytes each), the key of every band (8 bytes each), and
-few bytes per row. Texts that are equal in their normal form are signed once in a part.
+memory-mapped: a set of shingles per text (8 bytes each), the key of every band (4 bytes each), and
+few bytes per row. Texts that are equal in their normal form are one text, signed once.
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from databuild.dedup.banding import band_keys, keys_of
-from databuild.dedup.keeping import first_equal
+from databuild.dedup.forms import NO_TEXT, Forms
 from databuild.dedup.numbers import as_bytes_column, as_flat_bytes, as_order
-from databuild.dedup.shingles import Shingles, shingle
+from databuild.dedup.shingles import Shingles, shingle, shingle_slice
 from databuild.dedup.signatures import datasketch_signatures
-from databuild.engine.store import making_room
+from databuild.dedup.tokenizing import as_bytes, chosen, in_slices, offsets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import polars as pl
     from numpy.typing import NDArray
 
+    from databuild.dedup.tokenizing import Texts as Column
     from databuild.engine.checkpoints import Checkpoints
     from databuild.engine.resources import Progress
 
-NO_TEXT = np.uint32(0xFFFFFFFF)
 HEAD_CHARS = 100
-_HASHES = "shingles.u64"
+HASHES = "shingles.u64"
+_SLICE_BYTES = 1 << 18
+"""Texts that are shingled and signed at once: their shingles stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,14 @@ class Texts(Protocol):
 class Signed:
     """Signed texts in a folder.
 
-    Rows are numbered through all parts, and so are texts: those of a part that differ in their
-    normal form, in the order of the rows. Nothing of a null text is there.
+    Rows are numbered through all parts, and so are texts: those that differ in their normal form. A
+    text is kept with the part in which it is met first. Nothing of a null text is there.
     """
 
     folder: Path
     parts: tuple[Mapping[str, NDArray[Any]], ...]
+    held: NDArray[np.uint64] | None = field(default=None, repr=False)
+    """The shingles of a table so small that they are not in the folder."""
 
     @cached_property
     def row_starts(self) -> NDArray[np.int64]:
@@ -103,11 +106,8 @@ class Signed:
 
     def row_texts(self) -> NDArray[np.int64]:
         """The number of the text of each row, -1 for null."""
-        found = [np.zeros(0, np.int64)]
-        for part, start in zip(self.parts, self.text_starts, strict=False):
-            local = np.asarray(part["text"])
-            found.append(np.where(local == NO_TEXT, -1, local.astype(np.int64) + start))
-        return np.concatenate(found)
+        found = np.concatenate([np.zeros(0, np.uint32), *(p["text"] for p in self.parts)])
+        return np.where(found == NO_TEXT, -1, found.astype(np.int64))
 
     def forms(self) -> NDArray[np.uint64]:
         """The 128-bit hash of the normal form of each text."""
@@ -121,10 +121,13 @@ class Signed:
         """Values of some rows of a column that is kept per row: `id` or `head`."""
         widest = max((p[name].dtype for p in self.parts), key=lambda d: d.itemsize, default="S1")
         out: NDArray[Any] = np.zeros(len(rows), widest)
-        which = np.searchsorted(self.row_starts, rows, side="right") - 1
-        for index in np.unique(which):
-            mine = which == index
-            out[mine] = self.parts[index][name][rows[mine] - self.row_starts[index]]
+        in_order = None if (rows[1:] >= rows[:-1]).all() else np.argsort(rows, kind="stable")
+        rows = rows if in_order is None else rows[in_order]
+        edges = np.searchsorted(rows, self.row_starts)
+        for index in np.flatnonzero(np.diff(edges)).tolist():
+            here = slice(edges[index], edges[index + 1])
+            values = self.parts[index][name][rows[here] - self.row_starts[index]]
+            out[here if in_order is None else in_order[here]] = values
         return out
 
     def head(self, part: int, row: int) -> str:
@@ -150,7 +153,9 @@ class Signed:
         """The sets of all texts, memory-mapped."""
         sizes = np.concatenate([np.zeros(0, np.int64), *(p["sizes"] for p in self.parts)])
         offsets = _starts(sizes)
-        place = self.folder / _HASHES
+        if self.held is not None:
+            return Shingles(self.held, offsets, np.zeros((0, 2), np.uint64))
+        place = self.folder / HASHES
         total = int(offsets[-1])
         hashes: NDArray[np.uint64] = (
             np.memmap(place, np.uint64, "r", shape=(total,)) if total else np.zeros(0, np.uint64)
@@ -170,19 +175,24 @@ def sign(
         workers: How many threads.
         progress: Told of every part, in rows.
     """
-    end = 0
+    met, end = Forms(), 0
+    made: list[Mapping[str, NDArray[Any]]] = []
     for index in range(texts.n_parts):
         name = f"part-{index:05d}"
-        if not kept.has(name):
-            made = _sign_part(texts.read(index), parameters, workers)
-            hashes = made.pop("hashes")
-            append_hashes(kept.folder, end, hashes)
-            kept.keep(name, made)
-        part = kept.read(name)
+
+        def sign_it(index: int = index, at: int = end) -> Mapping[str, NDArray[Any]]:
+            with kept.appending(HASHES, 8 * at) as write:
+                return _sign_part(texts.read(index), parameters, workers, met, write)
+
+        part = kept.arrays(name, sign_it)
+        if len(met) == sum(len(one["form"]) for one in made):
+            met.number(np.asarray(part["form"]))  # signed before a kill
+        made.append(part)
         end += int(np.sum(part["sizes"], dtype=np.int64))
         if progress is not None:
             progress.tick(len(part["text"]), "signing")
-    return opened(kept.folder, texts.n_parts)
+    held = None if kept.is_durable else np.frombuffer(kept.appended(HASHES), np.uint64)
+    return Signed(kept.folder, tuple(made), held)
 
 
 def opened(folder: Path, n_parts: int) -> Signed:
@@ -196,28 +206,79 @@ def read_part(folder: Path) -> Mapping[str, NDArray[Any]]:
     return {p.stem: np.load(p, mmap_mode="r") for p in sorted(folder.glob("*.npy"))}
 
 
-def _sign_part(rows: pl.DataFrame, parameters: Parameters, workers: int) -> dict[str, Any]:
-    sets = shingle(rows["text"], parameters.ngram, threads=workers)
-    has_text = rows["text"].is_not_null().to_numpy()
-    first = first_equal(sets.form)
-    is_first = has_text & (first == np.arange(rows.height))
-    number = np.where(has_text, (np.cumsum(is_first) - 1)[first], NO_TEXT).astype(np.uint32)
-    chosen = np.flatnonzero(is_first)
-    cut = parameters.bands, parameters.band_rows
+class _Sets(NamedTuple):
+    """The sets of some texts that are not known, and their band keys, one column for each set."""
+
+    hashes: NDArray[np.uint64]
+    counts: NDArray[np.int64]
+    form: NDArray[np.uint64]
+    keys: NDArray[np.uint32]
+    left: NDArray[np.int64]
+    """The texts that the loops leave to Polars."""
+
+
+@dataclass
+class _Part:
+    """What is made of a part, slice by slice, in the order of the slices."""
+
+    met: Forms
+    write: Callable[[NDArray[np.uint64]], None]
+    text: NDArray[np.uint32]
+    fresh: list[NDArray[np.int64]] = field(default_factory=list)
+    """The rows whose text is new."""
+    sizes: list[NDArray[np.int64]] = field(default_factory=list)
+    form: list[NDArray[np.uint64]] = field(default_factory=list)
+    keys: list[NDArray[np.uint32]] = field(default_factory=list)
+
+    def take(self, rows: NDArray[np.int64], sets: _Sets) -> None:
+        """Number the texts of some rows, and keep what was not there before."""
+        from databuild.dedup.kernels.numbering import close_up
+
+        self.text[rows], is_new = self.met.number(sets.form)
+        new = np.flatnonzero(is_new)
+        hashes, keys, has_set = sets.hashes, sets.keys, sets.counts > 0
+        if len(new) < np.count_nonzero(has_set):  # some are equal within the slice
+            hashes = hashes[: close_up(hashes, sets.counts, is_new)]
+            keys = keys[:, is_new[has_set] != 0]
+        self.write(hashes)
+        self.fresh.append(rows[new])
+        self.sizes.append(sets.counts[new])
+        self.form.append(sets.form[new])
+        self.keys.append(keys)
+
+
+def _sign_part(
+    rows: pl.DataFrame, parameters: Parameters, workers: int, met: Forms,
+    write: Callable[[NDArray[np.uint64]], None],
+) -> dict[str, Any]:  # fmt: skip
+    texts = rows["text"].rechunk()
+    part = _Part(met, write, np.full(rows.height, NO_TEXT, np.uint32))
+
+    def work(some: Column) -> _Sets:
+        sets = _sets(some, parameters, met)
+        # The next slice of the same thread is written to the same place.
+        return sets if workers == 1 else sets._replace(hashes=sets.hashes.copy())
+
+    at, left = 0, [np.zeros(0, np.int64)]
+    for sets in in_slices(work, texts, workers, _SLICE_BYTES):
+        part.take(np.arange(at, at + len(sets.counts)), sets)
+        left.append(sets.left + at)
+        at += len(sets.counts)
+    slow = np.concatenate(left)
+    if len(slow):
+        part.take(slow, _slow_sets(chosen(texts, slow), parameters))
+    keys = [np.zeros((parameters.bands, 0), np.uint32), *part.keys]
     if parameters.scheme == "datasketch":
-        texts = rows["text"].gather(chosen)
-        signed = datasketch_signatures(texts, parameters.ngram, threads=workers)
-        keys = band_keys(signed, *cut)
-    else:
-        keys = keys_of(sets, *cut, of=chosen, threads=workers)
-    sizes = np.diff(sets.offsets)[chosen]
-    if len(chosen) < rows.height:
-        sets = _some(sets, chosen, sizes)
+        fresh = texts.gather(np.concatenate([np.zeros(0, np.int64), *part.fresh]))
+        signed = datasketch_signatures(fresh, parameters.ngram, threads=workers)
+        keys = [band_keys(signed, parameters.bands, parameters.band_rows)]
     made: dict[str, Any] = {
-        "text": number, "form": sets.form, "sizes": sizes.astype(np.int32), "keys": keys,
-        "hashes": sets.hashes,
-    }  # fmt: skip
-    made["head"], made["head_ends"] = as_flat_bytes(rows["text"].str.head(HEAD_CHARS))
+        "text": part.text,
+        "form": np.concatenate([np.zeros((0, 2), np.uint64), *part.form]),
+        "sizes": np.concatenate([np.zeros(0, np.int64), *part.sizes]).astype(np.int32),
+        "keys": np.concatenate(keys, axis=1),
+    }
+    made["head"], made["head_ends"] = as_flat_bytes(texts.str.head(HEAD_CHARS))
     if "id" in rows.columns:
         made["id"] = as_bytes_column(rows["id"])
     if "prefer" in rows.columns:
@@ -225,24 +286,29 @@ def _sign_part(rows: pl.DataFrame, parameters: Parameters, workers: int) -> dict
     return made
 
 
-def _some(sets: Shingles, chosen: NDArray[np.int64], sizes: NDArray[np.int64]) -> Shingles:
-    """The sets of some texts."""
-    offsets = _starts(sizes)
-    from_start = np.repeat(sets.offsets[chosen] - offsets[:-1], sizes)
-    return Shingles(
-        sets.hashes[from_start + np.arange(len(from_start))], offsets, sets.form[chosen]
-    )
+def _sets(texts: Column, parameters: Parameters, met: Forms) -> _Sets:
+    from databuild.dedup.kernels.folding import IS_BARE, IS_SLOW
+
+    made = shingle_slice(as_bytes(texts), parameters.ngram, known=met.table)
+    hashes, counts, form, state = made
+    left = np.flatnonzero((state == IS_SLOW) | (state == IS_BARE))
+    return _Sets(hashes, counts, form, _keys(hashes, counts, form, parameters), left)
 
 
-def append_hashes(folder: Path, at: int, hashes: NDArray[np.uint64]) -> None:
-    """Write shingles from place `at` on, over what a killed attempt left there."""
-    place = folder / _HASHES
-    with making_room(place), place.open("r+b" if place.exists() else "w+b") as handle:
-        handle.truncate(8 * at)
-        handle.seek(8 * at)
-        handle.write(np.ascontiguousarray(hashes).data)
-        handle.flush()
-        os.fsync(handle.fileno())
+def _slow_sets(texts: pl.Series, parameters: Parameters) -> _Sets:
+    sets = shingle(texts, parameters.ngram, threads=1)
+    counts = np.diff(sets.offsets)
+    keys = _keys(sets.hashes, counts, sets.form, parameters)
+    hashes = np.array(sets.hashes)  # a copy that can be written to
+    return _Sets(hashes, counts, sets.form, keys, np.zeros(0, np.int64))
+
+
+def _keys(hashes: Any, counts: Any, form: Any, parameters: Parameters) -> NDArray[np.uint32]:
+    some = np.flatnonzero(counts)
+    if parameters.scheme == "datasketch":
+        return np.zeros((parameters.bands, len(some)), np.uint32)
+    sets = Shingles(hashes, offsets_of(counts), form)
+    return keys_of(sets, parameters.bands, parameters.band_rows, of=some, threads=1)
 
 
 def _starts(sizes: Any) -> NDArray[np.int64]:

@@ -163,11 +163,14 @@ def offsets_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def in_slices(
-    work: Callable[[Texts], Made], texts: Texts, threads: int | None = None
+    work: Callable[[Texts], Made],
+    texts: Texts,
+    threads: int | None = None,
+    slice_bytes: int = _SLICE_BYTES,
 ) -> Iterator[Made]:
     """Do the work on slices of the texts, of about a MiB each, on several threads; in order."""
     size = texts.estimated_size() if isinstance(texts, pl.Series) else texts.nbytes
-    rows = max(int(_SLICE_BYTES / max(size / max(len(texts), 1), 1)), 1)
+    rows = max(int(slice_bytes / max(size / max(len(texts), 1), 1)), 1)
     parts = (texts.slice(at, rows) for at in range(0, len(texts), rows))
     threads = threads or pl.thread_pool_size()
     if threads == 1 or len(texts) <= rows:

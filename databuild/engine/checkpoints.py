@@ -2,6 +2,7 @@
 
 A checkpoint is a set of NumPy arrays under a name. It is written to a temporary folder, fsynced and
 renamed, so one that is there is whole; it is read memory-mapped, so it costs no memory of its own.
+What is quicker made again than written, that of a small table, is held in memory instead.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from databuild.engine.store import making_room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,6 +35,7 @@ class Checkpoints:
         folder: Where they lie: the step's `scratch`, or a folder in it.
         stamp: What they depend on besides the step's key, such as the layout of its input. Where
             another stamp is found, everything in the folder is removed.
+        is_durable: False: nothing is written, and `folder` is not made.
 
     Example:
         >>> from pathlib import Path
@@ -44,8 +47,14 @@ class Checkpoints:
         [0, 1, 4, 9]
     """
 
-    def __init__(self, folder: Path, stamp: Mapping[str, Any]) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, stamp: Mapping[str, Any], *, is_durable: bool = True
+    ) -> None:
+        self.folder, self.is_durable = folder, is_durable
+        self._held: dict[str, Arrays] = {}
+        self._appended: dict[str, bytearray] = {}
+        if not is_durable:
+            return
         told = json.dumps(stamp, sort_keys=True, default=str)
         place = folder / _STAMP
         with making_room(folder):
@@ -58,7 +67,7 @@ class Checkpoints:
 
     def has(self, name: str) -> bool:
         """Whether this checkpoint was reached."""
-        return (self.folder / name).is_dir()
+        return name in self._held or (self.is_durable and (self.folder / name).is_dir())
 
     def arrays(self, name: str, make: Callable[[], Arrays]) -> Arrays:
         """What `make` returns, now or in an earlier attempt; read from the file, memory-mapped."""
@@ -68,6 +77,8 @@ class Checkpoints:
 
     def facts(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """As `arrays`, for plain JSON."""
+        if not self.is_durable:
+            return make()
         place = self.folder / f"{name}.json"
         if not place.is_file():
             with making_room(self.folder):
@@ -77,6 +88,9 @@ class Checkpoints:
 
     def keep(self, name: str, arrays: Arrays) -> None:
         """Write a checkpoint, whole or not at all."""
+        if not self.is_durable:
+            self._held[name] = arrays
+            return
         half = self.folder / f".{name}.half"
         with making_room(self.folder):
             shutil.rmtree(half, ignore_errors=True)
@@ -90,12 +104,46 @@ class Checkpoints:
 
     def read(self, name: str) -> Arrays:
         """Read a checkpoint that was reached, memory-mapped and not to be written to."""
+        if not self.is_durable:
+            return self._held[name]
         files = sorted((self.folder / name).glob("*.npy"))
         return {path.stem: _mapped(path) for path in files}
 
     def drop(self, name: str) -> None:
         """Remove a checkpoint that nothing needs any more."""
+        if not self.is_durable:
+            self._held.pop(name, None)
+            return
         shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    @contextmanager
+    def appending(self, name: str, at: int) -> Iterator[Callable[[NDArray[Any]], None]]:
+        """Write arrays to a file from byte `at` on, over what a killed attempt left there.
+
+        Yields:
+            A function that appends one more array. All of them are on the disk at the end.
+        """
+        if not self.is_durable:
+            held = self._appended.setdefault(name, bytearray())
+            del held[at:]
+            yield lambda numbers: held.extend(np.ascontiguousarray(numbers).data.cast("B"))
+            return
+        place = self.folder / name
+        with making_room(place), place.open("r+b" if place.exists() else "w+b") as handle:
+            handle.truncate(at)
+            handle.seek(at)
+            yield lambda numbers: _write_numbers(handle, numbers)
+            handle.flush()
+            os.fsync(handle.fileno())
+
+    def appended(self, name: str) -> bytes:
+        """What `appending` wrote, where nothing is durable."""
+        return bytes(self._appended.get(name, b""))
+
+
+def _write_numbers(handle: BinaryIO, numbers: NDArray[Any]) -> None:
+    if numbers.size:
+        handle.write(np.ascontiguousarray(numbers).data)
 
 
 def _mapped(path: Path) -> NDArray[Any]:

@@ -304,7 +304,9 @@ def _deliver(task: Task, manifest: Manifest) -> None:
     config = task.node.config
     columns = task.step.columns_taken(config)
     slots = [slot for slot in task.step.slots(task.views) if slot in task.views]
-    tables = [task.views[slot].read(columns) for slot in slots]
+    views = [task.views[slot] for slot in slots]
+    in_parts = task.step.sees == "parts"
+    tables = [Parts(one, columns) if in_parts else one.read(columns) for one in views]
     with staged(task.folder) as out:
         given = {"out": out} if "out" in task.step.needs else {}
         others = {name: task.resource(name) for name in task.step.needs if name != "out"}
@@ -312,7 +314,7 @@ def _deliver(task: Task, manifest: Manifest) -> None:
         named = dict(zip(slots, tables, strict=True))
         facts = call(task.step, config=config, **named, **absent, **given, **others)
     manifest.metrics = dict(facts)
-    rows = sum(table.height for table in tables)
+    rows = sum(view.rows for view in views)
     skipped = pl.DataFrame(manifest.metrics.pop("rows_skipped", []), schema=_SKIPPED)
     if skipped.height:
         write_part(task.folder / "dropped", 0, skipped)

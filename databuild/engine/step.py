@@ -15,14 +15,14 @@ A step that sees the whole table may also report facts about it: see `Reported` 
 `Produced.facts`.
 
 A step sees one `row` batch at a time, one `group` at a time, the whole `table`, its `parts` in turn
-(a measure or select: it is handed `engine.parts.Parts` for each input and returns an iterable with
-one frame for each part of the primary input, so that nothing is ever whole in memory), or it is a
-`source`, which reads splits of files and returns a `Produced` for each, or an iterator of them
-where a split is more than fits into memory: pieces that follow from the file alone. The first
-parameter is the primary input; further DataFrame parameters are named inputs
-(`from: {rows: a, other: b}`), optional where they default to None; `**others` takes any number of
-further ones, under names of the recipe's choice. Keyword-only parameters are resources, injected by
-name: see `RESOURCES`.
+(a measure, select or deliver: it is handed `engine.parts.Parts` for each input, and a measure or
+select returns an iterable with one frame for each part of the primary input, so that nothing is
+ever whole in memory), or it is a `source`, which reads splits of files and returns a `Produced` for
+each, or an iterator of them where a split is more than fits into memory: pieces that follow from
+the file alone. The first parameter is the primary input; further DataFrame parameters are named
+inputs (`from: {rows: a, other: b}`), optional where they default to None; `**others` takes any
+number of further ones, under names of the recipe's choice. Keyword-only parameters are resources,
+injected by name: see `RESOURCES`.
 
 Example:
     >>> from databuild.recipe.options import StepConfig
@@ -122,13 +122,15 @@ class Streamed:
 def run_whole(run: Callable[..., Any], *args: Any, **resources: Any) -> Any:
     """Call the function of a step that sees parts with tables in memory; return one table.
 
-    Facts come with it as `Reported`, where the step reports any.
+    Facts come with it as `Reported`, where the step reports any; of a deliver step facts alone.
     """
     import polars as pl
 
     tables = [Parts.of(a) if isinstance(a, pl.DataFrame) else a for a in args]
     named = {k: Parts.of(v) if isinstance(v, pl.DataFrame) else v for k, v in resources.items()}
     out = run(*tables, **named)
+    if isinstance(out, Mapping):
+        return out
     if isinstance(out, Streamed):
         return Reported(pl.concat(out.frames), out.facts)
     return pl.concat(out)

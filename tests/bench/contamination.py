@@ -1,11 +1,12 @@
 """Time, memory, and what is found, of checking 100,000 and 1 million rows against a benchmark.
 
-    python tests/bench/contamination.py [out.json]
+    python tests/bench/contamination.py [OUT.json [FOLDER for the rows]]
 
 The rows are sentences of the folder of real data put together anew; the exam is 1,319 questions of
 GSM8K (651 of its test set, 668 of its training set), as many as its test set has. Among the rows
 are copies of its questions, disguised in several ways. Beside it a plain Python script that looks
-up n-grams of words in a set. CPU seconds on one thread; warm is the better of two.
+up n-grams of words in a set. The step reads its rows part by part, from files as the engine writes
+them. CPU seconds on one thread; warm is the better of two.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ KINDS = (
     "embedded and edited", "look-alikes", "zero-width", "full-width",
 )  # fmt: skip
 EACH = 100
+PART_ROWS = 65_536
 LIKE = str.maketrans("aeopcxyisjABEKMHOPCTX", "аеорсхуіѕјАВЕКМНОРСТХ")
 
 
@@ -80,7 +82,7 @@ def plant(text: str, kind: str, rng: np.random.Generator, words: Sequence[str]) 
 
 
 def make(folder: Path, n: int) -> None:
-    """Write `rows-<n>.parquet` (row_id, prompt, kind) and `exam.parquet`."""
+    """Write `rows-<n>/part-*.parquet` (row_id, prompt, kind) and `exam.parquet`."""
     rng = np.random.default_rng(11)
     test = pl.read_parquet(DATA / "bench_testsets.parquet").filter(benchmark="gsm8k")["text"]
     exam = pl.concat([test, read("gsm8k_train.parquet", "question").head(1319 - len(test))])
@@ -110,21 +112,43 @@ def make(folder: Path, n: int) -> None:
             plant(exam[int(rng.integers(len(exam)))], str(kind), rng, words),
             str(kind),
         )
-    pl.DataFrame({"row_id": [f"{i:07d}" for i in range(n)], "prompt": prompts, "kind": kinds},
-                 schema_overrides={"kind": pl.String}).write_parquet(folder / f"rows-{n}.parquet")  # fmt: skip
+    rows = pl.DataFrame(
+        {"row_id": [f"{i:07d}" for i in range(n)], "prompt": prompts, "kind": kinds},
+        schema_overrides={"kind": pl.String},
+    )
+    (folder / f"rows-{n}").mkdir()
+    for number, part in enumerate(rows.iter_slices(PART_ROWS)):
+        part.write_parquet(folder / f"rows-{n}" / f"part-{number:05d}.parquet")
+
+
+class Files:
+    """`engine.parts.Readable` over the files of a folder, a part each."""
+
+    columns = ("row_id", "prompt")
+
+    def __init__(self, folder: Path) -> None:
+        self.files = sorted(folder.glob("*.parquet"))
+        self.n_parts, self.layout = len(self.files), str(folder)
+        self.rows = pl.scan_parquet(self.files).select(pl.len()).collect().item()
+
+    def part(self, index: int, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
+        named = list(dict.fromkeys(columns or self.columns))
+        return pl.read_parquet(self.files[index], columns=named)
 
 
 def check(folder: Path, n: int, ngram: int) -> dict[str, Any]:
     """databuild's step, twice in this process: the second time everything is loaded."""
     from databuild.dedup.contamination import ContaminationConfig, drop_contaminated
+    from databuild.engine.parts import Parts
 
     spent, table, cold = [], pl.DataFrame(), 0.0
     for _ in range(3):
         before = time.process_time()
-        rows = pl.read_parquet(folder / f"rows-{n}.parquet", columns=["row_id", "prompt"])
-        exam = pl.read_parquet(folder / "exam.parquet")
+        rows = Parts(Files(folder / f"rows-{n}"))
+        exam = Parts.of(pl.read_parquet(folder / "exam.parquet"))
         config = ContaminationConfig(in_columns="question", ngrams=(ngram,))
-        table = drop_contaminated(rows, config, gsm8k=exam).table
+        found = drop_contaminated.run(rows, config, gsm8k=exam)
+        table = pl.concat(list(found.frames))
         spent.append(time.process_time() - before)
         cold = cold or time.process_time()
     flagged = table.filter(part="dropped")["row_id"].to_list()
@@ -142,7 +166,7 @@ def plain(folder: Path, n: int, ngram: int) -> dict[str, Any]:
     known: set[str] = set()
     for text in pl.read_parquet(folder / "exam.parquet")["question"]:
         known |= grams(text)
-    rows = pl.read_parquet(folder / f"rows-{n}.parquet", columns=["row_id", "prompt"])
+    rows = pl.read_parquet(folder / f"rows-{n}", columns=["row_id", "prompt"])
     flagged = [row_id for row_id, text in rows.iter_rows() if not known.isdisjoint(grams(text))]
     return {"cold": time.process_time(), "flagged": flagged}
 
@@ -154,7 +178,7 @@ def measure(folder: Path, n: int, what: str, ngram: int) -> dict[str, Any]:
     told = json.loads(
         subprocess.run(command, env=environment, check=True, capture_output=True).stdout
     )
-    rows = pl.read_parquet(folder / f"rows-{n}.parquet", columns=["row_id", "kind"])
+    rows = pl.read_parquet(folder / f"rows-{n}", columns=["row_id", "kind"])
     hit = rows.filter(pl.col("row_id").is_in(told.pop("flagged")))
     found = dict(hit.drop_nulls().group_by("kind").len().iter_rows())
     return {
@@ -171,18 +195,21 @@ def one(folder: str, n: str, what: str, ngram: str) -> None:
     print(json.dumps(told))
 
 
-def main(out: str | None) -> None:
+def main(out: str | None, kept: str | None = None) -> None:
     results = []
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(kept or name)
         for n in (100_000, 1_000_000):
-            make(folder, n)
+            if not (folder / f"rows-{n}").is_dir():
+                make(folder, n)
             for what, ngram in (("databuild", 8), ("databuild", 13), ("plain", 8), ("plain", 13)):
                 if what == "databuild" or n == 100_000:
                     results.append(measure(folder, n, what, ngram))
                     print(json.dumps(results[-1]), flush=True)
-        size = (folder / "rows-1000000.parquet").stat().st_size
-        text = pl.read_parquet(folder / "rows-1000000.parquet")["prompt"].str.len_bytes().sum()
+        files = list((folder / "rows-1000000").glob("*.parquet"))
+        size = sum(path.stat().st_size for path in files)
+        lengths = pl.scan_parquet(files).select(pl.col("prompt").str.len_bytes().sum())
+        text = lengths.collect().item()
     told = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": {"cpu": platform.machine(), "python": platform.python_version(), "polars": pl.__version__},
@@ -198,4 +225,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         one(*sys.argv[2:])
     else:
-        main(sys.argv[1] if len(sys.argv) > 1 else None)
+        main(*sys.argv[1:3] or [None])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from databuild.dedup import searching
 from databuild.dedup.contamination import ContaminationConfig, drop_contaminated
+from databuild.engine.parts import Parts
 from databuild.errors import SchemaError, StepError
 
 if TYPE_CHECKING:
@@ -379,3 +380,16 @@ def test_plants_in_real_rows_are_found_and_real_rows_are_left(shared_data: Path)
     config = ContaminationConfig(in_columns="question")
     found = drop_contaminated(table([*planted, *real]), config, gsm8k=exam).table
     assert found["part"].to_list() == ["dropped"] * len(planted) + ["kept"] * len(real)
+
+
+def test_rows_in_parts_are_judged_as_in_one_table():
+    rows = table([FERRY, "Hello", None, f"Well: {BAKER}", "Bye"])
+    exam = Parts.of(table(EXAM, "question", "x")[:2], table(EXAM, "question", "x")[2:])
+    config = ContaminationConfig(in_columns="question")
+    whole = drop_contaminated(rows, config, exam=table(EXAM, "question", "x"))
+    parts = drop_contaminated(Parts.of(rows[:2], rows[2:2], rows[2:]), config, exam=exam)
+    frames = list(parts.frames)
+    assert [frame.height for frame in frames] == [2, 0, 3]
+    assert pl.concat(frames).equals(whole.table)
+    assert parts.facts == whole.facts
+    assert whole.facts["rows_hit"] == 2

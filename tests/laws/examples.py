@@ -470,7 +470,11 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         folder, {"prefer": "quality"}, "scratch", "workers", "progress", "files"
     ),
     "dedup.cluster": lambda folder: _dedup(folder, {}, "scratch", "workers", "progress"),
-    "dedup.index": _example(texts, out=None),
+    "dedup.index": lambda folder: Example(
+        {"rows": texts()},
+        {},
+        {"out": None, "scratch": folder / "signed", "workers": 2, "progress": Silence()},
+    ),
     "dedup.semantic": _similar,
     "dedup.contamination": lambda _: Example(
         {

@@ -62,7 +62,7 @@ class Case:
         out.mkdir()
         resources = {**self._resources(), **({"out": out} if "out" in self.step.needs else {})}
         slots = dict(zip(self.step.inputs, given, strict=True))
-        facts: dict[str, Any] = self.step.run(config=self.config, **slots, **resources)
+        facts: dict[str, Any] = self.step(config=self.config, **slots, **resources)
         return facts
 
     def _seen(self, tables: list[pl.DataFrame]) -> list[pl.DataFrame]:

@@ -11,14 +11,15 @@ from databuild.dedup.kernels.jit import ONE, U64, inlined, load64, zeros_below
 
 
 @inlined
-def ascii_tokens(data: Any, p: Any, end: Any, tokens: Any) -> Any:
+def ascii_tokens(data: Any, p: Any, end: Any, tokens: Any, count: Any) -> Any:
     """Hash the tokens of a text as `folding` does, up to the one before what is not ASCII.
 
-    Their number, and the place from where on is to be folded. Eight bytes at a time: letters,
+    They go to `tokens` from `count` on. The number of tokens then, and the place from where on is
+    to be folded. Eight bytes at a time: letters,
     digits and `_` are found by additions that carry into the highest bit of each byte (Warren,
     Hacker's Delight, 2nd edition, section 6.1).
     """
-    count, h, begun, token_at = 0, _SEED, False, p
+    h, begun, token_at = _SEED, False, p
     while p < end:
         if not begun:
             token_at = p

@@ -28,8 +28,9 @@ from databuild.dedup.kernels.jit import (
     store64,
     zeros_below,
 )
+from databuild.dedup.kernels.numbering import is_known
 
-DONE, IS_SLOW, IS_NULL, IS_BARE = 0, 1, 2, 3
+DONE, IS_SLOW, IS_NULL, IS_BARE, IS_KNOWN = 0, 1, 2, 3, 4
 
 _LOW, _HIGH = U64(0x0101010101010101), U64(0x8080808080808080)
 _SEED = U64(0x9E3779B97F4A7C15)
@@ -285,16 +286,17 @@ def longest(offsets: Any) -> int:
     types.boolean,
     types.int64,
     TABLE,
+    array("uint64", ndim=2),
     array("uint64", writable=True),
     array("int64", writable=True),
     array("uint64", writable=True, ndim=2),
     array("uint8", writable=True),
 )
 def shingle_texts(
-    data: Any, offsets: Any, nulls: Any, folded: bool, ngram: int, table: Any,
+    data: Any, offsets: Any, nulls: Any, folded: bool, ngram: int, table: Any, known: Any,
     hashes: Any, counts: Any, form: Any, state: Any,
 ) -> int:  # fmt: skip
-    """The sorted distinct shingles of every text, one after the other; how many in all."""
+    """The sorted distinct shingles of every text whose form is not known; how many in all."""
     most = longest(offsets)
     out = np.empty(4 * most + 64, np.uint8)
     tokens = np.empty(most + 2, np.uint64)
@@ -330,6 +332,9 @@ def shingle_texts(
             one = (one << U64(23)) | (one >> U64(41))
             two = ((two << U64(31)) | (two >> U64(33))) * _F2 + tokens[t]
         form[r, 0], form[r, 1] = mixed(one), mixed(two)
+        if is_known(known, form[r, 0], form[r, 1]):
+            state[r] = IS_KNOWN
+            continue
         made = roll(tokens, count, ngram, raw)
         counts[r] = sort_distinct(raw, made, hashes, at, places)
         at += counts[r]

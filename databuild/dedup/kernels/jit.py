@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -15,6 +16,26 @@ from databuild.dedup.kernels.storing import places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def _load_numba() -> None:
+    """Load numba's own functions without SciPy's linear algebra, which takes 0.3 s.
+
+    As they are loaded they import it to see whether it is there; a loop that needs it imports it
+    when it is compiled. No loop here does.
+    """
+    from numba.np import linalg
+
+    ensure = linalg.ensure_blas
+    linalg.ensure_blas = lambda: None
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = ensure
+
+
+with suppress(ImportError, AttributeError):  # of another version of numba: as it likes
+    _load_numba()
 
 Loop = TypeVar("Loop", bound="Callable[..., Any]")
 

@@ -17,7 +17,9 @@ from databuild.dedup.kernels.jit import ONE, U64, array, compiled, inlined
 
 # Odd constants of good spread: the base of the polynomial over token hashes, and a mixer.
 _BASE, _MIX = U64(0xD1342543DE82EF95), U64(0x9E3779B97F4A7C15)
-_6, _63 = U64(6), U64(63)
+_63 = U64(63)
+# Where in a key the three numbers stand that say which bits of a word of the filter are its own.
+_B1, _B2, _B3 = U64(20), U64(26), U64(32)
 # A walk crosses at most so many tokens of either side that differ. A copy in which a tenth of the
 # words is edited has gaps of one or two; a phrase that was put in is rarely longer.
 GAP = 8
@@ -25,6 +27,7 @@ NEARBY = 3
 # Twice its own length of the row: walks so near belong to one copy of an item.
 REACH = 2
 FIELDS = 6
+_SPACE, _LINE = 0x20, 0x0A
 
 
 class Index(NamedTuple):
@@ -35,9 +38,10 @@ class Index(NamedTuple):
     top: np.uint64
     """The base to the power of `length`."""
     shift: np.uint64
-    """By so many bits a gram's key is shifted to find its bit in the filter."""
+    """By so many bits a gram's key is shifted to find its word of the filter."""
     filter_B: Any
-    """u64: one bit for each gram, so that most that are no gram cost one look."""
+    """u64: three bits of one word for each gram (a blocked Bloom filter: Putze, Sanders, Singler
+    2007), so that nearly all that are no gram cost one look."""
     keys_H: Any
     """u64: open addressing; 0 is free."""
     gram_H: Any
@@ -101,6 +105,16 @@ def gram_keys(tokens: Any, length: int, keys: Any) -> None:
             keys[i - length + 1] = (value * _MIX) | ONE
 
 
+@inlined
+def _bits(key: Any) -> Any:
+    """The bits of a gram in its word of the filter."""
+    return (
+        (ONE << ((key >> _B1) & _63))
+        | (ONE << ((key >> _B2) & _63))
+        | (ONE << ((key >> _B3) & _63))
+    )
+
+
 @compiled(
     types.void,
     array("uint64"),
@@ -114,8 +128,7 @@ def fill_table(keys_G: Any, shift: Any, filter_B: Any, keys_H: Any, gram_H: Any)
     mask = U64(keys_H.size - 1)
     for g in range(keys_G.size):
         key = keys_G[g]
-        bit = key >> shift
-        filter_B[bit >> _6] |= ONE << (bit & _63)
+        filter_B[key >> shift] |= _bits(key)
         slot = (key >> ONE) & mask
         while keys_H[slot] != U64(0):
             slot = (slot + ONE) & mask
@@ -250,28 +263,75 @@ def _grown(found: Any) -> Any:
 
 
 @inlined
-def _scan_row(row: Any, r: int, index: Any, at: Any, cover_E: Any, active: Any) -> int:
-    """Take in all shared grams of a row; how many items are `active`: share a long enough run."""
-    length, shift, filter_B = index.length, index.shift, index.filter_B
-    top, value, old, n_active = index.top, U64(0), U64(0), 0
-    for i in range(min(length - 1, row.size)):
-        value = value * _BASE + row[i]
-    for i in range(row.size - length + 1):
-        value = value * _BASE + (row[i + length - 1] - old * top)
-        old = row[i]
+def _likely(tokens: Any, count: int, index: Any, places: Any, keys: Any) -> int:
+    """Where the grams of a row of tokens are that the filter lets through, and their keys.
+
+    This loop sees every token of every text and nearly always finds nothing: it does not branch.
+    """
+    length, shift, filter_B, top = index.length, index.shift, index.filter_B, index.top
+    value, old, n = U64(0), U64(0), 0
+    for i in range(min(length - 1, count)):
+        value = value * _BASE + tokens[i]
+    for i in range(count - length + 1):
+        value = value * _BASE + (tokens[i + length - 1] - old * top)
+        old = tokens[i]
         key = (value * _MIX) | ONE
-        bit = key >> shift
-        if (filter_B[bit >> _6] >> (bit & _63)) & ONE == U64(0):
-            continue
-        gram = _gram_of(key, index.keys_H, index.gram_H)
+        bits = _bits(key)
+        places[n], keys[n] = i, key
+        n += np.int64((filter_B[key >> shift] & bits) == bits)
+    return n
+
+
+@inlined
+def _scan_row(
+    row: Any, r: int, places: Any, keys: Any, index: Any, at: Any, cover_E: Any, active: Any
+) -> int:
+    """Take in the shared grams of a row; how many items are `active`: share a long enough run."""
+    n_active = 0
+    for k in range(places.size):
+        gram = _gram_of(keys[k], index.keys_H, index.gram_H)
         if gram < 0:
             continue
+        i = places[k]
         for p in range(index.postings_G[gram], index.postings_G[gram + 1]):
             t = np.int64(index.item_P[p])
             if _visit(row, r, i, t, np.int64(index.place_P[p]), index, at, cover_E):
                 active[n_active] = t
                 n_active += 1
     return n_active
+
+
+@inlined
+def _tokens(
+    data: Any, start: Any, end: Any, folded: Any, table: Any, masking: Any, out: Any, tokens: Any
+) -> Any:
+    """Hash the tokens of a text; their number, -1 if it must be unmasked or folded first.
+
+    ASCII is hashed as it stands. From the token on in which something else is the text is folded,
+    up to the next space or the end of a line.
+    """
+    nothing = np.empty(0, np.int64)
+    count: Any = 0
+    in_place = not folded and end + 8 <= data.size
+    while start < end:
+        stop = end
+        if in_place:
+            count, start = ascii_tokens(data, start, end, tokens, count)
+            stop = min(start + 1, end)
+            while stop < end and data[stop] != _SPACE and data[stop] != _LINE:
+                stop += 1
+        length: Any = stop - start
+        if folded:
+            out[:length] = data[start:stop]
+        elif length > 0:
+            is_hidden = masking.size > 0 and is_masked(data, start, stop, masking)
+            length = -1 if is_hidden else fold(data, start, stop, table, out, nothing)
+        if length < 0:
+            return -1
+        out[length : length + 16] = 0
+        count += hash_tokens(out, length, tokens[count:], nothing)
+        start = stop
+    return count
 
 
 @inlined
@@ -316,29 +376,22 @@ def scan_texts(
     at = np.full((n_items, 10), -1, np.int64)
     active = np.empty(n_items, np.int64)
     found, n_found = np.empty((64, FIELDS), np.int64), 0
-    most, nothing = longest(offsets), np.empty(0, np.int64)
+    most = longest(offsets)
     out = np.empty(4 * most + 64, np.uint8)
     tokens = np.empty(most + 2, np.uint64)
+    places, keys = np.empty(most + 2, np.int64), np.empty(most + 2, np.uint64)
     for r in range(offsets.size - 1):
         state[r] = DONE
         if nulls.size > 0 and nulls[r] != 0:
             continue
-        start, end, count = offsets[r], offsets[r + 1], 0
-        if not folded and end + 8 <= data.size:
-            count, start = ascii_tokens(data, start, end, tokens)
-        if start < end:
-            length = end - start
-            if folded:
-                out[:length] = data[start:end]
-            elif masking.size > 0 and is_masked(data, start, end, masking):
-                length = -1
-            else:
-                length = fold(data, start, end, table, out, nothing)
-            if length < 0:
-                state[r] = IS_SLOW
-                continue
-            out[length : length + 16] = 0
-            count += hash_tokens(out, length, tokens[count:], nothing)
-        n_active = _scan_row(tokens[:count], r, index, at, cover_E, active)
+        start, end = offsets[r], offsets[r + 1]
+        count = _tokens(data, start, end, folded, table, masking, out, tokens)
+        if count < 0:
+            state[r] = IS_SLOW
+            continue
+        n = _likely(tokens, count, index, places, keys)
+        if n == 0:
+            continue
+        n_active = _scan_row(tokens[:count], r, places[:n], keys[:n], index, at, cover_E, active)
         found, n_found = _settle(r, active[:n_active], index, at, found, n_found)
     return found[:n_found].copy()

@@ -16,11 +16,14 @@ _32 = U64(32)
 @compiled(
     types.int64,
     array("uint32"),
+    array("uint32"),
     types.int64,
     array("uint64", writable=True),
 )
-def shared_only(keys: Any, bits: int, packed: Any) -> int:
-    """`key << 32 | row` of the rows whose key may occur twice; how many there are.
+def shared_only(keys: Any, names: Any, bits: int, packed: Any) -> int:
+    """`key << 32 | names[row]` of the rows whose key may occur twice; how many there are.
+
+    Without names (of size 0) a row's name is its number.
 
     A table of 2**bits remembers which keys were seen once and which twice, by their lowest bits.
     """
@@ -36,6 +39,9 @@ def shared_only(keys: Any, bits: int, packed: Any) -> int:
         place = np.int64(keys[r]) & mask
         packed[found] = (U64(keys[r]) << _32) | U64(r)
         found += (np.int64(seen[place >> 2]) >> ((place & 3) * 2 + 1)) & 1
+    if names.size > 0:
+        for k in range(found):
+            packed[k] = (packed[k] & ~_LOW32) | U64(names[np.int64(packed[k] & _LOW32)])
     return int(found)
 
 
@@ -89,39 +95,41 @@ def pair_runs(packed: Any, cap: int, settled: Any, pairs: Any) -> Any:
 
 @compiled(
     types.UniTuple(types.int64, 2),
-    array("uint64"),
+    array("uint32"),
+    array("uint32"),
     array("uint64"),
     types.int64,
     array("uint64", writable=True),
 )
-def pair_across(old: Any, new: Any, cap: int, pairs: Any) -> Any:
+def pair_across(keys: Any, rows: Any, new: Any, cap: int, pairs: Any) -> Any:
     """Pairs `new row << 32 | old row` of rows with the same key; their number, that of the skipped.
 
-    Both are sorted `key << 32 | row`. A new row is paired with the best `cap` old rows of its key.
+    `keys` of old rows ascend, `rows` are theirs; `new` is sorted `key << 32 | row`. A new row is
+    paired with the best `cap` old rows of its key. What `pairs` has no room for is counted only.
     """
-    made, skipped, at = 0, 0, 0
+    made, skipped, at, n = 0, 0, 0, keys.size
     for j in range(new.size):
-        key = new[j] >> _32
+        key = np.uint32(new[j] >> _32)
         step = 1
-        while at + step < old.size and old[at + step] >> _32 < key:
+        while at + step < n and keys[at + step] < key:
             at += step
             step *= 2
         while step > 0:
-            if at + step <= old.size and old[at + step - 1] >> _32 < key:
+            if at + step <= n and keys[at + step - 1] < key:
                 at += step
             else:
                 step //= 2
         end = at
-        while end < old.size and end - at < cap and old[end] >> _32 == key:
-            if pairs.size > 0:
-                pairs[made] = (new[j] << _32) | (old[end] & _LOW32)
+        while end < n and end - at < cap and keys[end] == key:
+            if made < pairs.size:
+                pairs[made] = ((new[j] & _LOW32) << _32) | U64(rows[end])
             made += 1
             end += 1
-        if end - at == cap and end < old.size and old[end] >> _32 == key:
-            low, high = end, old.size  # the end of the run, by bisection
+        if end - at == cap and end < n and keys[end] == key:
+            low, high = end, n  # the end of the run, by bisection
             while low < high:
                 middle = (low + high) // 2
-                if old[middle] >> _32 <= key:
+                if keys[middle] <= key:
                     low = middle + 1
                 else:
                     high = middle

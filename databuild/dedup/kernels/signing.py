@@ -95,6 +95,35 @@ def key_bands(signatures: Any, rows: int, keys: Any) -> None:
             keys[band, r] = U32(h >> U64(32))
 
 
+@compiled(
+    types.void,
+    array("uint64"),
+    array("int64"),
+    array("int64"),
+    array("uint32"),
+    array("uint32"),
+    types.int64,
+    array("uint32", writable=True, ndim=2),
+)
+def key_sets(
+    hashes: Any, offsets: Any, rows: Any, a: Any, b: Any, size: int, keys: Any
+) -> None:
+    """As `sign_hashes` and `key_bands` of `size` minima, of one set after the other."""
+    best, few = np.empty(a.size, np.uint32), np.empty(4096, np.uint32)
+    for r in range(rows.size):
+        at, end = offsets[rows[r]], offsets[rows[r] + 1]
+        if few.size < end - at:
+            few = np.empty(end - at, np.uint32)
+        for i in range(end - at):
+            few[i] = U32(hashes[at + i] >> U64(32))
+        take_minima(few, end - at, a, b, best)
+        for band in range(keys.shape[0]):
+            h = U64(size)
+            for k in range(band * size, (band + 1) * size):
+                h = mixed(h ^ U64(best[k]))
+            keys[band, r] = U32(h >> U64(32))
+
+
 @inlined
 def turned(x: Any, by: int) -> Any:
     """Rotate 32 bits to the left."""
