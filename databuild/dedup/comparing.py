@@ -1,13 +1,13 @@
 """Pairs of signed texts compared by their sets, of which only those that are needed are in memory.
 
-The sets of a large table are read from their file, some pairs at a time. They could be read
-memory-mapped too, but every page that was looked at once would count as memory of the process.
+The sets of a large table are taken from their file, which is memory-mapped, some pairs at a time;
+what was looked at is given back to the system, else all of it would count as memory of the process.
 """
 
 from __future__ import annotations
 
 import mmap
-import os
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +17,6 @@ from databuild.dedup.tokenizing import offsets_of
 from databuild.dedup.verification import jaccards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
@@ -26,8 +24,8 @@ if TYPE_CHECKING:
 _MAPPED_BYTES = 1 << 27
 """Sets of fewer bytes are compared where they are."""
 _LEAST_PAIRS = 1 << 16
-_GAP, _READ = 1 << 12, 1 << 19
-"""Shingles between two wanted sets that are read as well; shingles that are read at once."""
+_WINDOW = 1 << 23
+"""Shingles of a file that are mapped at once."""
 _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(32)
 
@@ -85,50 +83,15 @@ def some_sets(shingles: Shingles, texts: Ints) -> Shingles:
     """
     from databuild.dedup.kernels.numbering import gather
 
-    starts, ends = shingles.offsets[texts], shingles.offsets[texts + 1]
-    offsets = offsets_of(ends - starts)
+    starts = shingles.offsets[texts]
+    offsets = offsets_of(shingles.offsets[texts + 1] - starts)
     found = np.empty(int(offsets[-1]), np.uint64)
-    with _Source(shingles.hashes) as source:
-        for i, j in _runs(starts, ends):
-            read = source.read(int(starts[i]), int(ends[j - 1]))
-            gather(read, starts[i:j] - starts[i], offsets[i : j + 1], found)
+    edges = np.searchsorted(starts, np.arange(0, len(shingles.hashes) + _WINDOW, _WINDOW))
+    for i, j in pairwise(edges.tolist()):
+        if i < j:
+            gather(np.asarray(shingles.hashes), starts[i:j], offsets[i : j + 1], found)
+            forget(shingles.hashes)
     return Shingles(found, offsets, np.zeros((0, 2), np.uint64))
-
-
-def _runs(starts: Ints, ends: Ints) -> Iterator[tuple[int, int]]:
-    """Neighbouring sets that are read together, as slices."""
-    breaks = np.append(np.flatnonzero(starts[1:] - ends[:-1] > _GAP) + 1, len(starts)).tolist()
-    i = 0
-    for stop in breaks:
-        while i < stop:
-            j = int(np.searchsorted(ends, starts[i] + _READ, side="right"))
-            j = min(max(j, i + 1), stop)
-            yield i, j
-            i = j
-
-
-class _Source:
-    """Numbers in memory or in a file, read without mapping it."""
-
-    def __init__(self, numbers: NDArray[np.uint64]) -> None:
-        self._numbers = numbers
-        self._file: int | None = None
-
-    def __enter__(self) -> _Source:
-        name = getattr(self._numbers, "filename", None)
-        if isinstance(self._numbers, np.memmap) and name is not None:
-            self._file = os.open(name, os.O_RDONLY)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            os.close(self._file)
-
-    def read(self, start: int, end: int) -> NDArray[np.uint64]:
-        """The numbers from one place to another."""
-        if self._file is None:
-            return np.asarray(self._numbers[start:end])
-        return np.frombuffer(os.pread(self._file, 8 * (end - start), 8 * start), np.uint64)
 
 
 def forget(array: Any) -> None:

@@ -21,7 +21,7 @@ class IndexConfig(NearConfig):
     """Options of `dedup.index`: those of the `dedup.minhash` that is to read it."""
 
 
-@step("dedup.index", kind="deliver", sees="table", version=1, also=near_also)
+@step("dedup.index", kind="deliver", sees="table", version=2, also=near_also)
 def write_index(rows: pl.DataFrame, config: IndexConfig, *, out: Path) -> dict[str, Any]:
     """Write an index of all rows: what `dedup.minhash` reads with its option `index`.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from databuild.dedup.near import Found
     from databuild.engine.resources import Progress
 
-_BATCH_ROWS = 1 << 16
+_BATCH_ROWS = 1 << 14
 _SAME_CODECS = {"SNAPPY", "ZSTD", "GZIP", "BROTLI", "LZ4"}
 
 

@@ -28,7 +28,7 @@ def in_a_file(tmp_path):
 @pytest.fixture
 def narrow(monkeypatch):
     """Few pairs and few bytes at once, as of a table that is large."""
-    for name, few in (("_MAPPED_BYTES", 0), ("_LEAST_PAIRS", 50), ("_GAP", 8), ("_READ", 100)):
+    for name, few in (("_MAPPED_BYTES", 0), ("_LEAST_PAIRS", 50), ("_WINDOW", 100)):
         monkeypatch.setattr(comparing, name, few)
 
 
