@@ -36,7 +36,7 @@ def stored(sources: tuple[str, ...], make: Callable[[], Arrays]) -> Arrays:
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     name = f"folding-{digest[:16]}.npz"
     for folder in _folders():
-        with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
+        with suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
             return dict(np.load(folder / name, allow_pickle=False))
     made = make()
     for folder in _folders():

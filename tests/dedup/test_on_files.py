@@ -176,7 +176,10 @@ def test_conversations_are_compared_whole() -> None:
         (["in.parquet", "out", "--column", "txt"], "no column 'txt'; did you mean 'text'"),
         (["in.parquet", "out", "--column", "n"], "'n' is of type int64, not text"),
         (["in.parquet", "out", "--prefer", "qality"], "no column 'qality'; did you mean 'quality'"),
-        (["two.parquet", "out"], "none of its columns has a name that is known; text are a, b. Fix"),
+        (
+            ["two.parquet", "out"],
+            "none of its columns has a name that is known; text are a, b. Fix",
+        ),
         (["numbers.parquet", "out"], "none of its columns is text: n (int64), x (double). Fix"),
         (["made.parquet", "out"], "a column 'dedup_row', a name that this command writes"),
         (["in.parquet"], "files first, and last the folder to write"),
