@@ -37,7 +37,8 @@ def stored(sources: tuple[str, ...], make: Callable[[], Arrays]) -> Arrays:
     name = f"folding-{digest[:16]}.npz"
     for folder in _folders():
         with suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-            return dict(np.load(folder / name, allow_pickle=False))
+            with (folder / name).open("rb") as handle:
+                return dict(np.load(handle, allow_pickle=False))
     made = make()
     for folder in _folders():
         half = folder / f".{name}.{os.getpid()}"
