@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 REASONS = {
     EXACT: "duplicate", NEAR: "near duplicate", EARLIER: "duplicate of an earlier row",
 }  # fmt: skip
+_REASONS = [None, *(REASONS[one] for one in sorted(REASONS))]
+_STAGES = [None, *(STAGES[one] for one in sorted(STAGES))]
 LARGEST = 10
 EXAMPLE_CHARS = 80
 
@@ -35,22 +37,29 @@ def verdicts(signed: Signed, earlier: Sequence[Signed], found: Found) -> Iterato
         place = found.dropped[lo:hi] - start
         stage = np.zeros(end - start, np.uint8)
         stage[place] = found.stage[lo:hi]
-        said = np.full(end - start, None, object)
-        said[place] = evidence(signed, earlier, found, slice(lo, hi)).to_list()
-        codes = pl.Series(stage)
         yield pl.DataFrame({
             "row_id": as_texts(signed.parts[index]["id"]),
-            "part": codes.replace_strict(
-                {0: "kept"}, default=DROPPED, return_dtype=pl.String
-            ),
-            "reason": codes.replace_strict(REASONS, default=None, return_dtype=pl.String),
-            "evidence": pl.Series(said.tolist(), dtype=pl.String),
+            "part": pl.Series(["kept", DROPPED]).gather((stage > 0).astype(np.uint32)),
+            "reason": pl.Series(_REASONS, dtype=pl.String).gather(stage.astype(np.uint32)),
+            "evidence": placed(evidence(signed, earlier, found, slice(lo, hi)), place, len(stage)),
         })  # fmt: skip
+
+
+def placed(texts: pl.Series, place: NDArray[np.int64], n: int) -> pl.Series:
+    """A column of n rows with these texts in these rows, null in the others.
+
+    Example:
+        >>> placed(pl.Series(["a", "b"]), np.array([2, 0]), 4).to_list()
+        ['b', None, 'a', None]
+    """
+    at = np.full(n, len(texts), np.int64)
+    at[place] = np.arange(len(texts))
+    return pl.concat([texts, pl.Series([None], dtype=pl.String)]).gather(at)
 
 
 def evidence(signed: Signed, earlier: Sequence[Signed], found: Found, which: slice) -> pl.Series:
     """For each dropped row the row kept instead, their similarity, the stage and the cluster."""
-    stages = pl.Series(found.stage[which]).replace_strict(STAGES, return_dtype=pl.String)
+    stages = pl.Series(_STAGES, dtype=pl.String).gather(found.stage[which].astype(np.uint32))
     return pl.DataFrame({
         "kept": kept_ids(signed, earlier, found, which),
         "jaccard": pl.Series(found.jaccard[which], dtype=pl.Float64),
@@ -62,6 +71,8 @@ def evidence(signed: Signed, earlier: Sequence[Signed], found: Found, which: sli
 def kept_ids(signed: Signed, earlier: Sequence[Signed], found: Found, which: slice) -> pl.Series:
     """The id of the row that is kept instead of each dropped row."""
     source, kept = found.source[which], found.kept[which]
+    if (source < 0).all():
+        return names_of(signed, kept)
     ids = pl.Series(["" for _ in range(len(kept))], dtype=pl.String)
     for number, table in ((-1, signed), *enumerate(earlier)):
         mine = np.flatnonzero(source == number)
@@ -83,13 +94,10 @@ def clusters(signed: Signed, found: Found) -> Iterator[pl.DataFrame]:
     for index in range(len(signed.parts)):
         start, end = signed.row_starts[index : index + 2]
         lo, hi = np.searchsorted(found.clustered, [start, end])
-        names = np.full(end - start, None, object)
-        names[found.clustered[lo:hi] - start] = as_texts(
-            signed.column("id", found.cluster[lo:hi])
-        ).to_list()
+        names = as_texts(signed.column("id", found.cluster[lo:hi]))
         yield pl.DataFrame({
             "row_id": as_texts(signed.parts[index]["id"]),
-            "cluster_id": pl.Series(names.tolist(), dtype=pl.String),
+            "cluster_id": placed(names, found.clustered[lo:hi] - start, end - start),
         })  # fmt: skip
 
 

@@ -79,9 +79,7 @@ def equal_verdicts(signed: Signed, found: Found) -> Iterator[pl.DataFrame]:
             "kept": as_texts(signed.column("id", kept)),
             "rows": pl.Series(sizes[np.searchsorted(names, kept)], dtype=pl.Int64),
         }).select(pl.struct(pl.all()).struct.json_encode()).to_series()  # fmt: skip
-        said = np.full(end - start, None, object)
-        said[found.dropped[lo:hi] - start] = told.to_list()
-        evidence = pl.Series(said.tolist(), dtype=pl.String)
+        evidence = audit.placed(told, found.dropped[lo:hi] - start, end - start)
         is_dropped = pl.col("evidence").is_not_null()
         ids = as_texts(signed.parts[index]["id"])
         yield pl.DataFrame({"row_id": ids, "evidence": evidence}).select(

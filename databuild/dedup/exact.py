@@ -120,9 +120,7 @@ def drop_exact_duplicates(
     from databuild.dedup.plain_forms import Plain
 
     plain = Plain(config.width, config.case, config.whitespace, config.punctuation)
-    kept = Checkpoints(
-        scratch / "rows", {"layout": rows.layout}, is_durable=rows.n_rows >= SMALL
-    )
+    kept = Checkpoints(scratch / "rows", {"layout": rows.layout}, is_durable=rows.n_rows >= SMALL)
     if progress is not None:
         progress.total(rows.n_rows, "rows")
     signed = hash_texts(_Texts(rows, config), plain, kept, progress)

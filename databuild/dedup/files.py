@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PART_ROWS, PART_BYTES = 32_768, 32 << 20
+_OTHER = "name a file with a column of text"
 _TURNS = ({"role", "content"}, {"from", "value"})
 _KNOWN = (
     ("messages",), ("conversations",), ("prompt",), ("instruction", "input"), ("instruction",),
@@ -188,7 +189,7 @@ def text_columns(path: Path, asked: tuple[str, ...], told: Path) -> tuple[str, .
         check_column(schema, name, told)
         if name not in texts:
             what = f"the column {name!r} is of type {schema.field(name).type}, not text"
-            fix = f"name one of {texts} with --column" if texts else "name a file with text"
+            fix = f"name one of {texts} with --column" if texts else _OTHER
             raise SchemaError(str(told), what, fix=fix)
     if asked:
         return asked
@@ -196,7 +197,11 @@ def text_columns(path: Path, asked: tuple[str, ...], told: Path) -> tuple[str, .
     if known is None and len(texts) == 1:
         known = (texts[0],)
     if known is None:
-        what = f"it does not say which of its columns to compare; those of text: {texts}"
+        columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
+        if not texts:
+            what = f"none of its columns is text: {columns or 'it has none'}"
+            raise SchemaError(str(told), what, fix=_OTHER)
+        what = f"none of its columns has a name that is known; text are {', '.join(texts)}"
         raise SchemaError(str(told), what, fix="name one or several with --column")
     return known
 

@@ -51,25 +51,3 @@ def components(n: int, pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
     label = np.arange(n, dtype=np.int64)
     unite(pairs, label)
     return label
-
-
-def first_equal(form: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """For every row the first row (the best) of the same form; itself for a null text.
-
-    Args:
-        form: N x 2, as in `shingles.Shingles`.
-
-    Example:
-        >>> first_equal(np.array([[7, 1], [8, 1], [7, 1], [0, 0], [0, 0]], np.uint64)).tolist()
-        [0, 1, 0, 3, 4]
-    """
-    from databuild.dedup.candidates import sorted_band
-    from databuild.dedup.kernels.pairing import first_of_equals
-
-    first = np.arange(len(form), dtype=np.int64)
-    has_text = (form[:, 0] | form[:, 1]) != 0
-    keys = (form[:, 0] >> np.uint64(32)).astype(np.uint32)
-    packed = sorted_band(keys, shared_only=True)
-    packed = packed[has_text[(packed & np.uint64(0xFFFFFFFF)).astype(np.int64)]]
-    first_of_equals(packed, np.ascontiguousarray(form), first)
-    return first

@@ -23,9 +23,9 @@ from databuild.dedup.candidates import (
     probe,
     unpacked,
 )
+from databuild.dedup.comparing import compare
 from databuild.dedup.crowds import Crowds, compare_crowd, is_fresh
 from databuild.dedup.keeping import components, keep_best
-from databuild.dedup.verification import jaccards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,6 +142,8 @@ def find_near(signed: Signed, earlier: Sequence[Signed], search: Search) -> Foun
     if earlier:
         clock.lap("earlier rows")
     near = _pairs_within(signed, groups, search)
+    for one in (signed, *earlier):
+        one.forget()
     clock.lap("candidates and verification")
     found = _decide(groups, near, older)
     for number, table in enumerate(earlier):
@@ -236,7 +238,7 @@ def _pairs_within(signed: Signed, groups: Groups, search: Search) -> Pairs:
     def verify(pairs: Codes) -> Floats:
         better, worse = (groups.text[side].astype(np.uint64) for side in unpacked(pairs))
         of_texts = worse << _HIGH | better
-        return jaccards(signed.shingles, of_texts, search.threshold, threads=search.workers)
+        return compare(signed.shingles, of_texts, search.threshold, threads=search.workers)
 
     found, seen, skips = _all_bands("bands", pair, verify, settle, search)
     crowded = np.flatnonzero(skips)
@@ -297,7 +299,7 @@ def _pairs_between(
     def verify(pairs: Codes) -> Floats:
         text, group = unpacked(pairs)
         of_texts = groups.text[group].astype(np.uint64) << _HIGH | text.astype(np.uint64)
-        return jaccards(
+        return compare(
             signed.shingles, of_texts, search.threshold, better=old.shingles,
             threads=search.workers,
         )  # fmt: skip

@@ -53,7 +53,22 @@ def as_texts(values: NDArray[Any]) -> pl.Series:
         >>> as_texts(as_bytes_column(pl.Series(["a", "é"]))).to_list()
         ['a', 'é']
     """
-    return pl.Series(values.tolist(), dtype=pl.Binary).cast(pl.String)
+    import pyarrow as pa
+
+    width = values.dtype.itemsize
+    padded = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), width)
+    is_used = padded != 0
+    if is_used.all():
+        ends, flat = np.arange(len(values) + 1, dtype=np.int64) * width, padded
+    else:
+        # Up to its last byte that is not zero, as NumPy reads it.
+        sizes = np.where(is_used.any(1), width - is_used[:, ::-1].argmax(1), 0)
+        ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        flat = padded[np.arange(width) < sizes[:, None]]
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(flat))]
+    texts = pl.from_arrow(pa.LargeStringArray.from_buffers(len(values), *buffers[1:]))
+    assert isinstance(texts, pl.Series)
+    return texts
 
 
 def as_order(values: pl.Series) -> tuple[NDArray[Any], NDArray[np.bool_]]:

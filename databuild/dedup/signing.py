@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from databuild.dedup.banding import band_keys, keys_of
+from databuild.dedup.comparing import forget
 from databuild.dedup.forms import NO_TEXT, Forms
 from databuild.dedup.numbers import as_bytes_column, as_flat_bytes, as_order
 from databuild.dedup.shingles import Shingles, shingle, shingle_slice
@@ -115,7 +116,17 @@ class Signed:
 
     def keys(self, band: int) -> NDArray[np.uint32]:
         """The key of each text in one band."""
-        return np.concatenate([np.zeros(0, np.uint32), *(p["keys"][band] for p in self.parts)])
+        found = np.concatenate([np.zeros(0, np.uint32), *(p["keys"][band] for p in self.parts)])
+        for part in self.parts:
+            forget(part["keys"])
+        return found
+
+    def forget(self) -> None:
+        """Let the system take back what was read of the files: it counts as memory until then."""
+        forget(self.shingles.hashes)
+        for part in self.parts:
+            for array in part.values():
+                forget(array)
 
     def column(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Values of some rows of a column that is kept per row: `id` or `head`."""

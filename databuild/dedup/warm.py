@@ -1,4 +1,7 @@
-"""Compile every loop of near-dedup now: `python -m databuild.dedup.warm`, part of the install."""
+"""Compile every loop of near-dedup now, and store its table: `python -m databuild.dedup.warm`.
+
+A part of the install.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,13 @@ from __future__ import annotations
 def warm() -> None:
     """Compile what is not compiled yet and store it, so that no first run waits for it."""
     import databuild.dedup.kernels.folding
+    import databuild.dedup.kernels.numbering
     import databuild.dedup.kernels.overlap
     import databuild.dedup.kernels.pairing
     import databuild.dedup.kernels.signing  # noqa: F401 - importing compiles
+    from databuild.dedup.folding_table import folding_table
+
+    folding_table()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from databuild.dedup.near import Found
     from databuild.engine.resources import Progress
 
-_BATCH_ROWS = 16_384
+_BATCH_ROWS = 1 << 14
 _SAME_CODECS = {"SNAPPY", "ZSTD", "GZIP", "BROTLI", "LZ4"}
 
 
@@ -47,13 +47,18 @@ class Outside:
         starts = np.cumsum([0, *batch.facts.get("file_rows", (batch.signed.n_rows,))])
         return cls(name, np.concatenate(parts), files, tuple(starts.tolist()))
 
-    def places(self, rows: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
-        """The file of each row and its number in it, from 0."""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files."""
+        return (self.name,) if self.rows is None else self.files
+
+    def places(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which of the files each row is in, and its number in it, from 0."""
         if self.rows is None:
-            return [self.name] * len(rows), rows
+            return np.zeros(len(rows), np.int64), rows
         rows = self.rows[rows]
         file = np.searchsorted(self.starts[1:-1], rows, side="right")
-        return [self.files[f] for f in file], rows - np.array(self.starts)[file]
+        return file, rows - np.array(self.starts)[file]
 
 
 @dataclass(frozen=True)
@@ -71,18 +76,20 @@ class Sources:
 
     def places(
         self, rows: NDArray[np.int64], source: NDArray[np.int16]
-    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    ) -> tuple[pl.Series, NDArray[np.int64]]:
         """The file of each row and its number in it, from 0."""
-        name, number = np.full(len(rows), "", object), np.zeros(len(rows), np.int64)
+        names = [*self.files]
         own = source < 0
-        file = np.searchsorted(self.starts, rows[own], side="right") - 1
-        name[own] = np.array(self.files, object)[file]
-        number[own] = rows[own] - self.starts[file]
+        file, number = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+        file[own] = np.searchsorted(self.starts, rows[own], side="right") - 1
+        number[own] = rows[own] - self.starts[file[own]]
         for which, outside in enumerate(self.outside):
             mine = source == which
             if mine.any():
-                name[mine], number[mine] = outside.places(rows[mine])
-        return name, number
+                file[mine], number[mine] = outside.places(rows[mine])
+                file[mine] += len(names)
+            names += outside.names
+        return pl.Series(names, dtype=pl.String).gather(file), number
 
 
 def write_rows(
@@ -90,8 +97,8 @@ def write_rows(
 ) -> None:
     """Write the kept rows of each file, and the dropped ones with their evidence.
 
-    Rows are read and written some thousands at a time, with the columns, types and compression of
-    the file that they come from.
+    Rows are read and written a row group or some thousands at a time, with the columns, types and
+    compression of the file that they come from.
     """
     with writing(out):
         (out / "dropped").mkdir(parents=True, exist_ok=True)
@@ -123,23 +130,39 @@ def _write_file(
             for half, shape in zip(halves, (schema, wide), strict=True)
         )
         at = start
-        for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-            lo, hi = np.searchsorted(found.dropped, [at, at + batch.num_rows])
-            is_kept = np.ones(batch.num_rows, bool)
+        for rows in _groups(file):
+            lo, hi = np.searchsorted(found.dropped, [at, at + rows.num_rows])
+            is_kept = np.ones(rows.num_rows, bool)
             is_kept[found.dropped[lo:hi] - at] = False
-            kept.write_batch(batch.filter(_arrow(is_kept, pl.Boolean)))
+            kept.write_table(_chosen(rows, is_kept))
             if hi > lo:
-                lost = pa.Table.from_batches([batch.filter(_arrow(~is_kept, pl.Boolean))])
+                lost = _chosen(rows, ~is_kept)
                 told = _evidence(found, slice(lo, hi), sources, start)
                 for field, column in zip(_evidence_schema(), told, strict=True):
                     lost = lost.append_column(field, column)
                 dropped.write_table(lost.cast(wide))
-            at += batch.num_rows
-            progress.tick(batch.num_rows)
+            at += rows.num_rows
+            progress.tick(rows.num_rows)
     for half, target in zip(halves, targets, strict=True):
         with half.open("rb") as handle:
             os.fsync(handle.fileno())
         half.replace(target)
+
+
+def _groups(file: Any) -> Iterator[Any]:
+    """The rows of a file, some thousands at a time: whole row groups, or slices of a large one."""
+    import pyarrow as pa
+
+    for group in range(file.num_row_groups):
+        if file.metadata.row_group(group).num_rows <= _BATCH_ROWS:
+            yield file.read_row_group(group, use_threads=False)
+            continue
+        for batch in file.iter_batches(_BATCH_ROWS, [group], use_threads=False):
+            yield pa.Table.from_batches([batch])
+
+
+def _chosen(rows: Any, which: NDArray[np.bool_]) -> Any:
+    return rows.filter(_arrow(which, pl.Boolean))
 
 
 def _codec(file: Any) -> str:
@@ -164,10 +187,11 @@ def _evidence(found: Found, which: slice, sources: Sources, start: int) -> Itera
     rows = found.dropped[which]
     name, number = sources.places(found.kept[which], found.source[which])
     yield _arrow(rows - start, pl.Int64)
-    yield _arrow(name.tolist(), pl.String)
+    yield _arrow(name, pl.String)
     yield _arrow(number, pl.Int64)
     yield _arrow(found.jaccard[which], pl.Float64)
-    yield _arrow([STAGES[one] for one in found.stage[which].tolist()], pl.String)
+    stages = pl.Series([None, *(STAGES[one] for one in sorted(STAGES))], dtype=pl.String)
+    yield _arrow(stages.gather(found.stage[which].astype(np.uint32)), pl.String)
     yield _arrow(found.cluster_of(rows), pl.Int64)
 
 
@@ -184,12 +208,13 @@ def write_clusters(path: Path, sources: Sources, found: Found) -> None:
     """
     rows = found.clustered
     name, number = sources.places(rows, np.full(len(rows), -1, np.int16))
-    is_kept = ~np.isin(rows, found.dropped, assume_unique=True)
+    is_kept = np.ones(found.n_rows, bool)
+    is_kept[found.dropped] = False
     table = pl.DataFrame({
         "cluster": pl.Series(found.cluster, dtype=pl.Int64),
-        "file": pl.Series(name.tolist(), dtype=pl.String),
+        "file": name,
         "row": pl.Series(number, dtype=pl.Int64),
-        "is_kept": pl.Series(is_kept, dtype=pl.Boolean),
+        "is_kept": pl.Series(is_kept[rows], dtype=pl.Boolean),
     })  # fmt: skip
     half = path.with_suffix(".half")
     with writing(path.parent):

@@ -47,9 +47,7 @@ class Checkpoints:
         [0, 1, 4, 9]
     """
 
-    def __init__(
-        self, folder: Path, stamp: Mapping[str, Any], *, is_durable: bool = True
-    ) -> None:
+    def __init__(self, folder: Path, stamp: Mapping[str, Any], *, is_durable: bool = True) -> None:
         self.folder, self.is_durable = folder, is_durable
         self._held: dict[str, Arrays] = {}
         self._appended: dict[str, bytearray] = {}

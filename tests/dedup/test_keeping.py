@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from databuild.dedup.candidates import distinct, packed_pairs
-from databuild.dedup.keeping import components, first_equal, keep_best
+from databuild.dedup.keeping import components, keep_best
 
 EDGES = st.lists(
     st.tuples(st.integers(0, 11), st.integers(0, 11)).filter(lambda pair: pair[0] != pair[1]),
@@ -55,19 +55,6 @@ def test_clusters_are_the_connected_components(edges):
 def test_a_long_chain_is_one_cluster():
     better = np.arange(100_000)
     assert (components(100_001, packed_pairs(better, better + 1)[::-1].copy()) == 0).all()
-
-
-@settings(deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from([0, 1, 1 << 40, (1 << 40) + 1]), st.integers(0, 2)), max_size=20
-    )
-)
-def test_equal_forms_have_one_first_row(forms):
-    found = first_equal(np.array(forms, np.uint64).reshape(-1, 2))
-    assert found.tolist() == [
-        r if form == (0, 0) else forms.index(form) for r, form in enumerate(forms)
-    ]
 
 
 def test_nothing_is_kept_of_nothing():

@@ -176,7 +176,11 @@ def test_conversations_are_compared_whole() -> None:
         (["in.parquet", "out", "--column", "txt"], "no column 'txt'; did you mean 'text'"),
         (["in.parquet", "out", "--column", "n"], "'n' is of type int64, not text"),
         (["in.parquet", "out", "--prefer", "qality"], "no column 'qality'; did you mean 'quality'"),
-        (["two.parquet", "out"], "does not say which of its columns to compare"),
+        (
+            ["two.parquet", "out"],
+            "none of its columns has a name that is known; text are a, b. Fix",
+        ),
+        (["numbers.parquet", "out"], "none of its columns is text: n (int64), x (double). Fix"),
         (["made.parquet", "out"], "a column 'dedup_row', a name that this command writes"),
         (["in.parquet"], "files first, and last the folder to write"),
         (["in.parquet", "two.parquet"], "names a file"),
@@ -192,6 +196,7 @@ def test_what_cannot_be_done_is_said_and_nothing_is_written(words: list[str], me
     frame = pl.DataFrame({"text": [TEXT], "n": [1], "quality": [0.5]})
     frame.write_parquet("in.parquet")
     pl.DataFrame({"a": ["x"], "b": ["y"]}).write_parquet("two.parquet")
+    pl.DataFrame({"n": [1], "x": [0.5]}).write_parquet("numbers.parquet")
     frame.with_columns(dedup_row=1).write_parquet("made.parquet")
     for name in ("broken.parquet", "broken.jsonl", "in.csv"):
         Path(name).write_text("{not a table")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -91,3 +92,34 @@ def test_a_checkpoint_of_another_stamp_is_removed(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path / "s", {"layout": "a"}).facts("told", dict) == {"n": 1}
     assert Checkpoints(tmp_path / "s", {"layout": "b"}).facts("told", dict) == {}
     assert json.loads((tmp_path / "s" / "stamp.json").read_text()) == {"layout": "b"}
+
+
+def test_what_is_not_durable_is_held_in_memory_and_read_back(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path / "s", {}, is_durable=False)
+    assert kept.arrays("a", lambda: {"n": np.arange(3)})["n"].tolist() == [0, 1, 2]
+    assert kept.arrays("a", lambda: {"n": np.arange(9)})["n"].tolist() == [0, 1, 2]
+    assert kept.has("a")
+    kept.drop("a")
+    assert not kept.has("a")
+    for at, numbers in ((0, [7, 8]), (8, [9])):
+        with kept.appending("all", at) as write:
+            write(np.array(numbers, np.uint64))
+    assert np.frombuffer(kept.appended("all"), np.uint64).tolist() == [7, 9]
+    assert kept.facts("told", lambda: {"n": 1}) == {"n": 1}
+    assert not (tmp_path / "s").exists()
+
+
+def test_small_tables_leave_nothing_on_the_disk_and_have_the_same_verdicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = rows(300)
+    parts = Parts.of(table.head(120), table.tail(180))
+
+    def verdicts(folder: Path) -> pl.DataFrame:
+        return pl.concat(drop_near_duplicates.run(parts, MinhashConfig(), scratch=folder).frames)
+
+    small = verdicts(tmp_path / "small")
+    assert not (tmp_path / "small").exists()
+    monkeypatch.setattr("databuild.dedup.minhash.SMALL", 0)
+    assert verdicts(tmp_path / "large").equals(small)
+    assert (tmp_path / "large" / "rows" / "shingles.u64").stat().st_size > 0

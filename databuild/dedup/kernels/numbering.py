@@ -85,3 +85,17 @@ def close_up(flat: Any, counts: Any, stays: Any) -> int:
             made += counts[r]
         at += counts[r]
     return made
+
+
+@compiled(
+    types.void,
+    array("uint64"),
+    array("int64"),
+    array("int64"),
+    array("uint64", writable=True),
+)
+def gather(flat: Any, starts: Any, places: Any, out: Any) -> None:
+    """Copy lists: the k-th one from `starts[k]` on to `places[k]`, as long as up to the next."""
+    for k in range(starts.size):
+        for i in range(places[k + 1] - places[k]):
+            out[places[k] + i] = flat[starts[k] + i]

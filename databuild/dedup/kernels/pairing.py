@@ -220,25 +220,3 @@ def unite(pairs: Any, label: Any) -> None:
             label[i] = j
     for i in range(label.size):
         label[i] = label[label[i]]
-
-
-@compiled(
-    types.void,
-    array("uint64"),
-    array("uint64", ndim=2),
-    array("int64", writable=True),
-)
-def first_of_equals(packed: Any, form: Any, first: Any) -> None:
-    """`first[r]`: the smallest row whose form equals that of r; `first[r]` is r before.
-
-    `packed` is sorted: 32 bits of the form, then the row.
-    """
-    for at in range(1, packed.size):
-        row = np.int64(packed[at] & _LOW32)
-        before = at - 1
-        while before >= 0 and packed[before] >> _32 == packed[at] >> _32:
-            other = np.int64(packed[before] & _LOW32)
-            if form[other, 0] == form[row, 0] and form[other, 1] == form[row, 1]:
-                first[row] = first[other]
-                break
-            before -= 1

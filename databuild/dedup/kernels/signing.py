@@ -105,9 +105,7 @@ def key_bands(signatures: Any, rows: int, keys: Any) -> None:
     types.int64,
     array("uint32", writable=True, ndim=2),
 )
-def key_sets(
-    hashes: Any, offsets: Any, rows: Any, a: Any, b: Any, size: int, keys: Any
-) -> None:
+def key_sets(hashes: Any, offsets: Any, rows: Any, a: Any, b: Any, size: int, keys: Any) -> None:
     """As `sign_hashes` and `key_bands` of `size` minima, of one set after the other."""
     best, few = np.empty(a.size, np.uint32), np.empty(4096, np.uint32)
     for r in range(rows.size):
