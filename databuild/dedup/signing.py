@@ -116,7 +116,8 @@ class Signed:
 
     def keys(self, band: int) -> NDArray[np.uint32]:
         """The key of each text in one band."""
-        found = np.concatenate([np.zeros(0, np.uint32), *(p["keys"][band] for p in self.parts)])
+        keys = [np.zeros(0, np.uint32), *(p["keys"][band] for p in self.parts)]
+        found: NDArray[np.uint32] = np.concatenate(keys)
         for part in self.parts:
             forget(part["keys"])
         return found

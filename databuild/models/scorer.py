@@ -137,8 +137,9 @@ class Scoring:
     def _known(self, keys: Sequence[str]) -> list[tuple[str, Reward]]:
         if self._journal is None:
             return []
-        kept = ((key, self._journal.get(key)) for key in dict.fromkeys(keys))
-        return [(key, _reward(held["reward"])) for key, held in kept if held is not None]
+        asked = list(dict.fromkeys(keys))
+        kept = zip(asked, self._journal.find(asked), strict=True)
+        return [(key, _reward(held[0]["reward"])) for key, held in kept if held is not None]
 
     def _tick(self, n: int, note: str) -> None:
         if self._progress is not None and n:

@@ -87,8 +87,8 @@ def _advice(pairs: pl.DataFrame, thresholds: Sequence[float]) -> str:
     if not _differ(pairs):
         return "all margins are equal, so the grades say nothing; score on a finer scale"
     known = ", ".join(f"{value:g}" for value in thresholds)
+    least, most = pairs.select(least=pl.min("margin"), most=pl.max("margin")).row(0)
     return (
         f"the grades say next to nothing with thresholds [{known}]; set `thresholds: quantiles`, "
-        f"or thresholds between the margins {pairs['margin'].min():g} and "
-        f"{pairs['margin'].max():g}"
+        f"or thresholds between the margins {least:g} and {most:g}"
     )

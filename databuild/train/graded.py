@@ -135,6 +135,8 @@ def trainer_class(mean: float) -> Any:
     from trl import DPOTrainer
 
     class GradedDPOTrainer(DPOTrainer):
+        _signature_columns: list[str]
+
         def _set_signature_columns_if_needed(self) -> None:
             super()._set_signature_columns_if_needed()
             self._signature_columns = list(

@@ -57,20 +57,21 @@ def train_on(  # noqa: PLR0913 -- the resources of a train step
         StepError: There is no row to train on, or none to stop early by.
         ServiceError: The training diverged, ran out of memory, or its process died.
     """
-    is_dpo = isinstance(options, DpoOptions)
     _check_tables(rows, dev, options, where)
     fake = fake_options_of(model)
     if fake is not None:
         return train_fake(fake, rows.height, options.seed, out)
     table = scratch / "rows.parquet"
-    graded_by = (options.weight, options.agreement, options.margin) if is_dpo else ()
+    graded_by: tuple[str | None, ...] = ()
+    if isinstance(options, DpoOptions):
+        graded_by = (options.weight, options.agreement, options.margin)
     _write(rows, graded_by, table)
     held = scratch / "dev.parquet" if dev is not None else None
     if held is not None and dev is not None:
         _write(dev, graded_by, held)
     folder = scratch / "training"
     described = Training(
-        "dpo" if is_dpo else "sft",
+        "dpo" if isinstance(options, DpoOptions) else "sft",
         model=model, rows=table, out=folder, options=options, device=device, eval_rows=held,
     )  # fmt: skip
     metrics = train(described, where=where, on_progress=_teller(progress))

@@ -195,7 +195,7 @@ def one(folder: str, n: str, what: str, ngram: str) -> None:
     print(json.dumps(told))
 
 
-def main(out: str | None, kept: str | None = None) -> None:
+def main(out: str | None = None, kept: str | None = None) -> None:
     results = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(kept or name)
@@ -225,4 +225,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         one(*sys.argv[2:])
     else:
-        main(*sys.argv[1:3] or [None])
+        main(*sys.argv[1:3])

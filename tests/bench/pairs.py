@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,11 +89,11 @@ def measured(n: int, runs: int) -> dict[str, Any]:
     rows = table(n)
     facts: dict[str, Any] = {}
     for name, options in WAYS.items():
-        config = GradedConfig.model_validate(options)
-        seconds, made = cost(lambda config=config: make_graded_pairs(rows, config), runs)
+        pairing = partial(make_graded_pairs, rows, GradedConfig.model_validate(options))
+        seconds, made = cost(pairing, runs)
         facts[name] = {"cpu_s": seconds, "pairs": made.rows.height, "dropped": made.dropped.height}
-    config = BestConfig(top=2, per="capability", quota=n // 30)
-    seconds, made = cost(lambda: select_best_answers(rows, config), runs)
+    best = BestConfig(top=2, per="capability", quota=n // 30)
+    seconds, made = cost(lambda: select_best_answers(rows, best), runs)
     facts["best, top 2, with quotas"] = {
         "cpu_s": seconds, "kept": made.table.filter(part="kept").height,
     }  # fmt: skip

@@ -164,9 +164,9 @@ def compare(kind: str, model: Path, n: int, times: int, folder: Path) -> dict[st
 def main() -> None:
     """Measure and write the file, or be one of the runs."""
     if sys.argv[1] == "-":
-        side, kind, model, rows, out = sys.argv[2:]
+        side, kind, *paths = sys.argv[2:]
         work = ours if side == "databuild" else theirs
-        told = work(kind, Path(model), Path(rows), Path(out))
+        told = work(kind, *map(Path, paths))
         sys.stdout.write("\n" + json.dumps(told) + "\n")
         return
     model, given = Path(sys.argv[1]), [int(number) for number in sys.argv[3:]]

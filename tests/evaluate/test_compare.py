@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import pytest
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 from databuild.evaluate.compare import CompareConfig, compare_with_base
 from databuild.evaluate.paired import randomisation_test

@@ -13,7 +13,7 @@ _NO_TEXT = np.uint32(0xFFFFFFFF)
 
 
 @inlined
-def place_of(forms: Any, one: Any, two: Any) -> int:
+def place_of(forms: Any, one: Any, two: Any) -> Any:
     """Where a form stands in the table, or the empty place where it would."""
     mask = forms.shape[0] - 1
     place = np.int64(one & U64(mask))

@@ -263,13 +263,14 @@ def _grown(found: Any) -> Any:
 
 
 @inlined
-def _likely(tokens: Any, count: int, index: Any, places: Any, keys: Any) -> int:
+def _likely(tokens: Any, count: int, index: Any, places: Any, keys: Any) -> Any:
     """Where the grams of a row of tokens are that the filter lets through, and their keys.
 
     This loop sees every token of every text and nearly always finds nothing: it does not branch.
     """
     length, shift, filter_B, top = index.length, index.shift, index.filter_B, index.top
-    value, old, n = U64(0), U64(0), 0
+    value, old = U64(0), U64(0)
+    n = np.int64(0)
     for i in range(min(length - 1, count)):
         value = value * _BASE + tokens[i]
     for i in range(count - length + 1):
