@@ -36,8 +36,8 @@ def stored(sources: tuple[str, ...], make: Callable[[], Arrays]) -> Arrays:
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     name = f"folding-{digest[:16]}.npz"
     for folder in _folders():
-        damaged = suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
-        with damaged, (folder / name).open("rb") as handle:
+        torn = suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
+        with torn, (folder / name).open("rb") as handle:
             return dict(np.load(handle, allow_pickle=False))
     made = make()
     for folder in _folders():
