@@ -393,3 +393,16 @@ def test_rows_in_parts_are_judged_as_in_one_table():
     assert pl.concat(frames).equals(whole.table)
     assert parts.facts == whole.facts
     assert whole.facts["rows_hit"] == 2
+
+
+def test_an_item_is_found_wherever_other_characters_than_ascii_stand_around_it():
+    texts = [
+        f"{'x' * n}{before}{BAKER.replace(' ', between, 3)}{before}{'y' * n}"
+        for n in range(9)
+        for before in (" “", "“", " é ", "\n…", " — “ ")
+        for between in (" ", " “", " — ", "\n")
+    ]
+    config = ContaminationConfig(in_columns="question")
+    found = drop_contaminated(table(texts), config, exam=table(EXAM, "question", "x")).table
+    assert found.filter(part="dropped").height == len(texts)
+    assert json.loads(found["evidence"][0])["share"] == 1.0
