@@ -37,6 +37,7 @@ class Server:
         self.max_model_len = int(self.engine.model_config.max_model_len)
         self.seed_bits, self.may_sleep, self.is_asleep = seed_bits, may_sleep, False
         self.in_flight: dict[str, int] = {}
+        self.rendered: tuple[list[Json], list[int]] | None = None
         self.adapter: LoRARequest | None = None
         self.n_adapters = 0
 
@@ -70,10 +71,7 @@ class Server:
         self.wake()
         name, n_tokens = str(request["id"]), 0
         try:
-            text = self.tokenizer.apply_chat_template(
-                request["messages"], tokenize=False, add_generation_prompt=True
-            )
-            tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            tokens = self.tokens(request["messages"])
             n_tokens = len(tokens)
             if n_tokens < self.max_model_len:
                 prompt = {"prompt_token_ids": tokens}
@@ -86,6 +84,16 @@ class Server:
         except (ValueError, TypeError, TemplateError) as error:
             trouble = str(error)
         self.answer(name, text=None, finish="refused", n_prompt=n_tokens, error=trouble)
+
+    def tokens(self, messages: list[Json]) -> list[int]:
+        """The conversation in the chat template's form; that of the last one is kept for its k."""
+        if self.rendered is None or self.rendered[0] != messages:
+            text = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+            tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            self.rendered = (messages, tokens)
+        return self.rendered[1]
 
     def sampling(self, request: Json) -> SamplingParams:
         """Translate the request's sampling; a greedy one needs no random stream."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).with_name("generate.json")
 K = 16
 N_PROMPTS, ROUNDS = 4000, 7
-LIVE_PROMPTS, LIVE_TOKENS, LIVE_ROUNDS = 16, 32, 3
+LIVE_PROMPTS, LIVE_TOKENS, LIVE_ROUNDS = 8, 32, 3
 TEXT = "The quick brown fox jumps over the lazy dog, and then it sits down and waits. " * 4
 RECIPE = """
 name: bench
@@ -140,7 +140,7 @@ class Engines:
         self.model: Any = None
         self.turn = 0
 
-    def step(self) -> int:
+    def step(self, most: int) -> int:
         """One run of the recipe under a new seed, so that the journal knows none of it."""
         from databuild import api
         from databuild.engine.execute import Settings
@@ -148,7 +148,8 @@ class Engines:
         from databuild.engine.run import run_nodes
 
         self.turn += 1
-        checked = api.check(self.recipe, [f"seed={self.turn}"])
+        given = [f"seed={self.turn}", f"answers.max_tokens={most}"]
+        checked = api.check(self.recipe, given)
         outputs = api._outputs(checked, self.home / "runs", None)
         outputs.store.open()
         result = run_nodes(checked.nodes, outputs, self.services, Silence(), Settings(workers=1))
@@ -156,7 +157,7 @@ class Engines:
         assert rows.rows_out == LIVE_PROMPTS * K
         return int(rows.tokens_out)
 
-    def raw(self) -> int:
+    def raw(self, most: int) -> int:
         """The same answers by `LLM.chat`; the engine has the arguments of the step's."""
         from vllm import LLM, SamplingParams
 
@@ -167,11 +168,11 @@ class Engines:
             for own in ("may_sleep", "seed_bits"):
                 del arguments[own]
             self.llm = LLM(**arguments, disable_log_stats=True)
-        sampling = SamplingParams(n=K, temperature=0.9, max_tokens=LIVE_TOKENS)
+        sampling = SamplingParams(n=K, temperature=0.9, max_tokens=most)
         made = self.llm.chat(self.talks, sampling, use_tqdm=False)
         return sum(len(one.token_ids) for output in made for one in output.outputs)
 
-    def plain(self) -> int:
+    def plain(self, most: int) -> int:
         """The same answers by `model.generate` of transformers, as one padded batch."""
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -186,16 +187,16 @@ class Engines:
         with torch.inference_mode():
             made = self.model.generate(
                 **given, do_sample=True, temperature=0.9, top_p=1.0, top_k=0,
-                max_new_tokens=LIVE_TOKENS, num_return_sequences=K,
+                max_new_tokens=most, num_return_sequences=K,
             )  # fmt: skip
         new = made[:, given["input_ids"].shape[1] :]
         ends = (new == self.model.generation_config.eos_token_id).int()
         return int((ends.cumsum(1) - ends == 0).sum())  # up to the end token, it counted
 
-    def timed(self, side: str) -> dict[str, float]:
+    def timed(self, side: str, most: int = LIVE_TOKENS) -> dict[str, float]:
         """Tokens, CPU seconds of all processes, wall seconds of one turn."""
         cpu, wall = tree_cpu_s(), time.monotonic()
-        tokens = getattr(self, side)()
+        tokens = getattr(self, side)(most)
         cpu, wall = tree_cpu_s() - cpu, time.monotonic() - wall
         return {"tokens": tokens, "cpu_s": round(cpu, 2), "wall_s": round(wall, 2)}
 
@@ -219,7 +220,7 @@ def vllm(home: Path) -> dict[str, Any]:
     engines = Engines(home)
     sides: dict[str, list[dict[str, float]]] = {"step": [], "raw": [], "plain": []}
     for side in sides:
-        engines.timed(side)  # starts it, and warms it up
+        engines.timed(side, 2)  # starts it, and warms it up
     for turn in range(LIVE_ROUNDS):
         for side, rounds in sides.items():
             if side != "plain" or turn < 2:
