@@ -198,8 +198,9 @@ class VllmGenerator:
                 if not in_flight:
                     return
                 answer = self.answer()
+                assert answer is not None  # without a time limit there is one
                 in_flight -= 1
-                yield answer  # type: ignore[misc] -- without a time limit there is one
+                yield answer
         finally:
             if in_flight:
                 self.abort()

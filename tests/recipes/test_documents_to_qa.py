@@ -109,3 +109,12 @@ def test_questions_about_one_passage_are_not_in_both_parts(folder):
     assert dev
     assert not {row["context"] for row in train} & {row["context"] for row in dev}
     assert {"prompt", "completion", "context", "quote", "quote_start"} <= train[0].keys()
+
+
+def test_a_model_that_writes_nonsense_ends_the_run_well(tmp_path):
+    nonsense = "models.writer={fake: {skill_ratio: 0, nonsense_ratio: 1.0}}"
+    given = [nonsense, "asked.only_question=false"]
+    ran = databuild.run(shipped("recipes/documents_to_qa.yaml"), given, runs=tmp_path)
+    rows = ran["asked"].manifest.rows
+    assert (rows.rows_out, rows.failed > 20) == (0, True)
+    assert ran["sft_set"].manifest.status == "complete"

@@ -113,3 +113,12 @@ def test_a_second_run_asks_nothing(folder: Path) -> None:
     databuild.run(folder / "self_instruct.yaml", GIVEN, runs=folder / "runs")
     assert manifest(folder, "made")["digest"] == before["digest"]
     assert {path: path.stat().st_size for path in journals} == journals
+
+
+def test_a_model_that_writes_nonsense_ends_the_run_well(tmp_path: Path) -> None:
+    nonsense = "models.start={fake: {skill_ratio: 0, nonsense_ratio: 1.0}}"
+    ran = databuild.run(shipped("recipes/self_instruct.yaml"), [nonsense], runs=tmp_path)
+    facts = ran["made"].manifest.metrics
+    assert (ran["made"].manifest.rows.rows_out, facts["kept"]) == (0, 0)
+    assert [one["got"] for one in facts["shortfall"]] == [0] * 4
+    assert ran["sft_set"].manifest.status == "complete"
