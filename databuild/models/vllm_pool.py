@@ -160,17 +160,16 @@ def shares_of(options: VllmOptions, where: str = "vllm") -> list[dict[str, str]]
     if n == 1:
         return [{}]
     device = find_device(options.device)
-    there = _devices(device)
-    on_cpu = device == "cpu"
-    each = (
-        len(there) // n if on_cpu else options.tensor_parallel_size * options.pipeline_parallel_size
-    )
-    if not each or n * each > len(there):
+    there, on_cpu = _devices(device), device == "cpu"
+    ranks = options.tensor_parallel_size * options.pipeline_parallel_size
+    each = len(there) // (n * ranks) if on_cpu else 1
+    if not each or n * ranks * each > len(there):
         kind = "cores" if on_cpu else "GPUs"
-        what = f"{n} workers need {n * max(each, 1)} {kind}, and there are {len(there)}"
+        what = f"{n} workers need {n * ranks} {kind}, and there are {len(there)}"
         raise ServiceError(where, what, fix="lower the model's data_parallel_size")
-    name = "VLLM_CPU_OMP_THREADS_BIND" if on_cpu else "CUDA_VISIBLE_DEVICES"
-    return [{name: ",".join(there[n * each : (n + 1) * each])} for n in range(n)]
+    name, between = ("VLLM_CPU_OMP_THREADS_BIND", "|") if on_cpu else ("CUDA_VISIBLE_DEVICES", ",")
+    held = [",".join(there[at * each : (at + 1) * each]) for at in range(n * ranks)]
+    return [{name: between.join(held[at : at + ranks])} for at in range(0, n * ranks, ranks)]
 
 
 def _devices(device: Literal["cpu", "cuda"]) -> list[str]:
