@@ -16,14 +16,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.live
-ONE_FILE = "documents=[documents_to_qa/kiln.md]"
+RECIPE = shipped("recipes/documents_to_qa.yaml")
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def given(smollm2: Path) -> list[str]:
+    """One of the recipe's documents, and its model where it is unpacked already."""
+    options = "{max_model_len: 1024, max_num_seqs: 16, kv_cache_gib: 1}"
+    model = f"models.writer={{path: {smollm2}, options: {options}}}"
+    return ["documents=[documents_to_qa/kiln.md]", model]
+
+
+@pytest.fixture(scope="module")
+def runs(given: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs folder of the recipe over one of its documents."""
     folder = tmp_path_factory.mktemp("documents") / "runs"
-    databuild.run(shipped("recipes/documents_to_qa.yaml"), [ONE_FILE], runs=folder, device="cpu")
+    databuild.run(RECIPE, given, runs=folder, device="cpu")
     return folder
 
 
@@ -60,12 +68,14 @@ def test_the_ledger_has_what_the_journal_has(runs: Path):
     assert usage.tokens_out == sum(int(str(one["completion_tokens"])) for one in answers(runs))
 
 
-def test_a_run_anew_takes_every_answer_from_the_journal_and_starts_no_model(runs: Path):
+def test_a_run_anew_takes_every_answer_from_the_journal_and_starts_no_model(
+    given: list[str], runs: Path
+):
     before = journal(runs).read_bytes()
     made = databuild.show("asked", "documents_to_qa", runs=runs)
     for folder in (runs / "documents_to_qa").glob("asked-*"):
         shutil.rmtree(folder)
-    databuild.run(shipped("recipes/documents_to_qa.yaml"), [ONE_FILE], runs=runs, device="cpu")
+    databuild.run(RECIPE, given, runs=runs, device="cpu")
     assert journal(runs).read_bytes() == before
     assert list((runs / "documents_to_qa").glob("asked-*/vllm.log")) == []
     again = databuild.show("asked", "documents_to_qa", runs=runs)
