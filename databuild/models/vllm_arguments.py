@@ -55,6 +55,7 @@ def cpu_environment(options: VllmOptions) -> dict[str, str]:
     wanted = {
         "VLLM_CPU_KVCACHE_SPACE": str(options.kv_cache_gib),
         "OMP_WAIT_POLICY": "PASSIVE",
+        "DATABUILD_VLLM_SLEEPS": "1",  # see vllm_child.sleep_while_waiting
         "VLLM_LOGGING_LEVEL": "ERROR",  # a float32 checkpoint warns once per tensor
     }
     if cores <= 4:
