@@ -243,7 +243,7 @@ def sleep_while_waiting() -> None:
     from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
 
     quiet = partialmethod(SpinCondition.__init__, busy_loop_s=SPIN_S)
-    SpinCondition.__init__ = quiet  # type: ignore[assignment, method-assign]
+    SpinCondition.__init__ = quiet
 
 
 def fold_seed(seed: int, bits: int) -> int:
