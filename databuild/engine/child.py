@@ -115,6 +115,10 @@ class Child:
         """Whether the process still runs and has not been closed."""
         return not self._closed and not self._exited_by_itself()
 
+    def fileno(self) -> int:
+        """The pipe's descriptor: `select` says when a message, or the end, may be received."""
+        return self._socket.fileno()
+
     def send(self, message: Json) -> None:
         """Hand the child one message.
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from databuild.engine.step import Produced, step
 from databuild.errors import SchemaError
@@ -44,7 +44,7 @@ from databuild.text.quotes import fold
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from databuild.models.protocol import Answer, Message
+    from databuild.models.protocol import Answer, Message, Sampling
     from databuild.models.templates import Template
 
 _KNOWN = ("passage", "title", "headings", "related", "pairs")
@@ -82,6 +82,11 @@ _FAILED: dict[str, Any] = {
     "quote": pl.String,
 }
 _WHERE = ("chunk_start", "chunk_headings", "title")
+_QUESTION = {
+    "en": r"(What|Who|Whose|When|Where|Which|Why|How) [A-Za-z0-9][A-Za-z0-9 ,'°-]{8,120}\?",
+    "zh": r"[^\s？?。！，、：；<>][^\n？?。！：；<>]{4,40}？",
+}
+"""What a question looks like, for guided decoding."""
 
 
 class FromDocumentsConfig(PromptedConfig):
@@ -102,6 +107,9 @@ class FromDocumentsConfig(PromptedConfig):
     are read either way, whatever was asked for), or for the question alone. Then a sentence that is
     drawn from the passage is the answer and the quote: a small model that cannot quote can still
     ask."""
+    only_question: bool = False
+    """With `ask_for: question`, guided decoding lets the model write one question and nothing else:
+    for a small model that would rather answer. An endpoint must know regular expressions."""
     min_match: float = Field(default=0.9, ge=0, le=1)
     """How alike the quote and its place in the passage must be; 1 is word for word, but for white
     space, kinds of quotation marks and dashes, case and bold type. See `text.quotes.find_quote`."""
@@ -114,12 +122,19 @@ class FromDocumentsConfig(PromptedConfig):
     include_context: bool = False
     """The new prompt is the context, a blank line and the question, instead of the question."""
 
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.only_question and self.ask_for != "question":
+            msg = "only_question leaves no room for an answer: set ask_for to question"
+            raise ValueError(msg)
+        return self
+
 
 @step(
     "generate.from_documents",
     kind="produce",
     sees="row",
-    version=1,
+    version=2,
     also=_WHERE,
     adds=("prompt", "response", "context", *_ADDED),
     attributes=tuple(_ADDED),
@@ -257,7 +272,7 @@ def _wanted(
 ) -> list[Wanted]:
     """The k requests of every passage; a blank one is a failure."""
     wanted: list[Wanted] = []
-    sampling = config.sampling()
+    sampling = {language: _sampling(config, language) for language in _QUESTION}
     there = [name for name in _WHERE if name in rows.columns]
     texts = [config.column] if config.related is None else [config.column, config.related]
     told = rows.select("row_id", asked_in(config.language, [config.column]), *texts, *there)
@@ -276,8 +291,14 @@ def _wanted(
         for k, sentence in enumerate(given):
             one = about.asked(template, sentence)
             messages = one.messages(config.pairs)
-            wanted.append(want(row["row_id"], k, messages, sampling, seed, about=one))
+            drawing = sampling[row["language"]]
+            wanted.append(want(row["row_id"], k, messages, drawing, seed, about=one))
     return wanted
+
+
+def _sampling(config: FromDocumentsConfig, language: str) -> Sampling:
+    form = _QUESTION[language] if config.only_question else None
+    return config.sampling().model_copy(update={"regex": form})
 
 
 def _checked(

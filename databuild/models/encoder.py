@@ -76,7 +76,7 @@ class Encoder:
 
     def _started(self) -> Child:
         if self._child is None:
-            from databuild.models.vllm import find_device
+            from databuild.models.vllm_arguments import find_device
 
             env = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
             self._child = Child(__name__, where=self._where, log=self._log, env=env)

@@ -184,10 +184,15 @@ def check_fit(
         cache, told = float(options.kv_cache_gib), "is free"
         shares = 1
     needed = weights / shares + cache + _OVERHEAD_GIB
+    if device == "cpu":
+        needed *= options.data_parallel_size
     if needed > free:
         parts = f"{weights:.1f} GiB of weights in {dtype}"
         parts += f" over {shares} GPUs" if shares > 1 else ""
         parts += f", {cache:g} GiB of cache" if cache else ""
+        parts += (
+            f", in each of {options.data_parallel_size}" if options.data_parallel_size > 1 else ""
+        )
         what = f"{folder} needs about {needed:.1f} GiB ({parts}); {free:.1f} GiB {told}"
         fix = "take a smaller or quantised model, a smaller kv_cache_gib, or more GPUs"
         raise ServiceError(where, what, fix=fix)

@@ -52,7 +52,7 @@ def read_texts(
     """
     if not texts:
         return []
-    from databuild.models.vllm import choose_dtype, find_device
+    from databuild.models.vllm_arguments import choose_dtype, find_device
 
     device = find_device()
     job = {

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from databuild.engine.resources import Ask, Progress
     from databuild.models.protocol import Answer, Draws, Generator, Request
     from databuild.models.vllm import VllmGenerator
+    from databuild.models.vllm_pool import VllmPool
     from databuild.recipe.model import ModelSpec
 
 # What changes a model's answers beside its weights, so that it belongs to its identity.
@@ -58,7 +59,7 @@ class LocalServices:
     def __init__(self, runs: Path, device: str) -> None:
         self._runs = runs
         self._device = device
-        self._vllm: tuple[dict[str, Any], Path, VllmGenerator] | None = None
+        self._vllm: tuple[dict[str, Any], Path, VllmGenerator | VllmPool] | None = None
         self._journals: dict[str, Journal] = {}
         self._others: dict[str, Generator] = {}
         self._embedders: dict[str, Embedder] = {}
@@ -202,9 +203,10 @@ class LocalServices:
 
     def _vllm_with(
         self, folder: Path, options: Mapping[str, Any], where: str, log: Path
-    ) -> VllmGenerator:
+    ) -> VllmGenerator | VllmPool:
         """The one vLLM process: started once, given other weights when another model is asked."""
         from databuild.models.vllm import VllmGenerator, VllmOptions
+        from databuild.models.vllm_pool import VllmPool
 
         wanted = dict(options)
         if self._vllm is not None:
@@ -217,9 +219,9 @@ class LocalServices:
             self._stop_vllm()
         self._stop_embedders()
         self._stop_scorers()
-        started = VllmGenerator(
-            _options(VllmOptions, {"model": folder, **wanted}), log=log, where=where
-        )
+        made = _options(VllmOptions, {"model": folder, **wanted})
+        engine = VllmPool if made.data_parallel_size > 1 else VllmGenerator
+        started = engine(made, log=log, where=where)
         self._vllm = (wanted, folder, started)
         return started
 

@@ -29,13 +29,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from databuild.engine.child import Child, Json
 from databuild.errors import ServiceError
-from databuild.models.fitting import Adapter, adapter_in, check_fit, is_same_engine
+from databuild.models.fitting import adapter_in, check_fit, is_same_engine
 from databuild.models.protocol import Answer, Request, each_once
+from databuild.models.vllm_arguments import (
+    Dtype,
+    choose_dtype,
+    cpu_environment,
+    engine_arguments,
+    find_device,
+    lora_arguments,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 QUIET = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
@@ -75,6 +82,8 @@ class VllmOptions(BaseModel):
     """GPUs (or, on a CPU, NUMA nodes) that share one model."""
     pipeline_parallel_size: int = Field(default=1, ge=1)
     """Groups of GPUs that each hold some of the layers."""
+    data_parallel_size: int = Field(default=1, ge=1)
+    """Processes with a copy of the model each, on GPUs (or, on a CPU, cores) of their own."""
     quantization: str | None = None
     """How to quantise the weights on loading (`fp8`, `bitsandbytes` ...); a model that is stored
     quantised says so itself. Part of the model's identity."""
@@ -95,12 +104,21 @@ class VllmGenerator:
         options: See `VllmOptions`.
         log: Receives the child's output.
         where: The step that the errors name; may be set anew between streams.
+        env: Environment variables of the process, over all others.
     """
 
-    def __init__(self, options: VllmOptions, *, log: Path, where: str = "vllm") -> None:
+    def __init__(
+        self,
+        options: VllmOptions,
+        *,
+        log: Path,
+        where: str = "vllm",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.options, self.model, self.log, self.where = options, options.model, Path(log), where
+        self._env = dict(env or {})
         self._child: Child | None = None
-        self._is_open = False
+        self._is_open = self._is_loading = False
         self._base: Path = options.model
         self._rank = 0
 
@@ -130,6 +148,22 @@ class VllmGenerator:
         Raises:
             ServiceError: The engine cannot be started.
         """
+        self.begin()
+        if not self._is_loading:
+            return
+        try:
+            self._await("ready")
+        except BaseException:
+            self.close()
+            raise
+        self._is_loading = False
+
+    def begin(self) -> None:
+        """Start the process, and do not wait until it has loaded; nothing if it runs.
+
+        Raises:
+            ServiceError: The engine cannot be started.
+        """
         if self._child is not None:
             return
         device = find_device(self.options.device)
@@ -139,15 +173,11 @@ class VllmGenerator:
         check_fit(base, self.options, device, dtype, self.where)
         env = {**QUIET, **(cpu_environment(self.options) if device == "cpu" else {})}
         env.setdefault("VLLM_LOGGING_LEVEL", os.environ.get("VLLM_LOGGING_LEVEL", "WARNING"))
+        env |= self._env
         child = Child("databuild.models.vllm_child", where=self.where, log=self.log, env=env)
-        self._child = child
-        try:
-            child.send(engine_arguments(base, self.options, device) | lora_arguments(adapter))
-            self._await("ready")
-            self._base, self._rank = base, adapter.rank if adapter else 0
-        except BaseException:
-            self.close()
-            raise
+        self._child, self._is_loading = child, True
+        self._base, self._rank = base, adapter.rank if adapter else 0
+        self._send(engine_arguments(base, self.options, device) | lora_arguments(adapter))
 
     def stream(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Yield one answer per request, as each finishes.
@@ -163,17 +193,46 @@ class VllmGenerator:
             while True:
                 while in_flight < limit and (request := next(source, None)) is not None:
                     self.start()
-                    self._send({"ask": _as_json(request)})
+                    self.ask(request)
                     in_flight += 1
                 if not in_flight:
                     return
-                message = self._await("answer")
+                answer = self.answer()
+                assert answer is not None  # without a time limit there is one
                 in_flight -= 1
-                yield Answer(**message)
+                yield answer
         finally:
-            if in_flight and self._child is not None:
-                self._abort()
+            if in_flight:
+                self.abort()
             self._is_open = False
+
+    def ask(self, request: Request) -> None:
+        """Hand one request to the started process.
+
+        Raises:
+            ServiceError: The engine died.
+        """
+        self._send({"ask": _as_json(request)})
+
+    def answer(self, timeout_s: float | None = None) -> Answer | None:
+        """The next answer; None when `timeout_s` passes without one.
+
+        Raises:
+            ServiceError: The engine died.
+        """
+        fields = self._await("answer", timeout_s=timeout_s)
+        return None if fields is None else Answer(**fields)
+
+    def abort(self) -> None:
+        """Drop what is in flight; nothing if the process has ended."""
+        if self._child is not None:
+            self._send({"abort": True})
+            self._await("aborted", skip="answer")
+
+    def fileno(self) -> int:
+        """What `select` waits on for the process's messages, and its end."""
+        assert self._child is not None
+        return self._child.fileno()
 
     def load(self, model: Path) -> None:
         """Answer with the weights of another folder from now on.
@@ -238,10 +297,6 @@ class VllmGenerator:
             raise ServiceError(self.where, f"vLLM cannot {what}", fix=fix)
         self._is_open = True
 
-    def _abort(self) -> None:
-        self._send({"abort": True})
-        self._await("aborted", skip="answer")
-
     def _send(self, message: Json) -> None:
         assert self._child is not None
         self._child.where = self.where
@@ -251,17 +306,17 @@ class VllmGenerator:
             self.close()
             raise
 
-    def _await(self, kind: str, skip: str | None = None) -> Any:
+    def _await(self, kind: str, skip: str | None = None, timeout_s: float | None = None) -> Any:
         assert self._child is not None
         while True:
             try:
-                message = self._child.receive()
+                message = self._child.receive(timeout_s)
             except ServiceError:
                 self.close()
                 raise
-            if message is not None and kind in message:
-                return message[kind]
-            if message is not None and skip not in message:
+            if message is None or kind in message:
+                return message and message[kind]
+            if skip not in message:
                 what = f"vLLM's process said {sorted(message)} when {kind!r} was due"
                 raise ServiceError(self.where, what, fix="report this as a fault of databuild")
 
@@ -273,96 +328,3 @@ def _as_json(request: Request) -> Json:
         "sampling": request.sampling.model_dump(mode="json"),
         "seed": request.seed,
     }
-
-
-def find_device(wanted: Literal["auto", "cpu", "cuda"] = "auto") -> Literal["cpu", "cuda"]:
-    """Return the device to use; `auto` looks for an NVIDIA or AMD device file, and asks no library.
-
-    An empty CUDA_VISIBLE_DEVICES hides a GPU, as everywhere.
-    """
-    if wanted != "auto":
-        return wanted
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
-    present = Path("/dev/nvidia0").exists() or Path("/dev/kfd").exists()
-    present = present or any(Path("/dev").glob("nvidia[0-9]*"))
-    return "cuda" if present and not hidden else "cpu"
-
-
-def choose_dtype(dtype: Dtype, device: Literal["cpu", "cuda"], cpuinfo: Path | None = None) -> str:
-    """Return the dtype to compute in.
-
-    `auto` on a GPU is bfloat16; on a CPU it is bfloat16 only where /proc/cpuinfo lists avx512_bf16,
-    amx_bf16 or (ARM) bf16. Elsewhere bfloat16 is emulated: one core of a Cascade Lake
-    multiplies matrices at 80 GFLOPS in float32, 25 in bfloat16 and 7 in float16.
-    """
-    if dtype != "auto":
-        return dtype
-    if device == "cuda":
-        return "bfloat16"
-    try:
-        flags = set((cpuinfo or Path("/proc/cpuinfo")).read_text().split())
-    except OSError:
-        flags = set()
-    return "bfloat16" if flags & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
-
-
-def cpu_environment(options: VllmOptions) -> dict[str, str]:
-    """Return the environment that lets vLLM's CPU engine use the cores that there are.
-
-    By default it leaves one core per process idle, half of a small machine: up to four cores all
-    are bound. Waiting OpenMP threads sleep instead of spinning. What the user has set stays.
-    """
-    cores = len(os.sched_getaffinity(0))
-    wanted = {
-        "VLLM_CPU_KVCACHE_SPACE": str(options.kv_cache_gib),
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "VLLM_LOGGING_LEVEL": "ERROR",  # a float32 checkpoint warns once per tensor
-    }
-    if cores <= 4:
-        wanted["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"
-    return {name: os.environ.get(name, value) for name, value in wanted.items()}
-
-
-def lora_arguments(adapter: Adapter | None) -> Json:
-    """Return what the child needs besides for an adapter; nothing without one."""
-    if adapter is None:
-        return {}
-    # vLLM knows these ranks only; one engine serves all adapters up to the rank that it knows.
-    rank = next((rank for rank in (8, 16, 32, 64, 128, 256, 320, 512) if rank >= adapter.rank), 0)
-    lora = {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank or adapter.rank}
-    return {**lora, "adapter": str(adapter.folder.resolve())}
-
-
-def engine_arguments(model: Path, options: VllmOptions, device: Literal["cpu", "cuda"]) -> Json:
-    """Return what the child gives to vLLM's `LLM`, plus `may_sleep` and `seed_bits` for itself."""
-    on_cpu = device == "cpu"
-    arguments: Json = {
-        "model": str(model.resolve()),
-        "dtype": choose_dtype(options.dtype, device),
-        "max_model_len": options.max_model_len,
-        "max_num_seqs": options.max_num_seqs or (128 if on_cpu else 256),
-        "enforce_eager": on_cpu if options.enforce_eager is None else options.enforce_eager,
-        "enable_prefix_caching": True,
-        "tensor_parallel_size": options.tensor_parallel_size,
-        "pipeline_parallel_size": options.pipeline_parallel_size,
-        "trust_remote_code": options.trust_remote_code,
-        "seed": 0,
-        "generation_config": "auto",
-        # JSON without free white space: small models would fill an answer with nothing else.
-        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
-        "may_sleep": not on_cpu,
-        "seed_bits": 32 if on_cpu else 63,
-    }
-    if options.quantization:
-        arguments["quantization"] = options.quantization
-    if on_cpu:
-        budget = max(options.max_num_batched_tokens or 4096, options.max_model_len)
-        arguments |= {"enable_chunked_prefill": False, "max_num_batched_tokens": budget}
-        arguments["block_size"] = options.block_size or 32
-        return arguments
-    arguments["gpu_memory_utilization"] = options.gpu_memory_utilization
-    if options.max_num_batched_tokens:
-        arguments["max_num_batched_tokens"] = options.max_num_batched_tokens
-    if options.block_size:
-        arguments["block_size"] = options.block_size
-    return arguments

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 WATCH_S = 0.5
 """How often the engine's processes are looked at."""
+SPIN_S = 0.002
+"""How long they go on looking for a message before they sleep; see `sleep_while_waiting`."""
 
 
 class Server:
@@ -37,6 +39,7 @@ class Server:
         self.max_model_len = int(self.engine.model_config.max_model_len)
         self.seed_bits, self.may_sleep, self.is_asleep = seed_bits, may_sleep, False
         self.in_flight: dict[str, int] = {}
+        self.rendered: tuple[list[Json], list[int]] | None = None
         self.adapter: LoRARequest | None = None
         self.n_adapters = 0
 
@@ -70,10 +73,7 @@ class Server:
         self.wake()
         name, n_tokens = str(request["id"]), 0
         try:
-            text = self.tokenizer.apply_chat_template(
-                request["messages"], tokenize=False, add_generation_prompt=True
-            )
-            tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            tokens = self.tokens(request["messages"])
             n_tokens = len(tokens)
             if n_tokens < self.max_model_len:
                 prompt = {"prompt_token_ids": tokens}
@@ -86,6 +86,16 @@ class Server:
         except (ValueError, TypeError, TemplateError) as error:
             trouble = str(error)
         self.answer(name, text=None, finish="refused", n_prompt=n_tokens, error=trouble)
+
+    def tokens(self, messages: list[Json]) -> list[int]:
+        """The conversation in the chat template's form; that of the last one is kept for its k."""
+        if self.rendered is None or self.rendered[0] != messages:
+            text = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+            tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            self.rendered = (messages, tokens)
+        return self.rendered[1]
 
     def sampling(self, request: Json) -> SamplingParams:
         """Translate the request's sampling; a greedy one needs no random stream."""
@@ -222,6 +232,20 @@ def _is_zombie(process: Any) -> bool:
         return True
 
 
+def sleep_while_waiting() -> None:
+    """Let vLLM's processes sleep while they wait for each other.
+
+    Of itself each goes round a loop for up to a second after every message. Where the engine has
+    no core of its own, as on a small CPU, that loop takes half a core from the worker it waits for.
+    """
+    from functools import partialmethod
+
+    from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
+
+    quiet = partialmethod(SpinCondition.__init__, busy_loop_s=SPIN_S)
+    SpinCondition.__init__ = quiet
+
+
 def fold_seed(seed: int, bits: int) -> int:
     """Fold all of a seed's bits into the `bits` that the engine's stream depends on.
 
@@ -266,3 +290,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+elif __name__ == "__mp_main__" and os.environ.get("DATABUILD_VLLM_SLEEPS") == "1":
+    sleep_while_waiting()  # here the processes come by that vLLM spawns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 import pytest
 
@@ -254,3 +256,34 @@ def test_titles_count_for_the_relevance_of_a_question():
     assert ask([LAMP], Says(text)).failed["error"][0].startswith("the question is about something")
     assert ask([LAMP], Says(text), min_relevance=0).rows.height == 1
     assert ask([LAMP], Says(text), columns={"title": ["The Gull Rock light"]}).rows.height == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("The red lamp burned oil until 1931.", "What did the lamp burn until 1931?"),
+        ("茶坊有三间屋子，前屋卖茶，中屋炒茶。", "茶坊一共有几间屋子？"),
+    ],
+)
+def test_a_model_that_would_rather_answer_can_be_held_to_a_question(text, asked):
+    says = Says(asked)
+    made = ask([text], says, ask_for="question", only_question=True)
+    (request,) = says.requests
+    assert re.fullmatch(request.sampling.regex, asked)
+    assert not re.fullmatch(request.sampling.regex, text)
+    assert made.rows["prompt"].to_list() == [asked]
+    made = ask(
+        [text],
+        Says("It is not a question.", finish="length"),
+        ask_for="question",
+        only_question=True,
+    )
+    assert "does not match the regex" in made.failed["error"][0]
+
+
+def test_without_it_no_form_is_asked_for_and_answers_need_room():
+    says = Says("What did the lamp burn?")
+    ask([LAMP], says, ask_for="question")
+    assert not says.requests[0].sampling.has_form
+    with pytest.raises(ValueError, match="set ask_for to question"):
+        ask([LAMP], says, only_question=True)

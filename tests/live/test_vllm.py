@@ -19,6 +19,7 @@ import pytest
 from databuild import api
 from databuild.errors import ServiceError
 from databuild.models.vllm import VllmGenerator, VllmOptions
+from databuild.models.vllm_pool import VllmPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,6 +196,33 @@ def test_an_adapter_is_served_on_its_base_and_swapped_without_a_restart(
         assert generator._child.pid == pid
     finally:
         generator.close()
+
+
+def test_two_processes_share_the_work_and_a_sample_is_its_requests_own(
+    smollm2: Path, tmp_path: Path
+):
+    options = VllmOptions(
+        model=smollm2, max_model_len=256, max_num_seqs=8, kv_cache_gib=1, data_parallel_size=2
+    )
+    pool = VllmPool(options, log=tmp_path / "vllm.log")
+
+    def sample(*seeds: int) -> dict[str, str | None]:
+        asks = [
+            ask("Tell me a story.", f"{n}", seed, max_tokens=24, temperature=1.0)
+            for n, seed in enumerate(seeds)
+        ]
+        return {answer.id: answer.text for answer in pool.stream(asks)}
+
+    try:
+        pair = sample(5, 5)  # one to each process
+        drawn = sample(*range(12))
+        pids = [worker._child.pid for worker in pool.workers if worker._child]
+        assert len(set(pids)) == 2
+        assert pair["0"] == pair["1"]
+        assert len(drawn) == len(set(drawn.values())) == 12
+    finally:
+        pool.close()
+    assert [wait_until_none(pid) for pid in pids] == [[], []]
 
 
 def test_an_open_stream_is_not_disturbed(shared: VllmGenerator):

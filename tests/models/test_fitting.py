@@ -12,7 +12,8 @@ from databuild.errors import ServiceError
 from databuild.models import fitting
 from databuild.models.fitting import GIB, adapter_in, check_fit, is_same_engine, weights_gib
 from databuild.models.identity import adapter_identity
-from databuild.models.vllm import VllmGenerator, VllmOptions, lora_arguments
+from databuild.models.vllm import VllmGenerator, VllmOptions
+from databuild.models.vllm_arguments import lora_arguments
 
 if TYPE_CHECKING:
     from pathlib import Path

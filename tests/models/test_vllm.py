@@ -6,9 +6,8 @@ import pytest
 
 from databuild.errors import ServiceError
 from databuild.models.protocol import Message, Request, Sampling
-from databuild.models.vllm import (
-    VllmGenerator,
-    VllmOptions,
+from databuild.models.vllm import VllmGenerator, VllmOptions
+from databuild.models.vllm_arguments import (
     choose_dtype,
     cpu_environment,
     engine_arguments,

@@ -32,7 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fake, n = re.subn(r"start: \{packaged.*", "start: {fake: {seed: 1, skill_ratio: 0.6}}", text)
     assert n == 1
     (folder / "best_of_k.yaml").write_text(fake, "utf-8")
-    databuild.run(folder / "best_of_k.yaml", runs=folder / "runs")
+    both = "asked.keep=language in ['en', 'zh']"
+    databuild.run(folder / "best_of_k.yaml", [both], runs=folder / "runs")
     return folder
 
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import databuild
+from databuild.generate.from_documents import _PROMPTS
 from databuild.shipped import shipped
 
 if TYPE_CHECKING:
@@ -20,12 +21,17 @@ pytestmark = pytest.mark.slow
 WRITER = "models.writer={fake: {skill_ratio: 0.8, nonsense_ratio: 0.1, refuse_ratio: 0.05}}"
 
 
+# The fake model answers the prompts that come with the step, not those for a very small model.
+SHIPPED = ["asked.only_question=false", "asked.prompts=[]"]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("documents")
     shutil.copytree(shipped("recipes/documents_to_qa"), folder / "documents_to_qa")
     shutil.copyfile(shipped("recipes/documents_to_qa.yaml"), folder / "documents_to_qa.yaml")
-    databuild.run(folder / "documents_to_qa.yaml", [WRITER], runs=folder / "runs")
+    given = [WRITER, *SHIPPED]
+    databuild.run(folder / "documents_to_qa.yaml", given, runs=folder / "runs")
     return folder
 
 
@@ -44,6 +50,24 @@ def rows_of(folder: Path, step: str, kind: str = "") -> list[dict[str, Any]]:
 def delivered(folder: Path, step: str) -> list[dict[str, Any]]:
     files = sorted((step_of(folder, step) / "data").glob("*.parquet"))
     return [row for file in files for row in pl.read_parquet(file).to_dicts()]
+
+
+def test_its_own_prompts_are_read_in_both_languages(folder):
+    databuild.check(folder / "documents_to_qa.yaml")  # looks at them, too
+    read = _PROMPTS.read(sorted(folder.glob("documents_to_qa/prompts/*.md")))
+    given = {
+        "title": "Bees",
+        "headings": "",
+        "related": [],
+        "pairs": 1,
+        "passage": "",
+        "sentence": "x",
+    }
+    for language in ("en", "zh"):
+        turns = read["question", language].messages(**given)
+        assert [turn.role for turn in turns[-2:]] == ["assistant", "user"]
+        assert turns[-1].content.splitlines()[0].endswith("Bees")
+        assert read["question", language].digest != _PROMPTS.read()["question", language].digest
 
 
 def test_chunks_are_spans_of_their_documents_and_cover_them(folder):
@@ -85,3 +109,12 @@ def test_questions_about_one_passage_are_not_in_both_parts(folder):
     assert dev
     assert not {row["context"] for row in train} & {row["context"] for row in dev}
     assert {"prompt", "completion", "context", "quote", "quote_start"} <= train[0].keys()
+
+
+def test_a_model_that_writes_nonsense_ends_the_run_well(tmp_path):
+    nonsense = "models.writer={fake: {skill_ratio: 0, nonsense_ratio: 1.0}}"
+    given = [nonsense, "asked.only_question=false"]
+    ran = databuild.run(shipped("recipes/documents_to_qa.yaml"), given, runs=tmp_path)
+    rows = ran["asked"].manifest.rows
+    assert (rows.rows_out, rows.failed > 20) == (0, True)
+    assert ran["sft_set"].manifest.status == "complete"

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import databuild
+from databuild.generate.self_instruct import _PROMPTS
 from databuild.schema.rows import check_rows
 from databuild.shipped import shipped
 from databuild.text.rouge import Novelty
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
+
+
+# Both languages, on the prompts that come with the step: those of the recipe are for a tiny model.
+GIVEN = [
+    "seeds=[self_instruct/seeds.en.jsonl, self_instruct/seeds.zh.jsonl]",
+    "target=60",
+    "made.prompts=[]",
+    "made.heads=16",
+    "made.max_requests=1500",
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fake = ["  start: {fake: {skill_ratio: 1}}" if "packaged:" in line else line for line in lines]
     assert fake != lines
     (folder / "self_instruct.yaml").write_text("\n".join(fake), "utf-8")
-    databuild.run(folder / "self_instruct.yaml", runs=folder / "runs")
+    databuild.run(folder / "self_instruct.yaml", GIVEN, runs=folder / "runs")
     return folder
 
 
@@ -46,6 +57,15 @@ def manifest(folder: Path, step: str) -> dict[str, Any]:
     held = json.loads((step_of(folder, step) / "manifest.json").read_text("utf-8"))
     assert isinstance(held, dict)
     return held
+
+
+def test_its_own_prompt_shows_the_tasks_as_an_answer() -> None:
+    databuild.check(shipped("recipes/self_instruct.yaml"))  # looks at it, too
+    read = _PROMPTS.read(sorted(shipped("recipes/self_instruct/prompts").glob("*.md")))
+    turns = read["instructions", "en"].messages(tasks=["Name a fish.", "Why?"], first=3, last=6)
+    assert [turn.role for turn in turns] == ["system", "user", "assistant", "user"]
+    assert turns[2].content == "1. Name a fish.\n2. Why?"
+    assert "Write 4 more" in turns[3].content
 
 
 def test_seeds_are_of_both_languages_and_every_kind(folder: Path) -> None:
@@ -90,6 +110,15 @@ def test_a_second_run_asks_nothing(folder: Path) -> None:
     journals = {path: path.stat().st_size for path in folder.glob("runs/journals/*/*.jsonl")}
     assert journals
     shutil.rmtree(step_of(folder, "made"))
-    databuild.run(folder / "self_instruct.yaml", runs=folder / "runs")
+    databuild.run(folder / "self_instruct.yaml", GIVEN, runs=folder / "runs")
     assert manifest(folder, "made")["digest"] == before["digest"]
     assert {path: path.stat().st_size for path in journals} == journals
+
+
+def test_a_model_that_writes_nonsense_ends_the_run_well(tmp_path: Path) -> None:
+    nonsense = "models.start={fake: {skill_ratio: 0, nonsense_ratio: 1.0}}"
+    ran = databuild.run(shipped("recipes/self_instruct.yaml"), [nonsense], runs=tmp_path)
+    facts = ran["made"].manifest.metrics
+    assert (ran["made"].manifest.rows.rows_out, facts["kept"]) == (0, 0)
+    assert [one["got"] for one in facts["shortfall"]] == [0] * 4
+    assert ran["sft_set"].manifest.status == "complete"
