@@ -185,8 +185,17 @@ def unscored() -> pl.DataFrame:
 
 def instructed() -> pl.DataFrame:
     """The answers with instructions of IFEval: some followed, one unknown, one without kwargs."""
-    short = ("length_constraints:number_words", {"num_words": 6, "relation": "less than"})
-    asked = [[("punctuation:no_comma", {})], [short], [short, ("no:such", {})], [], None]
+    short: tuple[str, dict[str, Any]] = (
+        "length_constraints:number_words",
+        {"num_words": 6, "relation": "less than"},
+    )
+    asked: list[list[tuple[str, dict[str, Any]]] | None] = [
+        [("punctuation:no_comma", {})],
+        [short],
+        [short, ("no:such", {})],
+        [],
+        None,
+    ]
     held = [asked[n % 5] for n in range(answers().height)]
     return answers().with_columns(
         instruction_id_list=pl.Series(
@@ -547,7 +556,9 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "reward.ifeval": _example(instructed),
     "reward.match": _example(answers, {"how": "contains", "value": "Sun"}),
     "reward.maths": _example(
-        lambda: answers().with_columns(answer=pl.Series(["7", None, " "] * 9).head(answers().height))
+        lambda: answers().with_columns(
+            answer=pl.Series(["7", None, " "] * 9).head(answers().height)
+        )
     ),
     "reward.code": _example(_programs, {}, workers=2, progress=Silence()),
     "reward.file": _scored_by_file,
