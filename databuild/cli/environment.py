@@ -30,6 +30,7 @@ EXTRAS = {
     "measure": "languages of texts, tokens of a tokenizer",
     "fix": "mojibake and HTML mended",
     "generate": "prompts of one's own, and the steps that bring some",
+    "maths": "reward.maths compares expressions, sets and intervals",
     "privacy": "masked values that can be put back",
     "hub": "data sets by name (datasets)",
     "report": "report.html with plots",

@@ -207,8 +207,17 @@ def unscored() -> pl.DataFrame:
 
 def instructed() -> pl.DataFrame:
     """The answers with instructions of IFEval: some followed, one unknown, one without kwargs."""
-    short = ("length_constraints:number_words", {"num_words": 6, "relation": "less than"})
-    asked: list[Any] = [[("punctuation:no_comma", {})], [short], [short, ("no:such", {})], [], None]
+    short: tuple[str, dict[str, Any]] = (
+        "length_constraints:number_words",
+        {"num_words": 6, "relation": "less than"},
+    )
+    asked: list[list[tuple[str, dict[str, Any]]] | None] = [
+        [("punctuation:no_comma", {})],
+        [short],
+        [short, ("no:such", {})],
+        [],
+        None,
+    ]
     held = [asked[n % 5] for n in range(answers().height)]
     return answers().with_columns(
         instruction_id_list=pl.Series(
