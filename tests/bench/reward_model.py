@@ -128,8 +128,8 @@ def couples(rows: pl.DataFrame, by: str) -> dict[str, tuple[Any, Any, Any]]:
     }
 
 
-def with_intervals(rows: pl.DataFrame, by: str, seed: int) -> dict[str, Any]:
-    """Every measure with its 95 % percentile interval over resampled questions."""
+def resampled(rows: pl.DataFrame, by: str, seed: int) -> dict[str, tuple[float, Any, int]]:
+    """Every measure, its values over resampled questions, and its number of couples."""
     n = rows["question"].n_unique()
     rng = np.random.default_rng(seed)
     draws = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
@@ -141,13 +141,28 @@ def with_intervals(rows: pl.DataFrame, by: str, seed: int) -> dict[str, Any]:
         for times in draws:
             weight = times[first] if same else times[first] * times[second]
             values.append(float((weight * win).sum() / weight.sum()))
-        low, high = np.quantile(values, [0.025, 0.975])
+        found[name] = (float(win.mean()), np.array(values), len(win))
+    return found
+
+
+def with_intervals(rows: pl.DataFrame) -> dict[str, Any]:
+    """Reward, length alone and their difference, with 95 % percentile intervals."""
+    reward, length = resampled(rows, "reward", 0), resampled(rows, "length", 0)
+    found: dict[str, Any] = {}
+    for name, (value, values, n) in reward.items():
+        other, others, _ = length[name]
         found[name] = {
-            "value": round(float(win.mean()), 4),
-            "interval": [round(float(low), 4), round(float(high), 4)],
-            "couples": len(win),
+            "couples": n,
+            "reward": _interval(value, values),
+            "length_alone": _interval(other, others),
+            "difference": _interval(value - other, values - others),
         }
     return found
+
+
+def _interval(value: float, values: Any) -> list[float]:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return [round(float(one), 4) for one in (value, low, high)]
 
 
 def main() -> None:
@@ -199,8 +214,7 @@ def main() -> None:
         "questions": {"train": train["question"].n_unique(), "test": test["question"].n_unique()},
         "solutions_ranked": rows.height,
         "unscored": rows["reward"].null_count(),
-        "reward": with_intervals(rows.drop_nulls("reward"), "reward", 0),
-        "length_alone": with_intervals(rows, "length", 0),
+        "auc": with_intervals(rows.drop_nulls("reward")),
     }
     text = json.dumps(facts, indent=1)
     Path(__file__).with_suffix(".json").write_text(text + "\n", "utf-8")
