@@ -11,7 +11,7 @@ across questions. `train.reward` learns from them, from the first layers of Smol
 - AUC of right over wrong among the solutions of one model, beside that of length alone (the shorter
   is taken for right);
 - the share of couples of a right and a wrong solution of one question that are ranked right;
-- AUC within one model among couples of about the same length, where length alone says nothing.
+- AUC within one model among couples of about the same length, where length alone says little.
 
 Killed, it goes on where it was. Writes reward_model.json beside this file.
 """
@@ -23,7 +23,7 @@ import json
 import os
 import resource
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -33,11 +33,7 @@ from databuild.models.packaged import packaged_folder
 from databuild.models.scorer import Reading, Scoring
 from databuild.models.scorer_process import RewardModel
 from databuild.train.reward import fit_reward_model
-from databuild.train.reward_judging import auc
 from databuild.train.reward_options import RewardOptions
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 DATA = Path(os.environ.get("DATABUILD_TEST_DATA", "../shared/data")) / "gsm8k_best_of_4.parquet"
 START = "smollm2-135m-instruct"
@@ -106,65 +102,67 @@ def scored(rows: pl.DataFrame, model: Path, work: Path, length: int) -> pl.DataF
     reader.close()
     journal.close()
     return rows.with_columns(
-        reward=pl.Series(rewards, dtype=pl.Float64), length=-pl.col("solution").str.len_chars()
+        reward=pl.Series(rewards, dtype=pl.Float64),
+        length=-pl.col("solution").str.len_chars().cast(pl.Int64),
     )
 
 
-def measures(rows: pl.DataFrame, by: str) -> dict[str, float]:
-    """AUC within each model, their mean, and the share of couples of one question ranked right."""
-    found: dict[str, float] = {}
+def couples(rows: pl.DataFrame, by: str) -> dict[str, tuple[Any, Any, Any]]:
+    """Of each measure its couples of a right and a wrong solution: win, and both questions."""
+    numbers = rows.with_columns(q=pl.col("question").rank("dense") - 1)
+    right, wrong = numbers.filter("is_correct"), numbers.filter(~pl.col("is_correct"))
+    made = {}
     for name in sorted(rows["model"].unique()):
-        one = rows.filter(model=name)
-        score, right = one[by].to_numpy().astype(float), one["is_correct"].to_numpy()
-        found[name] = auc(score[right], score[~right])
-    found["mean"] = float(np.mean(list(found.values())))
-    couples = rows.filter("is_correct").join(
-        rows.filter(~pl.col("is_correct")), on="question", suffix="_w"
-    )
-    gap = (couples[by] - couples[f"{by}_w"]).to_numpy()
-    found["one question"] = float(np.mean((gap > 0) + 0.5 * (gap == 0)))
+        both = right.filter(model=name).join(wrong.filter(model=name), how="cross", suffix="_w")
+        made[name] = both
+    every = pl.concat(made.values())
+    near = (pl.col("length") / pl.col("length_w")).log().abs() <= np.log1p(SAME_LENGTH)
+    made["all models, each within"] = every
+    made["each within, same length"] = every.filter(near)
+    made["one question"] = right.join(wrong, on="question", suffix="_w")
+    gap = pl.col(by) - pl.col(f"{by}_w")
+    win = (gap > 0).cast(pl.Float64) + 0.5 * (gap == 0)
+    return {
+        name: tuple(both.select(win.alias("win"), "q", "q_w").to_numpy().T)
+        for name, both in made.items()
+    }
+
+
+def resampled(rows: pl.DataFrame, by: str, seed: int) -> dict[str, tuple[float, Any, int]]:
+    """Every measure, its values over resampled questions, and its number of couples."""
+    n = rows["question"].n_unique()
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
+    found = {}
+    for name, (win, one, other) in couples(rows, by).items():
+        same = name == "one question"
+        first, second = one.astype(int), other.astype(int)
+        values = []
+        for times in draws:
+            weight = times[first] if same else times[first] * times[second]
+            values.append(float((weight * win).sum() / weight.sum()))
+        found[name] = (float(win.mean()), np.array(values), len(win))
     return found
 
 
-def alike(rows: pl.DataFrame, by: str) -> float:
-    """AUC among couples of one model whose lengths are about the same, mean of the models."""
-    shares = []
-    for name in rows["model"].unique().sort():
-        one = rows.filter(model=name)
-        right, length = one["is_correct"].to_numpy(), -one["length"].to_numpy().astype(float)
-        score = one[by].to_numpy().astype(float)
-        ratio = length[right][:, None] / length[~right][None, :]
-        near = np.abs(np.log(ratio)) <= np.log1p(SAME_LENGTH)
-        gap: NDArray[Any] = score[right][:, None] - score[~right][None, :]
-        shares.append(float(np.mean(((gap > 0) + 0.5 * (gap == 0))[near])))
-    return float(np.mean(shares))
-
-
-def with_intervals(rows: pl.DataFrame, by: str, seed: int) -> dict[str, Any]:
-    """Every measure with its 95 % percentile interval over resampled questions."""
-    groups = rows.partition_by("question", maintain_order=True)
-    rng = np.random.default_rng(seed)
-    point = {**measures(rows, by), "one model, same length": alike(rows, by)}
-    drawn: dict[str, list[float]] = {name: [] for name in point}
-    for _ in range(RESAMPLES):
-        picked = rng.integers(len(groups), size=len(groups))
-        # A question drawn twice is two questions: couples are made within each.
-        again = pl.concat(
-            groups[g].with_columns(question=pl.lit(str(n))) for n, g in enumerate(picked)
-        )
-        for name, value in measures(again, by).items():
-            drawn[name].append(value)
-    return {
-        name: {
-            "value": round(value, 4),
-            **(
-                {"interval": [round(float(v), 4) for v in np.quantile(drawn[name], [0.025, 0.975])]}
-                if drawn[name]
-                else {}
-            ),
+def with_intervals(rows: pl.DataFrame) -> dict[str, Any]:
+    """Reward, length alone and their difference, with 95 % percentile intervals."""
+    reward, length = resampled(rows, "reward", 0), resampled(rows, "length", 0)
+    found: dict[str, Any] = {}
+    for name, (value, values, n) in reward.items():
+        other, others, _ = length[name]
+        found[name] = {
+            "couples": n,
+            "reward": _interval(value, values),
+            "length_alone": _interval(other, others),
+            "difference": _interval(value - other, values - others),
         }
-        for name, value in point.items()
-    }
+    return found
+
+
+def _interval(value: float, values: Any) -> list[float]:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return [round(float(one), 4) for one in (value, low, high)]
 
 
 def main() -> None:
@@ -177,6 +175,7 @@ def main() -> None:
     told.add_argument("--seed", type=int, default=1)
     told.add_argument("--epochs", type=float, default=1.0)
     told.add_argument("--start", type=Path)
+    told.add_argument("--trained", type=Path, help="rank with this reward model, train none")
     asked = told.parse_args()
     work = asked.work
     work.mkdir(parents=True, exist_ok=True)
@@ -192,30 +191,30 @@ def main() -> None:
         max_length=400, eval_fraction=0.0, save_steps=0.1, seed=asked.seed,
         per_device_train_batch_size=8,
     )  # fmt: skip
-    metrics = fit_reward_model(
-        work / "pairs.parquet", start, work / "rm", options, device="cpu", on_progress=_tell
-    )
-    rows = scored(test, work / "rm" / "best", work, 400)
+    metrics: dict[str, Any] = {"options": options.model_dump(mode="json")}
+    if asked.trained is None:
+        metrics = fit_reward_model(
+            work / "pairs.parquet", start, work / "rm", options, device="cpu", on_progress=_tell
+        )
+    model = asked.trained or work / "rm" / "best"
+    rows = scored(test, model, work, 400)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     facts = {
         "what": __doc__.splitlines()[0] if __doc__ else "",
         "start": START,
         "layers": asked.layers,
         "seed": asked.seed,
-        "options": options.model_dump(mode="json"),
-        "pairs": metrics["rows_used"],
-        "pairs_left_out": len(metrics["rows_skipped"]),
-        "cpu_seconds": {
-            "training": metrics["seconds"]["cpu"],
-            "resumed_from_step": metrics["resumed_from_step"],
-            "all_children_of_this_run": round(usage.ru_utime + usage.ru_stime, 1),
+        "pairs": pairs.height,
+        "training": {
+            name: metrics[name]
+            for name in ("options", "rows_used", "seconds", "resumed_from_step", "trained")
+            if name in metrics
         },
-        "trained": metrics["trained"],
+        "cpu_seconds_of_this_runs_children": round(usage.ru_utime + usage.ru_stime, 1),
         "questions": {"train": train["question"].n_unique(), "test": test["question"].n_unique()},
         "solutions_ranked": rows.height,
         "unscored": rows["reward"].null_count(),
-        "reward": with_intervals(rows.drop_nulls("reward"), "reward", 0),
-        "length_alone": with_intervals(rows, "length", 0),
+        "auc": with_intervals(rows.drop_nulls("reward")),
     }
     text = json.dumps(facts, indent=1)
     Path(__file__).with_suffix(".json").write_text(text + "\n", "utf-8")
