@@ -123,7 +123,7 @@ def scored(folder: Path, pairs: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, A
         if step in made:
             held = databuild.show(step, made[step], runs=runs).select("pair", *columns)
             pairs = pairs.join(held, on="pair", how="left")
-    position = {
+    position: dict[str, Any] = {
         step: databuild.status("judge", runs=runs)[step].metrics
         for step in ("said", "weighed")
         if step in made
