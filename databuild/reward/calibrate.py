@@ -13,7 +13,9 @@ above it has shown nothing.
 - `ece`: expected calibration error (Guo et al. 2017, arXiv:1706.04599, section 2) of the
   likelier side's probability, in `bins` of equal mass. The groups are split in two halves by
   their ids, and each half's probabilities come from a fit on the other. An error of 0 is not to
-  be had: of n pairs in each bin, chance alone leaves about 0.4 / sqrt(n).
+  be had: `by_chance` is what would be left on the mean if every probability were right, and
+  `by_chance_high` its 97.5 % quantile, over 200 draws of the outcomes. A bootstrap interval would
+  mislead, since resampling itself adds to the error.
 - `kappa`: Cohen's, of three verdicts (a, b, tie). A scorer sees a tie where its margin is at
   most `tie_up_to`, which is chosen so that it sees as many ties as people do.
 - By length: accuracy where people prefer the shorter, and the longer, answer, in buckets of the

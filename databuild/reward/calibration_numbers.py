@@ -23,6 +23,7 @@ LENGTHS = (0.0, 0.5, 0.8, 1.25, 2.0, math.inf)
 LENGTH = "length"
 _PRIOR = 10.0
 _MOST_STRATA = 12
+_DRAWS = 200
 _MOST_BLOCKS = 4_096
 """More groups are resampled in so many blocks: a block of independent groups is one as well."""
 
@@ -144,18 +145,34 @@ class Calibrator:
         sure_N = np.maximum(chance_N, 1 - chance_N)[known_N]
         right_N = np.where(chance_N == 0.5, 0.5, (chance_N > 0.5) == (labels_N > 0))[known_N]
         bins_N = equal_mass(sure_N, self.bins)
-        cells_NC = np.zeros((len(labels_N), 3 * self.bins))
-        rows_N = np.flatnonzero(known_N)
-        for offset, values_N in enumerate((np.ones(len(rows_N)), sure_N, right_N)):
-            cells_NC[rows_N, 3 * bins_N + offset] = values_N
-        found = self._resamples.interval(self._by_block(cells_NC), ece)
-        sums_B3 = cells_NC.sum(axis=0).reshape(-1, 3)
+        sums_B3 = np.stack(
+            [
+                np.bincount(bins_N, weights=values_N, minlength=self.bins)
+                for values_N in (np.ones(len(sure_N)), sure_N, right_N)
+            ],
+            axis=1,
+        )
+        chance = self._ece_by_chance(sure_N, bins_N, sums_B3)
+        found = {"n": len(sure_N), "mean": _rounded(ece(sums_B3.reshape(1, -1))[0]), **chance}
         curve = [
             {"n": int(n), "confidence": _rounded(sure / n), "accuracy": _rounded(right / n)}
             for n, sure, right in sums_B3.tolist()
             if n
         ]
-        return {"ece": _told(found, len(rows_N)), "reliability": curve}
+        return {"ece": found, "reliability": curve}
+
+    def _ece_by_chance(
+        self, sure_N: NDArray[np.float64], bins_N: NDArray[np.int64], sums_B3: NDArray[np.float64]
+    ) -> dict[str, float | None]:
+        """What the error would be if every probability were right: the mean and 97.5 % quantile."""
+        generator = np.random.default_rng(self.seed)
+        drawn_RB3 = np.repeat(sums_B3[None], _DRAWS, axis=0)
+        for place in range(_DRAWS):
+            right_N = (generator.random(len(sure_N)) < sure_N).astype(np.float64)
+            drawn_RB3[place, :, 2] = np.bincount(bins_N, weights=right_N, minlength=self.bins)
+        errors_R = ece(drawn_RB3.reshape(_DRAWS, -1))
+        high = float(np.percentile(errors_R, 97.5))
+        return {"by_chance": _rounded(errors_R.mean()), "by_chance_high": _rounded(high)}
 
     def _by_length(
         self,

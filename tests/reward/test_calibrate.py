@@ -50,7 +50,7 @@ def test_the_slope_is_found_again_and_a_calibrated_scorer_has_a_small_error(tmp_
     assert told["slope"] == pytest.approx(2.0, rel=0.1)
     assert told["temperature"] == pytest.approx(1 / told["slope"], rel=1e-4)
     assert told["margin_at"]["0.9"] == pytest.approx(math.log(9) / told["slope"], rel=1e-4)
-    assert told["ece"]["mean"] < 0.04
+    assert told["ece"]["mean"] <= told["ece"]["by_chance_high"] < 0.04
     curve = written["scorers"]["it"]["reliability"]
     assert len(curve) == 15
     assert sum(one["n"] for one in curve) == 4000
@@ -65,6 +65,7 @@ def test_a_scorer_whose_order_alone_is_right_has_a_large_error(tmp_path):
     bent, straight = facts["scorers"]["it"], plain["scorers"]["it"]
     assert bent["accuracy"] == straight["accuracy"]
     assert bent["ece"]["mean"] > 3 * straight["ece"]["mean"]
+    assert bent["ece"]["mean"] > bent["ece"]["by_chance_high"]
 
 
 def test_accuracy_counts_equal_scores_half_and_leaves_out_ties_and_missing_scores(tmp_path):
