@@ -91,7 +91,7 @@ test: install
 	exit $$status
 
 fast: install check
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not live and not slow and not kill'
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not live and not slow and not kill and not hypothesis'
 
 check: install
 	@status=0

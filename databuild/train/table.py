@@ -89,7 +89,8 @@ def _check_tables(
     """Say what can be said before a model is loaded."""
     of = "pairs" if isinstance(options, DpoOptions) else "rows"
     if rows.is_empty():
-        what = f"there are no {of} to train on"
+        what = "there are no rows to train on"
+        what += ": the set of pairs is empty" if of == "pairs" else ""
         raise StepError(
             where, what, fix="look with `databuild status` at what the steps before dropped"
         )

@@ -345,6 +345,7 @@ def test_wrong_inputs_are_refused():
         ContaminationConfig(ngrams=(2, 8))
 
 
+@pytest.mark.slow
 def test_a_row_of_five_megabytes_is_searched_to_its_end():
     words = np.random.default_rng(1).integers(0, 90_000, 900_000).astype(str)
     long = " ".join([*words[:700_000], FERRY, *words[700_000:]])

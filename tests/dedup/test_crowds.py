@@ -72,6 +72,7 @@ def compared(groups: np.ndarray, keys: np.ndarray, cap: int) -> tuple[Crowds, np
     return crowds, kept, pairs
 
 
+@pytest.mark.slow
 def test_a_crowd_of_few_distinct_texts_is_compared_to_the_end():
     groups = np.random.default_rng(1).integers(0, 60, 20_000)
     crowds, kept, pairs = compared(groups, np.full(20_000, 7), cap=32)

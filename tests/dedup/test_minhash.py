@@ -51,6 +51,7 @@ def random_texts(n: int, seed: int) -> list[str]:
 
 
 @pytest.mark.parametrize("threshold", [0.6, 0.7, 0.9])
+@pytest.mark.slow
 def test_the_result_is_that_of_comparing_all_pairs(threshold):
     texts = random_texts(120, seed=3)
     expected: list[int] = []
@@ -124,6 +125,7 @@ def dropped(rows: pl.DataFrame, **options) -> list[str]:
     return found.filter(part="dropped")["row_id"].to_list()
 
 
+@pytest.mark.slow
 def test_how_rows_are_cut_into_parts_does_not_matter():
     table = rows(300, seed=7)
     config = MinhashConfig(prefer="quality")
@@ -207,6 +209,7 @@ def test_a_column_that_is_not_text_is_refused():
         drop_near_duplicates(table, MinhashConfig())
 
 
+@pytest.mark.slow
 def test_dates_texts_and_flags_can_say_which_row_is_the_better_one():
     table = pl.DataFrame({
         "row_id": list("abc"), "prompt": ["same words here"] * 3, "flag": [False, True, None],

@@ -63,6 +63,7 @@ def test_kept_and_dropped_are_the_input_with_all_its_columns_and_types() -> None
     assert sorted(both) == sorted(table["row_id"])
 
 
+@pytest.mark.slow
 def test_the_command_says_what_the_step_says() -> None:
     table = rows(600, seed=2).sort("row_id")
     table.write_parquet("in.parquet")
@@ -98,6 +99,7 @@ def test_several_files_folders_and_json_lines() -> None:
     assert [one["rows"] for one in manifest["inputs"]] == [2, 1]
 
 
+@pytest.mark.slow
 def test_earlier_files_and_an_index_say_the_same() -> None:
     table = rows(500, seed=3).sample(fraction=1.0, shuffle=True, seed=1)
     table.head(350).write_parquet("old.parquet")
@@ -120,6 +122,7 @@ def test_earlier_files_and_an_index_say_the_same() -> None:
     assert len(json.loads(Path("seen/index.json").read_text())["batches"]) == 3
 
 
+@pytest.mark.slow
 def test_an_index_made_with_other_parameters_is_refused_and_says_which() -> None:
     rows(50).write_parquet("in.parquet")
     dedup("in.parquet", "out", "--index", "seen")

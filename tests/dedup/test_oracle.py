@@ -50,6 +50,7 @@ def corpus(request) -> tuple[Corpus, Truth]:
     return made, find_truth(made.rows["text"])
 
 
+@pytest.mark.slow
 def test_every_redundant_row_goes_and_no_other(corpus):
     made, truth = corpus
     out = decide(made.rows, prefer="quality")
@@ -80,6 +81,7 @@ def test_the_evidence_of_every_dropped_row_is_exact(corpus):
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.6, 0.7, 0.85, 0.95])
+@pytest.mark.slow
 def test_recall_and_precision_hold_at_any_threshold(threshold):
     made = make_corpus(2_500, from_grammar(seed=2, n=4_000), seed=2)
     truth = find_truth(made.rows["text"])
@@ -163,6 +165,7 @@ def test_the_oracle_is_that_of_comparing_all_pairs_by_hand(texts):
             assert found.get(pair, 0.0) == pytest.approx(exact if exact >= FLOOR else 0.0)
 
 
+@pytest.mark.slow
 def test_any_small_corpus_is_decided_as_by_comparing_all_pairs():
     counted = {"redundant": 0, "missed": 0}
 

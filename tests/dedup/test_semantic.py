@@ -258,6 +258,7 @@ def test_a_kill_costs_one_chunk_and_changes_nothing(tmp_path):
     assert not list(home.glob("*.making"))
 
 
+@pytest.mark.slow
 def test_beyond_the_stated_size_an_index_proposes_and_its_misses_are_told(tmp_path):
     pytest.importorskip("faiss")
     texts = angles(3_000)

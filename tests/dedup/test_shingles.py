@@ -49,6 +49,7 @@ def test_long_texts_are_sorted_and_distinct():
     assert all(row == sorted(row) for row in found)
 
 
+@pytest.mark.slow
 def test_slices_batches_and_threads_give_what_the_whole_gives():
     texts = ["One two three four 世界 和平", None, "", "?", "e\u0301 x", "five six"] * 30_000
     whole = shingle(series(texts), threads=1)

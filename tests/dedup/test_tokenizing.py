@@ -28,6 +28,7 @@ def test_tokens_are_those_of_text_tokens(texts):
     assert len(pairs) == len(set(flat)) == len(set(found.hashes.tolist()))
 
 
+@pytest.mark.slow
 def test_every_character_by_itself_and_between_letters():
     points = [p for p in range(0x110000) if not 0xD800 <= p < 0xE000]
     points = (
@@ -77,6 +78,7 @@ def test_spans_are_places_in_the_text_as_it_came():
     assert parts == ["It", "s", "ＡＢ", "世", "界", "½", "½"]
 
 
+@pytest.mark.slow
 def test_tokens_of_arrow_and_polars_of_slices_and_threads_are_equal():
     texts = ["One two 世界", None, "", "e\u0301", "x" * 70] * 40_000
     whole = token_hashes(series(texts), threads=1)

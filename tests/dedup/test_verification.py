@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ def test_similarities_equal_those_of_plain_python(texts, threshold, ngram):
     assert found.tolist() == [s if s >= threshold else 0.0 for s in wanted]
 
 
+@pytest.mark.slow
 def test_a_similarity_at_the_threshold_is_found_for_every_size():
     """For k of m common words, at exactly k / m as a threshold and just above it."""
     for m in range(2, 60):

@@ -43,11 +43,13 @@ def test_ids_do_not_depend_on_shards(tmp_path: Path, shard_rows: int) -> None:
     assert cut == straight
 
 
+@pytest.mark.slow
 def test_ids_do_not_depend_on_workers(tmp_path: Path) -> None:
     straight = ids(Toy(tmp_path, "one").run(shard_bytes=10_000))
     assert ids(Toy(tmp_path, "two").run(shard_bytes=5, workers=2)) == straight
 
 
+@pytest.mark.slow
 def test_row_order_does_not_change_ids(toy: Toy) -> None:
     toy.run(shard_bytes=7)
     before = toy.table("joined")["row_id"].sort()
@@ -103,6 +105,7 @@ def test_a_threshold_that_keeps_the_same_rows_reruns_nothing_below(toy: Toy) -> 
         "joined",
     ],
 )
+@pytest.mark.slow
 def test_a_deleted_step_folder_is_restored_and_nothing_else(toy: Toy, step: str) -> None:
     first = toy.run(shard_bytes=7)
     before = ids(first)
@@ -150,6 +153,7 @@ def test_a_damaged_manifest_is_a_clear_error(toy: Toy) -> None:
         toy.run()
 
 
+@pytest.mark.slow
 def test_a_damaged_part_of_an_unfinished_step_is_made_again(toy: Toy) -> None:
     result = toy.run(shard_bytes=10)
     folder = Path(result["length"].folder)

@@ -91,6 +91,7 @@ def test_a_write_that_the_kernel_cuts_short_leaves_nothing(tmp_path: Path) -> No
     assert files(tmp_path) == set()
 
 
+@pytest.mark.slow
 def test_a_run_on_a_full_disk_goes_on_once_there_is_room(
     tmp_path: Path, small_disk: SmallDisk
 ) -> None:
@@ -156,6 +157,7 @@ def test_nothing_is_moved_when_a_step_fails_and_the_rest_is_cleared(tmp_path: Pa
     assert files(tmp_path) == {"facts.json"}
 
 
+@pytest.mark.slow
 def test_a_full_disk_in_a_step_that_writes_itself_is_a_store_error(
     tmp_path: Path, small_disk: SmallDisk
 ) -> None:

@@ -47,6 +47,7 @@ def complaint(name: str, old: Mapping[str, Any] | None, new: Mapping[str, Any]) 
     )
 
 
+@pytest.mark.slow
 def test_no_steps_source_changed_without_its_version() -> None:
     now = {step.name: facts_of(step) for step in STEPS}
     if os.environ.get("UPDATE"):

@@ -95,6 +95,7 @@ def test_source_record_is_the_byte_offset_of_the_line(tmp_path):
 
 
 @pytest.mark.parametrize("shard_bytes", [1, 7, 30, 31, 32, 1000])
+@pytest.mark.slow
 def test_splits_of_any_size_hold_every_record_once(tmp_path, shard_bytes):
     records = [
         {"prompt": "x" * (i % 9), "n": i, "c": [{"kind": "k", "value": str(i)}]} for i in range(20)

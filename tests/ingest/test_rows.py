@@ -102,6 +102,7 @@ def test_a_file_may_mix_shapes_and_types(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [50, 333, 5000])
+@pytest.mark.slow
 def test_splits_of_any_size_say_the_same(size: int, tmp_path: Path) -> None:
     path = write_lines(tmp_path / "mixed.jsonl", MIXED * 20)
     whole, pieces = read(path, rows="auto"), read(path, size, rows="auto")

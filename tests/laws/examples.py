@@ -361,7 +361,9 @@ def _read(texts: Sequence[str | tuple[str, str]]) -> list[dict[str, Any]]:
     return [read_as_fake(options, text) if text else {"error": "no token"} for text in texts]
 
 
-def _train(table: Callable[[], pl.DataFrame]) -> Callable[[Path], Example]:
+def _train(
+    table: Callable[[], pl.DataFrame], *, has_dev: bool = False
+) -> Callable[[Path], Example]:
     def example(folder: Path) -> Example:
         (folder / "scratch").mkdir(exist_ok=True)
         resources = {
@@ -371,7 +373,8 @@ def _train(table: Callable[[], pl.DataFrame]) -> Callable[[Path], Example]:
             "device": "cpu",
             "progress": Silence(),
         }
-        return Example({"rows": table()}, {"model": "start"}, resources)
+        dev = {"dev": table()} if has_dev else {}
+        return Example({"rows": table(), **dev}, {"model": "start"}, resources)
 
     return example
 
@@ -632,10 +635,15 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "export.trl": lambda folder: Example(
         {"rows": _pairs()}, {"kind": "preference", "keep": ["margin"]}, {"out": folder / "out"}
     ),
+<<<<<<< HEAD
     "train.sft": _train(lambda: answers().filter(pl.col("response").is_not_null())),
     "train.dpo": _train(_pairs),
     "evaluate.match": _example(answers, {"reference": "prompt"}),
     "train.reward": _train(_pairs),
+=======
+    "train.sft": _train(lambda: answers().filter(pl.col("response").is_not_null()), has_dev=True),
+    "train.dpo": _train(_pairs, has_dev=True),
+>>>>>>> train6
     "evaluate.perplexity": _example(texts, {"model": "start", "column": "prompt"}, reader=_read),
     "evaluate.compare": _judge("base", _exam, metric="score", resamples=200),
     "evaluate.fluency": _judge("base", _texts_read),

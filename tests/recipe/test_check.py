@@ -246,6 +246,7 @@ def test_the_shipped_recipes_are_right(path: Path) -> None:
     assert {node.round for node in checked.nodes} >= {None, *range(1, rounds + 1)}
 
 
+@pytest.mark.slow
 def test_a_check_loads_nothing_heavy_and_opens_no_connection() -> None:
     code = f"""
 import socket, sys

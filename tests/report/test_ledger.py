@@ -77,6 +77,7 @@ def test_cost_and_accept_rate_follow_from_prices_and_from_what_was_kept(folder: 
     assert (total.cost, total.usage.paid) == (None, 125)
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_changes_nothing_of_what_was_paid(folder: Path) -> None:
     run(runs="straight")
     straight = told("straight")

@@ -142,6 +142,7 @@ def test_a_column_says_the_same_as_its_texts_and_spans_do_not_overlap(texts):
     ["a'" * 20_000, "1 " * 30_000, "1-" * 30_000, "a." * 30_000 + "@", "+1" * 20_000, "::" * 20_000, "AB12" * 20_000, "call me at " * 5_000, "-----BEGIN PRIVATE KEY-----" * 200],
     ids=lambda t: t[:6],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_long_hostile_text_takes_no_time(text):
     import time
 

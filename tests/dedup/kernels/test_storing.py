@@ -83,6 +83,7 @@ def compiled_by_a_process() -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_nothing():
     compiled_by_a_process()
     assert compiled_by_a_process() == "0"
