@@ -635,15 +635,10 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "export.trl": lambda folder: Example(
         {"rows": _pairs()}, {"kind": "preference", "keep": ["margin"]}, {"out": folder / "out"}
     ),
-<<<<<<< HEAD
-    "train.sft": _train(lambda: answers().filter(pl.col("response").is_not_null())),
-    "train.dpo": _train(_pairs),
     "evaluate.match": _example(answers, {"reference": "prompt"}),
     "train.reward": _train(_pairs),
-=======
     "train.sft": _train(lambda: answers().filter(pl.col("response").is_not_null()), has_dev=True),
     "train.dpo": _train(_pairs, has_dev=True),
->>>>>>> train6
     "evaluate.perplexity": _example(texts, {"model": "start", "column": "prompt"}, reader=_read),
     "evaluate.compare": _judge("base", _exam, metric="score", resamples=200),
     "evaluate.fluency": _judge("base", _texts_read),
