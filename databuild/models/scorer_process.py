@@ -58,7 +58,7 @@ class RewardModel:
             self._child = None
 
     def _started(self, head: str) -> Child:
-        from databuild.models.vllm import choose_dtype, find_device
+        from databuild.models.vllm_arguments import choose_dtype, find_device
 
         env = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
         child = Child(__name__, where=self._where, log=self._log, env=env)

@@ -145,7 +145,7 @@ class Calibrator:
         sure_N = np.maximum(chance_N, 1 - chance_N)[known_N]
         right_N = np.where(chance_N == 0.5, 0.5, (chance_N > 0.5) == (labels_N > 0))[known_N]
         bins_N = equal_mass(sure_N, self.bins)
-        sums_B3 = np.stack(
+        sums_B3: NDArray[np.float64] = np.stack(
             [
                 np.bincount(bins_N, weights=values_N, minlength=self.bins)
                 for values_N in (np.ones(len(sure_N)), sure_N, right_N)

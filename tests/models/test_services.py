@@ -47,7 +47,7 @@ class Process(vllm_module.VllmGenerator):
     def _send(self, message: dict[str, Any]) -> None:
         assert "load" in message or "adapt" in message
 
-    def _await(self, kind: str, skip: str | None = None) -> Any:
+    def _await(self, kind: str, skip: str | None = None, timeout_s: float | None = None) -> Any:
         assert (kind, skip) == ("loaded", None)
 
     def close(self) -> None:
