@@ -61,8 +61,8 @@ def test_what_is_ranked_was_not_trained_on(folder: Path) -> None:
     tested = rows_of(folder, "answers").join(scored.select("row_id"), on="row_id")
     assert tested.height == scored.height == 48
     trained = set(pairs["chosen"]) | set(pairs["rejected"])
-    assert pairs.height == 64
+    assert pairs.height == 96
     assert not trained & set(tested["response"])
-    assert set(pairs["margin"].round(2)) == {1.0, 0.3}
+    assert set(pairs["margin"].round(2)) == {0.4, 0.7, 1.0}
     best = rows_of(folder, "best")
     assert best.filter(part="kept").height == 12
