@@ -161,7 +161,7 @@ def _ranked(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
         descending=[False, True, False, False], nulls_last=True,
     ).with_row_index("order")  # fmt: skip
     is_open = pl.col("reason").is_null()
-    is_again = is_open & (pl.int_range(pl.len()).over("prompt", "text", is_open) > 0)
+    is_again = is_open & ~pl.struct("prompt", "text", is_open).is_first_distinct()
     facts = facts.with_columns(
         reason=pl.when(is_again).then(pl.lit("same text as a better one")).otherwise("reason")
     )
