@@ -48,8 +48,9 @@ class JudgingConfig(PromptedConfig):
     expectation: bool = False
     """Weigh every possible judgement with the probability that the model gives it, instead of
     taking the one that it writes (G-Eval, section 3.3): finer, with far fewer ties. One short
-    request for each possible judgement; the engine must give log-probabilities and hold an answer
-    to a choice, as vLLM does. Without `reasons`."""
+    request for each possible judgement; the engine must hold an answer
+    to a choice and give the log-probabilities from before it does. vLLM 0.32 on a CPU gives those
+    from after it (measured), as 0 each: there every row fails and says so. Without `reasons`."""
     structured: bool = True
     """Let the engine hold the reply to its form: a choice, or with `reasons` JSON. False for
     endpoints that cannot; the reply is then read as text ("SCORE: 7")."""
@@ -192,6 +193,9 @@ def shares_of(values: Sequence[str], logprobs: Sequence[float]) -> dict[str, flo
     numbers = np.array(logprobs, dtype=np.float64)
     if not np.isfinite(numbers).all():
         error = "the engine gives no log-probability, which `expectation` needs"
+        return Fault(error, retry=False)
+    if len(numbers) > 1 and not numbers.any():
+        error = "the engine's log-probabilities are those after the choice, which say nothing"
         return Fault(error, retry=False)
     weights = np.exp(numbers - numbers.max())
     return dict(zip(values, (weights / weights.sum()).tolist(), strict=True))

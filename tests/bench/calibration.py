@@ -9,8 +9,8 @@ shuffled by a hash. The three parts are run in turn; each goes on where it was s
 
 - `measures`: `measure.answer` and `measure.relevance` of both answers of all pairs;
   `measure.difficulty` by the packaged 135M model for `N_READ` pairs;
-- `judge`: `reward.judge` (1 to 5, expectation) and `reward.compare` (as it writes, and expectation)
-  by the same model through vLLM for `N_JUDGED` pairs;
+- `judge`: `reward.compare` and `reward.judge` (1 to 5) by the same model through vLLM for
+  `N_JUDGED` pairs; scorers whose step was not run are left out of the page;
 - `page`: the calibration page in `folder`, and its figures, without any text, in `out.json`.
 """
 
@@ -58,9 +58,8 @@ models:
 steps:
   few:    {use: ingest.files, path: judged.parquet}
   said:   {use: reward.compare, from: few, model: start, name: said}
-  weighed: {use: reward.compare, from: said, model: start, name: weighed, ties: false, expectation: true}
-  one_a:  {use: reward.judge, from: weighed, model: start, response: response_a, name: one_a, high: 5, expectation: true}
-  one_b:  {use: reward.judge, from: one_a, model: start, response: response_b, name: one_b, high: 5, expectation: true}
+  one_a:  {use: reward.judge, from: said, model: start, response: response_a, name: one_a, high: 5}
+  one_b:  {use: reward.judge, from: one_a, model: start, response: response_b, name: one_b, high: 5}
 """
 
 
@@ -110,7 +109,6 @@ def scored(folder: Path, pairs: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, A
         "near_b": [*faults, *(f"response_{s}_relevance" for s in SIDES)],
         "read_b": [f"response_{s}_{m}" for s in SIDES for m in ("ifd", "given_nll")],
         "said": ["said_preference"],
-        "weighed": ["weighed_preference"],
         "one_b": [f"one_{s}_score" for s in SIDES],
     }
     made = {
@@ -125,7 +123,7 @@ def scored(folder: Path, pairs: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, A
             pairs = pairs.join(held, on="pair", how="left")
     position: dict[str, Any] = {
         step: databuild.status("judge", runs=runs)[step].metrics
-        for step in ("said", "weighed")
+        for step in ("said",)
         if step in made
     }
     worse = [
@@ -146,7 +144,6 @@ def page(folder: Path, pairs: pl.DataFrame, out: Path) -> None:
         "low perplexity": ["minus_response_a_given_nll", "minus_response_b_given_nll"],
         "judge 1 to 5": ["one_a_score", "one_b_score"],
         "pairwise, said": "said_preference",
-        "pairwise, weighed": "weighed_preference",
     }
     there = {
         name: columns

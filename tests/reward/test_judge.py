@@ -158,8 +158,10 @@ def test_an_engine_without_log_probabilities_or_choices_is_named():
     assert no_logprobs["judge_score"][0] is None
     no_choice = judge([ROW], lambda *_: "Well", expectation=True)
     assert no_choice["error"].to_list() == ["the judgement cannot be read"]
-    nan = judge([ROW], weighted({"1": 1.0, "2": 1.0}), expectation=True, high=2)
-    assert nan["error"][0] is None
+    # Every forced reply is certain after it was forced: that is no expectation of 1.5.
+    after = judge([ROW], weighted({"1": 1.0, "2": 1.0}), expectation=True, high=2)
+    assert "after the choice" in after["error"][0]
+    assert after["judge_score"].to_list() == [None]
 
 
 def test_the_turns_before_the_answer_are_shown():
