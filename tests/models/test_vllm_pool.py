@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Engine:
     """Stands for the child process: answers in order, and can die."""
 
-    started: list[Engine] = []
-    dies_at: int | None = None
+    started: ClassVar[list[Engine]] = []
+    dies_at: ClassVar[int | None] = None
 
     def __init__(self, _module: str, *, where: str, log: Path, env: dict[str, str]) -> None:
         self.where, self.log, self.env = where, log, env
