@@ -22,7 +22,7 @@ class Engine:
     """Stands for the child process: answers in order, and can die."""
 
     started: ClassVar[list[Engine]] = []
-    dies_at: int | None = None
+    dies_at: ClassVar[int | None] = None
 
     def __init__(self, _module: str, *, where: str, log: Path, env: dict[str, str]) -> None:
         self.where, self.log, self.env = where, log, env
