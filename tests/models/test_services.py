@@ -48,7 +48,7 @@ class Process(vllm_module.VllmGenerator):
         assert "load" in message or "adapt" in message
 
     def _await(self, kind: str, skip: str | None = None, timeout_s: float | None = None) -> Any:
-        assert (kind, skip) == ("loaded", None)
+        assert (kind, skip, timeout_s) == ("loaded", None, None)
 
     def close(self) -> None:
         if self._child is not None:
