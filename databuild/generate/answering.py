@@ -73,7 +73,7 @@ class FormedConfig(SamplingConfig):
 
     logprobs: bool = False
     """Whether to keep the answer's log-probability: `logprob` is the sum over its tokens (natural
-    logarithm, the model's own before temperature, penalties and form), `mean_logprob` that by
+    logarithm, the model's own before temperature and penalties), `mean_logprob` that by
     token."""
     json_schema: dict[str, Any] | None = None
     """The answer is JSON of this schema (draft 2020-12): guided decoding lets the model write

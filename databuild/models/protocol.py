@@ -136,7 +136,8 @@ class Answer:
     error: str | None = None
     logprob: float | None = None
     """Sum of the log-probabilities (natural) of its tokens, where the request asked for it: the
-    model's own, before temperature, penalties and form."""
+    model's own, before temperature and penalties. vLLM gives those from after the form, so that
+    the one choice that there is has 0."""
 
     @classmethod
     def kept(cls, fields: dict[str, Any]) -> Answer:
