@@ -39,18 +39,18 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from databuild.engine.parts import Parts
-from databuild.errors import DatabuildError, RecipeError
+from databuild.engine.plugins import load_module, plugin_of
+from databuild.errors import RecipeError
 from databuild.recipe.options import StepConfig, marked
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
 Kind = Literal["measure", "select", "produce", "train", "deliver"]
@@ -291,7 +291,7 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
             needs=needs, is_open=is_open, reads=reads, also=also, mirrors=mirrors, adds=adds,
             parts=parts, group=group, attributes=attributes, carries=carries, splits=splits,
             peeks=peeks, brings=brings, checks=checks,
-            plugin=_plugin_of(function.__module__), module=function.__module__,
+            plugin=plugin_of(function.__module__), module=function.__module__,
         )  # fmt: skip
 
     return declare
@@ -315,10 +315,6 @@ def _is_optional(parameter: inspect.Parameter) -> bool:
     return has_default or str(parameter.annotation).endswith("| None")
 
 
-_PLUGIN_PREFIX = "databuild_plugin_"
-_SOURCE = "_databuild_source"
-
-
 def load_plugin(path: Path) -> list[Step]:
     """Load a user's Python file and return the steps that it declares, in its order.
 
@@ -328,50 +324,6 @@ def load_plugin(path: Path) -> list[Step]:
     return [value for value in vars(load_module(path)).values() if isinstance(value, Step)]
 
 
-def load_module(path: Path) -> ModuleType:
-    """Load a user's Python file.
-
-    A file that was edited since it was loaded is loaded again: its source is part of every key, so
-    what runs must be what was hashed.
-
-    Raises:
-        RecipeError: The file is missing, or cannot be imported.
-    """
-    if path.suffix != ".py":
-        raise RecipeError(str(path), "this is not a Python file", fix="name a .py file")
-    try:
-        source = path.read_text(encoding="utf-8")
-    except OSError as error:
-        what = f"this plugin file cannot be read: {error.strerror}"
-        raise RecipeError(str(path), what, fix="correct its path") from error
-    name = _PLUGIN_PREFIX + path.resolve().as_posix().encode().hex()
-    known = sys.modules.get(name)
-    if known is None or known.__dict__.get(_SOURCE) != source:
-        known = sys.modules[name] = _import(path, name, source)
-    return known
-
-
-def _import(path: Path, name: str, source: str) -> ModuleType:
-    """Import exactly this source: Python's own cache would miss an edit within one second."""
-    module = ModuleType(name)
-    module.__file__ = str(path)
-    before = sys.modules.get(name)
-    sys.modules[name] = module  # dataclasses and annotations look their module up there
-    try:
-        exec(compile(source, str(path), "exec"), vars(module))  # noqa: S102 -- the user's own file
-    except Exception as error:
-        if before is None:
-            del sys.modules[name]
-        else:
-            sys.modules[name] = before
-        if isinstance(error, DatabuildError):
-            raise
-        what = f"the plugin cannot be imported: {type(error).__name__}: {error}"
-        raise RecipeError(str(path), what, fix="make `python <file>` run") from error
-    vars(module)[_SOURCE] = source
-    return module
-
-
 def load_step(module: str, function: str, plugin: Path | None) -> Step:
     """Find a step again in another process."""
     if plugin is not None:
@@ -379,12 +331,6 @@ def load_step(module: str, function: str, plugin: Path | None) -> Step:
     found = getattr(importlib.import_module(module), function)
     assert isinstance(found, Step)
     return found
-
-
-def _plugin_of(module: str) -> Path | None:
-    if not module.startswith(_PLUGIN_PREFIX):
-        return None
-    return Path(bytes.fromhex(module.removeprefix(_PLUGIN_PREFIX)).decode())
 
 
 def _config_of(name: str, function: Callable[..., Any]) -> type[StepConfig]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from pydantic import Field, model_validator
 
-from databuild.engine.step import load_module, step
+from databuild.engine.plugins import load_module
+from databuild.engine.step import step
 from databuild.errors import RecipeError, nearest
 from databuild.recipe.options import Column, Columns, Paths, StepConfig
 
