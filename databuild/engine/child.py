@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import queue
 import re
@@ -138,17 +139,17 @@ class Child:
         Raises:
             ServiceError: The child died or reported that it cannot go on.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            message = self._take_line()
-            if message is not None:
-                if "fatal" in message:
-                    raise self.death(str(message["fatal"]))
-                return message
-            wait_s = POLL_S if deadline is None else min(POLL_S, deadline - time.monotonic())
-            if wait_s < 0:
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        is_late = False
+        while (message := self._take_line()) is None:
+            if is_late:
                 return None
-            self._fill(wait_s)
+            # With no time to wait, what has come already is taken all the same.
+            self._fill(min(POLL_S, deadline - time.monotonic()))
+            is_late = time.monotonic() >= deadline
+        if "fatal" in message:
+            raise self.death(str(message["fatal"]))
+        return message
 
     def close(self, grace_s: float = 0.0) -> None:
         """End the child and all it started: wait `grace_s`, then SIGKILL. Safe to call twice."""

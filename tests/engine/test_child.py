@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -128,6 +129,16 @@ def test_a_dead_childs_grandchildren_are_killed(tmp_path: Path, env: dict[str, s
     assert not child.is_alive
     with pytest.raises(ServiceError, match="has been closed"):
         child.send({})
+
+
+def test_what_has_come_is_received_without_waiting(tmp_path: Path, env: dict[str, str]) -> None:
+    child = Child("worker", where="s", log=tmp_path / "child.log", env=env)
+    assert child.receive(timeout_s=0.0) is None
+    child.send({"do": "grandchild"})
+    readable, _, _ = select.select([child], [], [], 30)
+    assert readable
+    assert child.receive(timeout_s=0.0) is not None
+    child.close()
 
 
 def test_close_ends_the_whole_group_and_may_be_called_twice(
