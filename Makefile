@@ -2,7 +2,7 @@
 #
 #   make quickstart   makes .venv from the lock, then runs recipes/quickstart.yaml from this folder
 #   make test         makes .venv from the lock, then runs every gate and every test
-#   make fast         gates and fast tests, in a minute       make check   gates only
+#   make fast         gates and fast tests, in two or three minutes       make check   gates only
 #   make wheel        dist/*.whl                                 make lock    both locks anew
 #
 # A GPU is detected and gets requirements-gpu.lock; `make quickstart ACCELERATOR=cpu` overrules that.
