@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from databuild.train.model_folders import link, replace, whole, write
 from databuild.train.reward_judging import Judged, judged, overfit
 from databuild.train.reward_trainer import load_reward_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from databuild.engine.child import Json
     from databuild.train.reward_pairs import Pair
@@ -34,14 +32,14 @@ def save(
     if state.best_model_checkpoint and state.best_global_step != state.global_step:
         best = Path(state.best_model_checkpoint)
     if work.options.lora is not None:
-        _replace(work.out / "adapter", trainer.model.save_pretrained)
-    model = _merged(work, trainer.model)
-    _write(work, model, tokenizer, "final")
+        replace(work.out / "adapter", trainer.model.save_pretrained)
+    model = whole(work, trainer.model)
+    write(work, model, tokenizer, work.out / "final")
     if best is None:
-        _replace(work.out / "best", lambda part: _link(work.out / "final", part))
+        replace(work.out / "best", lambda part: link(work.out / "final", part))
     else:
         model = _from_checkpoint(work, best, tokenizer)
-        _write(work, model, tokenizer, "best")
+        write(work, model, tokenizer, work.out / "best")
     work.phase("judging")
     return {
         "best": "best",
@@ -66,50 +64,10 @@ def _judged(work: Work, model: Any, train: Sequence[Pair], held: Sequence[Pair])
     return facts
 
 
-def _merged(work: Work, model: Any) -> Any:
-    import torch
-
-    if work.options.lora is not None:
-        model = model.float().merge_and_unload()  # merged before rounding, once
-    wanted = work.options.save_dtype
-    if wanted == "auto":
-        wanted = json.loads((work.model / "config.json").read_text()).get("dtype") or "float32"
-    return model.to(getattr(torch, wanted))
-
-
 def _from_checkpoint(work: Work, checkpoint: Path, tokenizer: Any) -> Any:
     if work.options.lora is None:
-        return _merged(work, load_reward_model(checkpoint, work, tokenizer))
+        return whole(work, load_reward_model(checkpoint, work, tokenizer))
     from peft import PeftModel
 
     base = load_reward_model(work.model, work, tokenizer)
-    return _merged(work, PeftModel.from_pretrained(base, str(checkpoint)))
-
-
-def _write(work: Work, model: Any, tokenizer: Any, name: str) -> None:
-    def fill(part: Path) -> None:
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
-
-    work.phase(f"saving {name}")
-    _replace(work.out / name, fill)
-
-
-def _replace(target: Path, fill: Callable[[Path], Any]) -> None:
-    """Fill a folder beside `target`, then rename it: `target` is whole or not there."""
-    part = target.with_name(f".{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    fill(part)
-    for path in part.iterdir():  # safetensors makes its files private; a server may be another user
-        path.chmod(part.stat().st_mode & 0o666)
-    shutil.rmtree(target, ignore_errors=True)
-    part.rename(target)
-
-
-def _link(source: Path, target: Path) -> None:
-    for path in source.iterdir():
-        try:
-            os.link(path, target / path.name)
-        except OSError:  # a file system without hard links
-            shutil.copy2(path, target / path.name)
+    return whole(work, PeftModel.from_pretrained(base, str(checkpoint)))
