@@ -163,7 +163,7 @@ def test_databuild_env_names_the_command_for_a_missing_package():
     assert {extra.name for extra in _extras(wanted, has_gpu=True)} >= {"vllm-gpu"}
 
 
-@pytest.mark.live
+@pytest.mark.slow
 def test_the_wheel_installed_elsewhere_runs_what_init_makes(wheel, tmp_path):
     installed, empty = tmp_path / "installed", tmp_path / "empty"
     empty.mkdir()
@@ -171,11 +171,13 @@ def test_the_wheel_installed_elsewhere_runs_what_init_makes(wheel, tmp_path):
     subprocess.run([*pip, "--target", str(installed), str(wheel)], check=True)
     databuild = str(installed / "bin" / "databuild")
     surroundings = {**os.environ, "PYTHONPATH": str(installed)}
-    small = ["flywheel.rounds=1", "rounds.parts={r1: 0.9, r2: 0.1}", "answers.k=2", "--limit", "16"]
-    for arguments in (["init"], ["run", "answers.max_tokens=48", "exam.max_tokens=32", *small]):
-        ran = subprocess.run(
-            [databuild, *arguments],
-            cwd=empty, env=surroundings, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert list(empty.glob("runs/*/*/manifest.json"))
+    for recipe, then in (("clean", "run"), ("quickstart", "plan")):
+        for arguments in (["init", recipe, "--recipe", recipe], [then]):
+            ran = subprocess.run(
+                [databuild, *arguments],
+                cwd=empty / recipe if arguments == [then] else empty,
+                env=surroundings, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert list(empty.glob("clean/runs/*/*/manifest.json"))
+    assert "exam@2-candidate" in ran.stdout

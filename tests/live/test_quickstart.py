@@ -18,7 +18,7 @@ import databuild
 
 ROOT = Path(__file__).parents[2]
 RECIPE = str(ROOT / "recipes" / "quickstart.yaml")
-SMALL = ["answers.k=2", "answers.max_tokens=48", "exam.max_tokens=48", "--limit", "20"]
+SMALL = ["answers.k=2", "answers.max_tokens=48", "exam.max_tokens=24", "--limit", "20"]
 
 pytestmark = pytest.mark.live
 

@@ -96,9 +96,12 @@ def test_a_server_that_goes_down_stops_the_run_and_what_was_answered_is_kept(ser
     (journal,) = (tmp_path / "runs").glob("journals/*/requests.jsonl")
     kept = len(journal.read_text().splitlines())
     assert 1 <= kept <= 5
-    server.trouble, before = lambda _n, _payload: None, len(server.payloads)
+    server.trouble = lambda _n, _payload: None
     run(recipe)
-    assert len(server.payloads) - before == 300 - kept
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert len({key for key, *_ in lines}) == len(lines) == 300
+    usage = api.ledger("r", runs=tmp_path / "runs").total.usage
+    assert (usage.paid, usage.tokens_out) == (300, sum(v["completion_tokens"] for _, v, _ in lines))
     assert table(recipe).height == 300
     (tmp_path / "b").mkdir()
     nobody = write(tmp_path / "b", "http://127.0.0.1:9/v1")
