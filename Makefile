@@ -2,7 +2,7 @@
 #
 #   make quickstart   makes .venv from the lock, then runs recipes/quickstart.yaml from this folder
 #   make test         makes .venv from the lock, then runs every gate and every test
-#   make fast         gates and fast tests, in two or three minutes       make check   gates only
+#   make fast         gates, laws, tests of changed folders (1 min)       make check   gates only
 #   make wheel        dist/*.whl                                 make lock    both locks anew
 #
 # A GPU is detected and gets requirements-gpu.lock; `make quickstart ACCELERATOR=cpu` overrules that.
@@ -90,8 +90,15 @@ test: install
 	$(BIN)/python -m pytest -m live || status=$$?
 	exit $$status
 
+# The laws, the house rules, and the quick tests of every folder changed since SINCE.
+SINCE ?= HEAD~1
+CHANGED = { git diff --name-only $(SINCE); git ls-files --others --exclude-standard; } \
+	| sed -nE 's,^(databuild|tests)/([a-z_]+)/.*,tests/\2,p' | grep -vE 'tests/(bench|kill|live|laws)$$'
 fast: install check
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not live and not slow and not kill and not hypothesis'
+	@folders=$$($(CHANGED) | sort -u | while read -r one; do test -d $$one && echo $$one; done || true)
+	echo "tests/laws, the house rules and" $${folders:-nothing else}
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/laws tests/test_*.py $$folders \
+	  -m 'not live and not slow and not kill and not hypothesis'
 
 check: install
 	@status=0
