@@ -16,13 +16,14 @@ from databuild.engine.plan import Planned, make_plan
 from databuild.engine.resources import Silence, Watcher
 from databuild.engine.run import RunResult, run_nodes
 from databuild.engine.store import Manifest, Store, read_manifest
-from databuild.errors import RecipeError, SchemaError, nearest
+from databuild.errors import RecipeError, SchemaError, StoreError, nearest
 from databuild.models.checking import check_budgets, check_models
 from databuild.models.services import LocalServices
 from databuild.recipe.bind import Node, Ref, bind
 from databuild.recipe.load import Document, load_document
 from databuild.recipe.rounds import unroll
 from databuild.recipe.validate import as_recipe
+from databuild.release.contents import check_release
 from databuild.report.ledger import Ledger, ledger_of
 from databuild.steps import all_steps
 
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
     from databuild.engine.table import View
     from databuild.profiling.facts import Difference, Profile
     from databuild.recipe.model import Recipe
+    from databuild.release.differences import Changes
+    from databuild.release.versions import Version
 
 RUNS = Path("runs")
+RELEASES = Path("releases")
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,9 @@ def check(path: str | Path, overrides: Iterable[str] = ()) -> Checked:
     steps = all_steps(folder / plugin for plugin in recipe.plugins)
     nodes = bind(unroll(recipe, document), steps, recipe.models, document)
     check_budgets(recipe, nodes, document.where)
+    if recipe.release:
+        kinds = {node.name: steps[node.use].kind for node in nodes}
+        check_release(recipe.release, kinds, document.where("release"))
     return Checked(recipe, document, steps, tuple(nodes))
 
 
@@ -216,6 +223,70 @@ def ledger(recipe: str, *, runs: str | Path = RUNS) -> Ledger:
     What was paid by an earlier run or found in the journal is told apart from what was paid now.
     """
     return ledger_of(recipe, Path(runs))
+
+
+def release(
+    path: str | Path,
+    name: str,
+    *,
+    allow: Mapping[str, str] | None = None,
+    store: str | Path = RELEASES,
+    runs: str | Path = RUNS,
+) -> tuple[Version, Path]:
+    """Publish what a recipe names under `release:`, as of its last run, as a version.
+
+    Args:
+        path: The recipe's YAML file.
+        name: `name@1.2.0`, or `name@auto` for the next number.
+        allow: Gates that need not be passed, each with the reason.
+        store: Where versions are kept.
+        runs: Where outputs are kept.
+
+    Returns:
+        The version, and its folder.
+
+    Raises:
+        DatabuildError: It cannot be released; nothing of it is there then.
+    """
+    from databuild.release.naming import AUTO, read_reference
+    from databuild.release.publishing import publish
+    from databuild.release.versions import Versions
+
+    checked = check(path)
+    if checked.recipe.release is None:
+        what = "the recipe does not say what a version holds"
+        fix = "add `release: {configs: {sft: {train: <step>}}}` to it"
+        raise RecipeError(str(path), what, fix=fix)
+    meant = read_reference(name)
+    known = Runs(Store(Path(runs), checked.recipe.name))
+    if known.status != "complete":
+        what = f"the last run of {checked.recipe.name} is not complete"
+        raise StoreError(str(runs), what, fix="finish it with `databuild run`")
+    versions = Versions(Path(store), meant.name)
+    number = meant.version if name.partition("@")[2] else AUTO
+    made = publish(
+        checked.recipe.release, known, versions, number,
+        recipe=checked.document.path, run=known.run, allow=allow,
+    )  # fmt: skip
+    return made, versions.folder(made.version)
+
+
+def difference(
+    before: str,
+    after: str,
+    *,
+    by: str | None = None,
+    key: str = "key",
+    limit: int = 3,
+    store: str | Path = RELEASES,
+) -> list[Changes]:
+    """Compare two released versions row by row; see `release.differences`."""
+    from databuild.release.differences import difference as compared
+    from databuild.release.naming import read_reference
+    from databuild.release.versions import at
+
+    (of_a, a), (of_b, b) = (at(Path(store), read_reference(one)) for one in (before, after))
+    return compared((of_a, of_b), a, b, by=by, key=key, limit=limit)
 
 
 def recipes_in(runs: str | Path = RUNS) -> list[str]:

@@ -52,7 +52,10 @@ class Runs:
     """The finished steps of a recipe's last run, and the relations between them."""
 
     def __init__(self, store: Store) -> None:
-        steps: Mapping[str, str] = store.latest().get("steps", {})
+        self.recipe = store.recipe
+        latest = store.latest()
+        self.run, self.status = str(latest.get("run", "")), str(latest.get("status", ""))
+        steps: Mapping[str, str] = latest.get("steps", {})
         found = {name: read_manifest(store.root / folder) for name, folder in steps.items()}
         self.manifests = {name: m for name, m in found.items() if m and m.status == "complete"}
         self.folders = {name: store.root / steps[name] for name in self.manifests}

@@ -12,6 +12,7 @@ from databuild.errors import StepError
 from databuild.export.splits import SPLIT, together
 from databuild.export.turns import conversations, has_turns
 from databuild.recipe.options import Column, Columns, StepConfig
+from databuild.schema.parquet import write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +115,7 @@ def write_trl_folder(
         counts[split] = part.height
         for n, chunk in enumerate(part.iter_slices(config.max_file_rows) if part.height else ()):
             files.append(f"data/{split}-{n:05d}.parquet")
-            _write(chunk, out / files[-1])
+            write_parquet(chunk, out / files[-1])
     table = table.drop(SPLIT)
     (out / "README.md").write_text(_card(table, config, counts), encoding="utf-8")
     facts: dict[str, Any] = {"rows": table.height, "files": files, "columns": table.columns}
@@ -158,23 +159,6 @@ def _without_strays(
         what = f"no rows to write: {told['reason'][0]}, as {told['row_id'].head(3).to_list()}"
         raise StepError("export.trl", what, fix="set `messages: ~` to write prompt and response")
     return kept, told.to_dicts()
-
-
-def _write(rows: pl.DataFrame, path: Path) -> None:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    def small(dtype: pa.DataType) -> pa.DataType:
-        """32-bit offsets: `datasets` makes other features, LargeList, of Polars' 64-bit ones."""
-        if pa.types.is_struct(dtype):
-            return pa.struct([(field.name, small(field.type)) for field in dtype])
-        if pa.types.is_large_list(dtype) or pa.types.is_list(dtype):
-            return pa.list_(small(dtype.value_type))
-        return pa.string() if pa.types.is_large_string(dtype) else dtype
-
-    table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
-    schema = pa.schema([(field.name, small(field.type)) for field in table.schema])
-    parquet.write_table(table.cast(schema), path)
 
 
 def _card(table: pl.DataFrame, config: TrlConfig, splits: Mapping[str, int]) -> str:

@@ -158,6 +158,18 @@ class Flywheel(Strict):
     final: Final
 
 
+class Release(Strict):
+    """What a version of the data set holds, and what is to be known of its sources."""
+
+    configs: dict[Name, Annotated[dict[Name, str], Field(min_length=1)]] = Field(min_length=1)
+    """Configurations, such as `sft` and `preference`: for each split a `step` or `step.part`. Of
+    a step that repeats, the last round's."""
+    licence: dict[str, str] = Field(default_factory=dict)
+    """The licence of each source step, as an SPDX identifier; a source without one is unknown."""
+    needs_licence: bool = False
+    """Refuse to release while a source has no licence."""
+
+
 class Recipe(Strict):
     """A recipe: named steps, the models that they ask, and the rounds."""
 
@@ -172,6 +184,8 @@ class Recipe(Strict):
     models: dict[Name, Annotated[ModelSpec, BeforeValidator(_model)]] = Field(default_factory=dict)
     steps: dict[Name, StepSpec] = Field(min_length=1)
     flywheel: Flywheel | None = None
+    release: Release | None = None
+    """What `databuild release` publishes as `name@version`."""
     budget: Budget | None = None
     """What all steps together may spend on asking models."""
     schema_version: Literal[1] = 1

@@ -1,0 +1,1 @@
+"""Versions of a data set that a training team can trust: released, compared, taken back."""

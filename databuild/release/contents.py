@@ -1,0 +1,89 @@
+"""Which tables a version holds: what the recipe says under `release:`, as of its last run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from databuild.engine.outputs import view_of
+from databuild.errors import RecipeError, SchemaError, nearest
+from databuild.recipe.bind import Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import polars as pl
+
+    from databuild.engine.lineage import Runs
+    from databuild.engine.table import View
+    from databuild.recipe.model import Release
+
+
+def last_of(name: str, known: Iterable[str]) -> str | None:
+    """The step of that name; of a step that repeats, that of the last round.
+
+    Example:
+        >>> last_of("few", ["raw", "few@1", "few@2", "few@10", "few@10-best"])
+        'few@10'
+        >>> last_of("raw", ["raw"]), last_of("x", ["raw"])
+        ('raw', None)
+    """
+    if name in known:
+        return name
+    rounds = [one.partition("@")[2] for one in known if one.partition("@")[0] == name]
+    last = max((int(one) for one in rounds if one.isdigit()), default=None)
+    return None if last is None else f"{name}@{last}"
+
+
+def check_release(release: Release, steps: Mapping[str, str], where: str) -> None:
+    """Find what is wrong with `release:` before anything runs.
+
+    Args:
+        release: What the recipe says.
+        steps: The kind of every step of the unrolled recipe, by name.
+        where: The place in the recipe, for the error.
+
+    Raises:
+        RecipeError: It names a step that there is not, or one that has no rows.
+    """
+    for splits in release.configs.values():
+        for reference in splits.values():
+            name = reference.partition(".")[0]
+            found = last_of(name, steps)
+            if found is None:
+                what = f"release names the step {name!r}; {nearest(name, steps)}"
+                raise RecipeError(where, what, fix="name a step of the recipe")
+            if steps[found] in {"train", "deliver"}:
+                what = f"release names {name!r}, a {steps[found]} step, which has no rows"
+                raise RecipeError(where, what, fix="name the step whose table it reads")
+
+
+def tables_of(release: Release, runs: Runs) -> dict[str, dict[str, tuple[Ref, View]]]:
+    """The views that a version holds, by configuration and split.
+
+    Raises:
+        SchemaError: The last run has not finished a step, or the step has no such part.
+    """
+    found: dict[str, dict[str, tuple[Ref, View]]] = {}
+    for config, splits in release.configs.items():
+        for split, reference in splits.items():
+            name, _, part = reference.partition(".")
+            step = last_of(name, runs.manifests)
+            if step is None:
+                what = f"the last run has not finished the step {name!r}"
+                raise SchemaError("release", what, fix="run the recipe to its end first")
+            parts = runs.manifests[step].part_digests
+            if part and part not in parts:
+                what = f"step {name!r} has no part {part!r}; {nearest(part, parts)}"
+                raise SchemaError("release", what, fix="name one of those")
+            ref = Ref(step, part or None)
+            found.setdefault(config, {})[split] = (ref, view_of(runs.outputs, ref))
+    return found
+
+
+def frames_of(view: View) -> Iterator[pl.DataFrame]:
+    """The parts of a view, one after the other, all with the same columns and types."""
+    import polars as pl
+
+    empty = pl.concat((view.part(n).clear() for n in range(view.n_parts)), how="diagonal_relaxed")
+    for n in range(view.n_parts):
+        yield pl.concat([empty, view.part(n)], how="diagonal_relaxed")

@@ -1,0 +1,70 @@
+"""A small recipe that was run, and can be run again with other rows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from databuild import api
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECIPE = """
+name: shop
+seed: 3
+steps:
+  raw: {use: ingest.files, path: rows.jsonl, key: ticket}
+  facts: {use: measure.basics, from: raw, column: prompt}
+  long: {use: sample.where, from: facts, keep: "prompt_words >= MINIMUM"}
+  split: {use: sample.split, from: long, parts: {train: 0.7, dev: 0.3}}
+release:
+  configs: {sft: {train: split.train, dev: split.dev}, all: {everything: long}}
+  licence: {raw: CC-BY-4.0}
+"""
+
+
+@dataclass
+class Shop:
+    """A folder with a recipe and its rows."""
+
+    folder: Path
+
+    @property
+    def store(self) -> Path:
+        """Where its versions lie."""
+        return self.folder / "releases"
+
+    def run(self, rows: list[dict[str, Any]], minimum: int = 2, **changes: str) -> None:
+        """Write rows and recipe, and run it."""
+        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+        (self.folder / "rows.jsonl").write_text(lines)
+        text = RECIPE.replace("MINIMUM", str(minimum))
+        for old, new in changes.items():
+            text = text.replace(old, new)
+        (self.folder / "shop.yaml").write_text(text)
+        api.run(self.folder / "shop.yaml", runs=self.folder / "runs", workers=1)
+
+    def release(self, name: str = "shop@auto", **allow: str) -> Path:
+        """Release the last run; return the version's folder."""
+        return api.release(
+            self.folder / "shop.yaml", name,
+            allow=allow, store=self.store, runs=self.folder / "runs",
+        )[1]  # fmt: skip
+
+
+def tickets(n: int, start: int = 0) -> list[dict[str, Any]]:
+    """Rows with a key, a question and an answer."""
+    return [
+        {"ticket": f"t{i}", "prompt": f"Where is parcel number {i}?", "response": f"On way {i}."}
+        for i in range(start, start + n)
+    ]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """An empty shop."""
+    return Shop(tmp_path)
