@@ -266,7 +266,7 @@ def release(
     number = meant.version if name.partition("@")[2] else AUTO
     made = publish(
         checked.recipe.release, known, versions, number,
-        recipe=checked.document.path, run=known.run, allow=allow,
+        recipe=checked.document.path, allow=allow,
     )  # fmt: skip
     return made, versions.folder(made.version)
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from databuild.recipe.model import Release
 
 
+Tables = dict[str, dict[str, tuple[Ref, "View"]]]
+"""Views by configuration and split, each with the reference that it stands for."""
+
+
 def last_of(name: str, known: Iterable[str]) -> str | None:
     """The step of that name; of a step that repeats, that of the last round.
 
@@ -57,13 +61,13 @@ def check_release(release: Release, steps: Mapping[str, str], where: str) -> Non
                 raise RecipeError(where, what, fix="name the step whose table it reads")
 
 
-def tables_of(release: Release, runs: Runs) -> dict[str, dict[str, tuple[Ref, View]]]:
+def tables_of(release: Release, runs: Runs) -> Tables:
     """The views that a version holds, by configuration and split.
 
     Raises:
         SchemaError: The last run has not finished a step, or the step has no such part.
     """
-    found: dict[str, dict[str, tuple[Ref, View]]] = {}
+    found: Tables = {}
     for config, splits in release.configs.items():
         for split, reference in splits.items():
             name, _, part = reference.partition(".")

@@ -7,19 +7,14 @@ from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from databuild.engine.store import write_json
 from databuild.errors import RecipeError, StepError, nearest
-from databuild.release.ancestry import ancestors, sources
 from databuild.release.card import card
-from databuild.release.chunks import chunks
-from databuild.release.contents import frames_of, tables_of
+from databuild.release.contents import tables_of
 from databuild.release.gates import NAMES, gates
 from databuild.release.naming import AUTO, check_version, next_version
 from databuild.release.versions import (
     MANIFEST,
-    File,
     Gate,
     Split,
     Version,
@@ -27,18 +22,15 @@ from databuild.release.versions import (
     fingerprint,
     plain,
 )
-from databuild.schema.parquet import write_parquet
+from databuild.release.writing import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from databuild.engine.lineage import Runs
-    from databuild.engine.table import View
-    from databuild.recipe.bind import Ref
     from databuild.recipe.model import Release
-
-Tables = dict[str, dict[str, tuple["Ref", "View"]]]
+    from databuild.release.contents import Tables
 
 
 def publish(
@@ -48,7 +40,6 @@ def publish(
     version: str,
     *,
     recipe: Path,
-    run: str,
     allow: Mapping[str, str] | None = None,
     tick: Callable[[int], None] = lambda _rows: None,
 ) -> Version:
@@ -60,7 +51,6 @@ def publish(
         versions: Where versions lie.
         version: Three numbers, or `auto`.
         recipe: The recipe's file, which is put beside the data.
-        run: The id of the run.
         allow: Gates that need not be passed, each with the reason, which the card repeats.
         tick: Told of rows that are written.
 
@@ -78,47 +68,22 @@ def publish(
     tables = tables_of(release, runs)
     version = _number(versions, version, tables)
     with versions.making(version) as folder:
-        written = _Writer(versions, folder, tick)
+        written = Writer(versions, folder, tick)
         for config, splits in tables.items():
             for split, (_, view) in splits.items():
                 written.table(config, split, view)
-        behind = _behind(
-            runs, [ref.step for splits in tables.values() for ref, _ in splits.values()]
-        )
+        behind = _behind(runs, tables)
         roots = sorted(n for n in behind if not runs.manifests[n].inputs)
         licence = {name: release.licence.get(name) for name in roots}
-        passed = list(
-            gates(
-                written.prompts, written.personal, runs, behind, licence,
-                needs_licence=release.needs_licence,
-            )
+        found = gates(
+            written.prompts, written.personal, runs, behind, licence,
+            needs_licence=release.needs_licence,
         )  # fmt: skip
-        passed = _allowed(passed, allow)
+        passed = _allowed(list(found), allow)
         written.lineage(runs, tables)
+        made = _described(versions.name, version, runs, tables, written, behind)
+        made.gates, made.licence = passed, licence
         shutil.copyfile(recipe, folder / "recipe.yaml")
-        made = Version(
-            name=versions.name,
-            version=version,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            databuild=installed("databuild"),
-            recipe=runs.recipe,
-            run=run,
-            fingerprint=fingerprint(written.files),
-            configs={
-                config: {
-                    split: Split(
-                        step=str(ref), rows=view.rows, columns=written.columns[config, split]
-                    )
-                    for split, (ref, view) in splits.items()
-                }
-                for config, splits in tables.items()
-            },
-            files=written.files,
-            gates=passed,
-            licence=licence,
-            steps={name: runs.manifests[name].key for name in sorted(behind)},
-            trained=_trained(runs, tables),
-        )
         text = card(made, [runs.manifests[n] for n in runs.manifests if n in behind])
         (folder / "README.md").write_text(text, encoding="utf-8")
         made.files += [versions.keep(folder / n, folder) for n in ("README.md", "recipe.yaml")]
@@ -127,65 +92,30 @@ def publish(
     return made
 
 
-class _Writer:
-    """Writes tables into a version's folder, and notes what the gates want to know of them."""
-
-    def __init__(self, versions: Versions, folder: Path, tick: Callable[[int], None]) -> None:
-        self.versions, self.folder, self.tick = versions, folder, tick
-        self.files: list[File] = []
-        self.ids: dict[tuple[str, str], pl.Series] = {}
-        self.columns: dict[tuple[str, str], dict[str, str]] = {}
-        self.prompts: dict[str, dict[str, pl.Series | None]] = {}
-        self.personal: dict[str, int] = {}
-
-    def table(self, config: str, split: str, view: View) -> None:
-        """Write one split, cut where its rows say so."""
-        place = self.folder / "data" / config
-        place.mkdir(parents=True, exist_ok=True)
-        ids, prompts = [], []
-        for rows in self._write(place, split, frames_of(view)):
-            ids.append(rows["row_id"])
-            self.columns[config, split] = {c: str(t) for c, t in rows.schema.items()}
-            if rows.schema.get("prompt") == pl.String:
-                prompts.append(rows["prompt"].drop_nulls())
-            self._count_personal(rows)
-            self.tick(rows.height)
-        if not ids:
-            what = f"{config}/{split} has no rows"
-            fix = "look at the steps before with `databuild show`, or leave the split out"
-            raise StepError("release", what, fix=fix)
-        self.ids[config, split] = pl.concat(ids)
-        self.prompts.setdefault(config, {})[split] = pl.concat(prompts) if prompts else None
-
-    def lineage(self, runs: Runs, tables: Tables) -> None:
-        """Write where all rows came from, and forget them."""
-        place = self.folder / "lineage"
-        place.mkdir()
-        released = [
-            (ref.step, self.ids[config, split])
-            for config, splits in tables.items()
-            for split, (ref, _) in splits.items()
-        ]
-        rows = ancestors(runs, released)
-        origins = sources(rows, pl.concat([ids for _, ids in released]))
-        for name, table in (("rows", rows), ("sources", origins)):
-            for _ in self._write(place, name, [table]):
-                pass
-
-    def _write(
-        self, place: Path, name: str, frames: Iterable[pl.DataFrame]
-    ) -> Iterator[pl.DataFrame]:
-        for n, rows in enumerate(chunks(frames)):
-            path = place / f"{name}-{n:05d}.parquet"
-            write_parquet(rows, path)
-            self.files.append(self.versions.keep(path, self.folder, rows.height))
-            yield rows
-
-    def _count_personal(self, rows: pl.DataFrame) -> None:
-        for name, dtype in rows.schema.items():
-            if name.endswith("_pii") and isinstance(dtype, pl.List):
-                n_spans = int((rows[name].list.len() > 0).sum())
-                self.personal[name] = self.personal.get(name, 0) + n_spans
+def _described(
+    name: str, version: str, runs: Runs, tables: Tables, written: Writer, behind: set[str]
+) -> Version:
+    """The manifest of what was written, but for gates and licences."""
+    configs = {
+        config: {
+            split: Split(step=str(ref), rows=view.rows, columns=written.columns[config, split])
+            for split, (ref, view) in splits.items()
+        }
+        for config, splits in tables.items()
+    }
+    return Version(
+        name=name,
+        version=version,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        databuild=installed("databuild"),
+        recipe=runs.recipe,
+        run=runs.run,
+        fingerprint=fingerprint(written.files),
+        configs=configs,
+        files=written.files,
+        steps={name: runs.manifests[name].key for name in sorted(behind)},
+        trained=_trained(runs, tables),
+    )
 
 
 def _number(versions: Versions, version: str, tables: Tables) -> str:
@@ -205,10 +135,10 @@ def _number(versions: Versions, version: str, tables: Tables) -> str:
     return next_version(known, breaks=breaks)
 
 
-def _behind(runs: Runs, steps: Iterable[str]) -> set[str]:
-    """The steps that tables came through, themselves included."""
+def _behind(runs: Runs, tables: Tables) -> set[str]:
+    """The steps that tables came through, their own included."""
     found: set[str] = set()
-    waiting = list(steps)
+    waiting = [ref.step for splits in tables.values() for ref, _ in splits.values()]
     while waiting:
         name = waiting.pop()
         if name in runs.manifests and name not in found:

@@ -159,7 +159,7 @@ def test_a_full_disk_is_one_clear_error(shop: Shop, monkeypatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("databuild.release.publishing.write_parquet", full)
+    monkeypatch.setattr("databuild.release.writing.write_parquet", full)
     with pytest.raises(StoreError, match="No space left on device"):
         shop.release()
     assert Versions(shop.store, "shop").known() == []
