@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from databuild.dedup.candidates import sorted_band
+from databuild.dedup.comparing import forget
 from databuild.dedup.signing import HASHES
 from databuild.dedup.tokenizing import offsets_of
 from databuild.engine.checkpoints import Checkpoints
@@ -140,6 +141,7 @@ def _write_sets(place: Path, signed: Signed, texts: Ints, sizes: Ints) -> None:
             edges = offsets_of(sizes[here])
             from_start = np.repeat(starts[here] - edges[:-1], sizes[here])
             handle.write(hashes[from_start + np.arange(edges[-1])].data)
+            forget(hashes)  # what was read would count as memory until the end
 
 
 @contextmanager

@@ -21,7 +21,7 @@ class IndexConfig(NearConfig):
     """Options of `dedup.index`: those of the `dedup.minhash` that is to read it."""
 
 
-@step("dedup.index", kind="deliver", sees="parts", version=3, also=near_also)
+@step("dedup.index", kind="deliver", sees="parts", version=4, also=near_also)
 def write_index(
     rows: Parts,
     config: IndexConfig,

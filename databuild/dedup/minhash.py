@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from databuild.dedup.banding import banding
 from databuild.dedup.compared import SMALL, Compared
+from databuild.dedup.memory import WORTH_SAYING, expected_mib, text_bytes_of
 from databuild.engine.checkpoints import Checkpoints
 from databuild.engine.step import Streamed, step
 from databuild.errors import StepError
@@ -159,7 +160,7 @@ def search(
     parameters = parameters_of(config)
     tables = dict(sorted((earlier or {}).items()))
     if progress is not None:
-        progress.total(sum(one.n_rows for one in (rows, *tables.values())), "rows")
+        progress.total(*_expected((rows, *tables.values()), config))
     signed = signed_table(rows, config, folder / "rows", workers, progress, prefer)
     before = [
         signed_table(table, config, folder / f"before-{name}", workers, progress)
@@ -174,6 +175,15 @@ def search(
     )
     asked = Search(config.threshold, parameters.bands, kept, workers=workers, progress=progress)
     return signed, before, find_near(signed, before, asked)
+
+
+def _expected(tables: Sequence[Parts], config: NearConfig) -> tuple[int, str]:
+    """How many rows there are, and of many what memory they will take."""
+    n_rows = sum(one.n_rows for one in tables)
+    if n_rows < WORTH_SAYING:
+        return n_rows, "rows"
+    n_bytes = sum(text_bytes_of(one, config.column) for one in tables)
+    return n_rows, f"rows (peak about {expected_mib(n_bytes, n_rows):,} MiB)"
 
 
 def signed_table(

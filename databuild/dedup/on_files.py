@@ -17,6 +17,7 @@ from databuild.dedup import audit
 from databuild.dedup.batches import Batch, add_batch, read_index
 from databuild.dedup.compared import SMALL
 from databuild.dedup.files import Files, check_column, schema_of, text_columns
+from databuild.dedup.memory import expected_mib
 from databuild.dedup.minhash import NearConfig, parameters_of
 from databuild.dedup.near import Search, find_near
 from databuild.dedup.signing import sign
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from databuild.engine.resources import Watcher
 
 WORK = ".unfinished"
-_START_MIB = 370
 
 
 @dataclass(frozen=True)
@@ -170,11 +170,9 @@ class _Job:
         return Checkpoints(self.work / name, self.stamp, is_durable=self.n_rows >= SMALL)
 
     def expected_mib(self) -> int:
-        """The peak of the memory that the process will take, as measured; it is no limit."""
+        """The peak of the memory that the process will take: see `memory.expected_mib`."""
         texts = sum(one.text_bytes for one in (self.new, *self.old))
-        # Measured with one worker at 100 thousand rows (393 MiB) and 1 million (605): programs and
-        # one part; the sets that are compared at once; what is kept of each row.
-        return round(_START_MIB + (0.4 * texts + 90 * self.n_rows) / 2**20)
+        return expected_mib(texts, self.n_rows)
 
     def sign(self, progress: Any) -> tuple[Signed, list[Signed]]:
         """Sign all files."""

@@ -218,3 +218,19 @@ def test_dates_texts_and_flags_can_say_which_row_is_the_better_one():
     for prefer, best in {"flag": "b", "day": "c", "n": "b", "at": "c"}.items():
         out = drop_near_duplicates(table, MinhashConfig(prefer=prefer)).table
         assert out.filter(part="kept")["row_id"].to_list() == [best]
+
+
+def test_the_memory_that_many_rows_take_is_said_before(monkeypatch):
+    said = []
+
+    class Watching:
+        def total(self, n, unit):
+            said.append((n, unit))
+
+        def tick(self, n=1, note=""):
+            pass
+
+    monkeypatch.setattr("databuild.dedup.minhash.WORTH_SAYING", 3)
+    rows = pl.DataFrame({"row_id": list("abcd"), "prompt": ["tea " * 2**18] * 4})
+    drop_near_duplicates(rows, MinhashConfig(), progress=Watching())
+    assert said[0] == (4, "rows (peak about 372 MiB)")
