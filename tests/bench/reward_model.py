@@ -34,8 +34,8 @@ from databuild.engine.journal import Journal
 from databuild.models.packaged import packaged_folder
 from databuild.models.scorer import Reading, Scoring
 from databuild.models.scorer_process import RewardModel
+from databuild.train.job import Training, train
 from databuild.train.options import LoraOptions
-from databuild.train.reward import fit_reward_model
 from databuild.train.reward_options import RewardOptions
 
 DATA = Path(os.environ.get("DATABUILD_TEST_DATA", "../shared/data")) / "gsm8k_best_of_4.parquet"
@@ -200,10 +200,10 @@ def main() -> None:
     asked = told.parse_args()
     work = asked.work
     work.mkdir(parents=True, exist_ok=True)
-    train, test = halves(0)
+    first, test = halves(0)
     drawn = test["question"].unique().sort().sample(asked.ranked, shuffle=True, seed=0)
     test = test.filter(pl.col("question").is_in(drawn.implode()))
-    pairs = (pairs_within if asked.within else pairs_of)(train, 0)
+    pairs = (pairs_within if asked.within else pairs_of)(first, 0)
     pairs = pairs.sample(min(asked.pairs, pairs.height), shuffle=True, seed=0)
     pairs.write_parquet(work / "pairs.parquet")
     start = asked.start or packaged_folder(START, work / "start", log=work / "start.log")
@@ -215,9 +215,11 @@ def main() -> None:
     )  # fmt: skip
     metrics: dict[str, Any] = {"options": options.model_dump(mode="json")}
     if asked.trained is None:
-        metrics = fit_reward_model(
-            work / "pairs.parquet", start, work / "rm", options, device="cpu", on_progress=_tell
-        )
+        training = Training(
+            "reward", model=start, rows=work / "pairs.parquet", out=work / "rm", options=options,
+            device="cpu",
+        )  # fmt: skip
+        metrics = train(training, on_progress=_tell)
     model = asked.trained or work / "rm" / "best"
     rows = scored(test, model, work, 400)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -235,7 +237,7 @@ def main() -> None:
             if name in metrics
         },
         "cpu_seconds_of_this_runs_children": round(usage.ru_utime + usage.ru_stime, 1),
-        "questions": {"train": train["question"].n_unique(), "test": test["question"].n_unique()},
+        "questions": {"train": first["question"].n_unique(), "test": test["question"].n_unique()},
         "solutions_ranked": rows.height,
         "unscored": rows["reward"].null_count(),
         "auc": with_intervals(rows.drop_nulls("reward")),

@@ -7,7 +7,6 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-import polars as pl
 import pytest
 
 import databuild
@@ -38,7 +37,9 @@ def test_it_compares_two_models_that_differ_in_who_chose_the_pairs(tmp_path: Pat
     assert plain["config"] == assisted["config"]
     assert plain["inputs"] != assisted["inputs"]
 
-    rows = {name: pl.read_parquet(folders[name] / "*.parquet") for name in ("known", "both")}
+    rows = {
+        name: databuild.show(name, RECIPE, runs=tmp_path / "runs") for name in ("known", "both")
+    }
     unseen = set(rows["both"]["prompt"]) - set(rows["known"]["prompt"])
     assert unseen == set(rows["both"]["prompt"])  # the reward model never read them
     assert rows["both"]["rm_score"].null_count() == 0
