@@ -49,7 +49,7 @@ def ranked_answers(rows: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
         if config.passes is None
         else pl.col(config.passes).fill_null(value=False)
     )
-    codes = _numbered(rows.select(asked(rows, config.prompt, config.messages)).to_series())
+    codes = numbered(rows.select(asked(rows, config.prompt, config.messages)).to_series())
     answers = rows.select(
         "row_id",
         asked=codes,
@@ -73,7 +73,7 @@ def ranked_answers(rows: pl.DataFrame, config: GradedConfig) -> pl.DataFrame:
     return answers.with_columns(reason=pl.coalesce("reason", again)).drop("text", "row_id")
 
 
-def _numbered(values: pl.Series) -> pl.Series:
+def numbered(values: pl.Series) -> pl.Series:
     """A number for each value: equal values have equal numbers, in order of first occurrence."""
     groups = (
         pl.DataFrame({"value": values})

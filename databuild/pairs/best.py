@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
 from databuild.engine.step import DROPPED, Reported, shortfall, step
+from databuild.pairs.answers import numbered
 from databuild.recipe.options import Column, Names, StepConfig
 from databuild.text.conversations import asked
 from databuild.text.ranking import known_score, origin_rank
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class BestConfig(StepConfig):
@@ -60,7 +65,7 @@ class BestConfig(StepConfig):
     "pairs.best",
     kind="select",
     sees="table",
-    version=2,
+    version=3,
     also=lambda config: () if config.messages is None else (config.messages,),
 )
 def select_best_answers(rows: pl.DataFrame, config: BestConfig) -> Reported:
@@ -96,13 +101,11 @@ def select_best_answers(rows: pl.DataFrame, config: BestConfig) -> Reported:
             pl.lit(f"beyond the best {config.max_rows} rows")
         )
         ranked = ranked.with_columns(reason=pl.coalesce("reason", reason))
-    found = ranked.select(
-        "row_id",
+    found = ranked.sort("number").select(
         part=pl.when(pl.col("reason").is_null()).then(pl.lit("kept")).otherwise(pl.lit(DROPPED)),
         reason="reason",
     )
-    table = rows.select("row_id").join(found, on="row_id", how="left", maintain_order="left")
-    return Reported(table, _facts(ranked, config))
+    return Reported(rows.select("row_id").hstack(found), _facts(ranked, config))
 
 
 def _within_quotas(ranked: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
@@ -135,7 +138,7 @@ def _facts(ranked: pl.DataFrame, config: BestConfig) -> dict[str, Any]:
 
 
 def _ranked(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
-    """`row_id`, `order` (0 is the best of all) and `reason` of every row."""
+    """Every row, the best of all first: its `number` in `rows`, `per` and `reason`."""
     score = known_score(config.score)
     required = (
         pl.col(config.require).fill_null(value=False) if config.require else pl.lit(value=True)
@@ -148,8 +151,9 @@ def _ranked(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
     )  # fmt: skip
     facts = rows.select(
         "row_id",
-        prompt=asked(rows, config.prompt, config.messages),
-        text=pl.col(config.response).str.strip_chars(),
+        number=pl.int_range(pl.len(), dtype=pl.Int64),
+        prompt=numbered(rows.select(asked(rows, config.prompt, config.messages)).to_series()),
+        text=numbered(rows.select(pl.col(config.response).str.strip_chars()).to_series()),
         score=score,
         origin=origin_rank(config.origin, config.prefer),
         per=pl.lit(None, dtype=pl.String)
@@ -159,12 +163,33 @@ def _ranked(rows: pl.DataFrame, config: BestConfig) -> pl.DataFrame:
     ).sort(
         pl.col("reason").is_not_null(), pl.col("score"), "origin", "row_id",
         descending=[False, True, False, False], nulls_last=True,
-    ).with_row_index("order")  # fmt: skip
-    is_open = pl.col("reason").is_null()
-    is_again = is_open & ~pl.struct("prompt", "text", is_open).is_first_distinct()
-    facts = facts.with_columns(
-        reason=pl.when(is_again).then(pl.lit("same text as a better one")).otherwise("reason")
+    )  # fmt: skip
+    is_open = facts["reason"].is_null().to_numpy()
+    prompt, text = facts["prompt"].to_numpy(), facts["text"].to_numpy()
+    # Open rows stand first: a text that comes again within them comes after a better one.
+    once = pl.Series(prompt * max(rows.height, 1) + text).is_first_distinct().to_numpy()
+    left = np.flatnonzero(is_open & once)
+    too_low = np.zeros(facts.height, dtype=bool)
+    too_low[left] = _places(prompt[left]) >= config.top
+    again, low = pl.Series(is_open & ~once), pl.Series(too_low)
+    return facts.select(
+        "number",
+        "per",
+        reason=pl.when(again)
+        .then(pl.lit("same text as a better one"))
+        .when(low)
+        .then(pl.lit(f"not among the top {config.top}"))
+        .otherwise("reason"),
     )
-    beyond = pl.int_range(pl.len()).over("prompt", is_open) >= config.top
-    too_low = pl.when(is_open & beyond).then(pl.lit(f"not among the top {config.top}"))
-    return facts.with_columns(reason=pl.coalesce("reason", too_low))
+
+
+def _places(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each element its place, from 0, among the elements that are equal to it."""
+    order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    is_first = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
+    starts = np.flatnonzero(is_first)
+    numbers = np.arange(len(groups))
+    places = np.empty(len(groups), dtype=np.int64)
+    places[order] = numbers - starts[np.cumsum(is_first) - 1]
+    return places

@@ -53,6 +53,9 @@ class CodeConfig(StepConfig):
     """How much memory they may take, in MiB of address space."""
     file_mib: int = Field(default=16, ge=0)
     """How large a file they may write, in MiB."""
+    disk_mib: int = Field(default=64, ge=1)
+    """How much all their files may hold, in MiB; files lie in memory where the kernel grants a
+    namespace, and are counted while the code runs elsewhere."""
     threads: int = Field(default=16, ge=1)
     """How many threads there may be; kept only where the kernel grants a namespace."""
     output_chars: int = Field(default=1000, ge=0)
@@ -65,7 +68,7 @@ def _names(config: CodeConfig) -> tuple[str, ...]:
     return tuple(f"{config.name}_{fact}" for fact in _FACTS)
 
 
-@step("reward.code", kind="measure", sees="parts", version=1, adds=_names)
+@step("reward.code", kind="measure", sees="parts", version=2, adds=_names)
 def measure_code(
     rows: Parts, config: CodeConfig, *, workers: int = 1, progress: Progress | None = None
 ) -> Streamed:

@@ -2,9 +2,10 @@
 
 What it is not: a virtual machine. Code that exploits a fault of the kernel gets out, and so may
 code that finds a system call which is wrongly allowed. It can see that files exist (not what is in
-them), and fill the disk with many files of the allowed size while its seconds last. And code and
-tests share one interpreter: code that sets out to deceive its tests, by comparing equal to
-everything or by writing the report itself, can.
+them). What all its files hold is bounded: by a file system in memory, where the kernel grants a
+user namespace; elsewhere they are counted five times a second, so that what can be written in a
+fifth of a second comes on top. And code and tests share one interpreter: code that sets out to
+deceive its tests, by comparing equal to everything or by writing the report itself, can.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _CHILD = Path(__file__).with_name("sandbox_child.py")
 _REPORT_BYTES = 1 << 20
+_COUNT_S = 0.2
+"""How often the code's files are counted."""
 _GRACE_S = 5.0
 """A process that starts while others work may take so long before the code has begun."""
 
@@ -45,6 +48,8 @@ class Limits:
     wall_s: float = 15.0
     memory_mib: int = 512
     file_mib: int = 16
+    disk_mib: int = 64
+    """All its files together."""
     threads: int = 16
     output_chars: int = 1000
     packages: bool = False
@@ -88,11 +93,11 @@ def run_tests(code: str, tests: Sequence[str], limits: Limits) -> Outcome:
         child = _start(folder, to_write)
         token = token_hex(16)
         job = _job(code, tests, limits, folder) | {"token": token, "report": to_write}
-        said, output, is_late = _listen(child, to_read, marshal.dumps(job), limits)
+        said, output, over = _listen(child, to_read, marshal.dumps(job), limits, folder)
     finally:
         os.close(to_read)
         _remove(folder)
-    return _outcome(child, _read(said, token), output, len(tests), limits, is_late=is_late)
+    return _outcome(child, _read(said, token), output, len(tests), limits, over)
 
 
 def _start(folder: str, to_write: int) -> subprocess.Popen[bytes]:
@@ -112,29 +117,32 @@ def _job(code: str, tests: Sequence[str], limits: Limits, folder: str) -> dict[s
         "code": code, "tests": list(tests), "folder": folder, "parent": os.getpid(),
         "packages": packages if limits.packages else [], "cpu_s": limits.cpu_s,
         "memory_bytes": limits.memory_mib << 20, "file_bytes": limits.file_mib << 20,
+        "disk_bytes": limits.disk_mib << 20,
         "threads": limits.threads,
     }  # fmt: skip
 
 
 def _listen(
-    child: subprocess.Popen[bytes], report: int, job: bytes, limits: Limits
-) -> tuple[bytes, bytes, bool]:
-    """Hand the job over; keep what it reports and the first of what it prints."""
+    child: subprocess.Popen[bytes], report: int, job: bytes, limits: Limits, folder: str
+) -> tuple[bytes, bytes, str | None]:
+    """Hand the job over; keep what it reports, the first of what it prints, what it exceeded."""
     assert child.stdin is not None
     assert child.stdout is not None
     kept: dict[int, bytes] = {report: b"", child.stdout.fileno(): b""}
     most = {report: _REPORT_BYTES, child.stdout.fileno(): 4 * limits.output_chars}
-    is_late = False
+    over = None
     try:
         with contextlib.suppress(BrokenPipeError):
             child.stdin.write(job)
             child.stdin.close()
         until = time.monotonic() + _GRACE_S + limits.wall_s
+        count = time.monotonic() + _COUNT_S
         with selectors.DefaultSelector() as ready:
             for pipe in kept:
                 ready.register(pipe, selectors.EVENT_READ)
-            while ready.get_map() and not is_late:
-                for key, _ in ready.select(max(0.0, until - time.monotonic())):
+            while ready.get_map() and over is None:
+                left_s = max(0.0, until - time.monotonic())
+                for key, _ in ready.select(min(left_s, _COUNT_S)):
                     pipe = key.fd
                     data = os.read(pipe, 1 << 16)
                     if not data:
@@ -142,7 +150,11 @@ def _listen(
                     kept[pipe] += data[: most[pipe] - len(kept[pipe])]
                     if pipe == report and b"('network'," in data:  # the code begins now
                         until = time.monotonic() + limits.wall_s
-                is_late = time.monotonic() >= until
+                if time.monotonic() >= until:
+                    over = f"over {limits.wall_s:g} s"
+                elif time.monotonic() >= count:
+                    over = _too_much(folder, limits)
+                    count = time.monotonic() + _COUNT_S
     finally:
         child.kill()
         child.wait()
@@ -150,7 +162,24 @@ def _listen(
         with contextlib.suppress(OSError):
             child.stdin.close()
     said, output = kept.values()
-    return said, output, is_late
+    return said, output, over
+
+
+def _too_much(folder: str, limits: Limits) -> str | None:
+    """Whether the files hold too much; nothing is seen of them where they lie in memory."""
+    held, open_folders = 0, [folder]
+    while open_folders:
+        try:
+            with os.scandir(open_folders.pop()) as entries:
+                for entry in entries:
+                    held += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        open_folders.append(entry.path)
+        except OSError:  # removed meanwhile, or too deep for a path
+            continue
+        if held > limits.disk_mib << 20:
+            return f"over {limits.disk_mib} MiB of files"
+    return None
 
 
 def _read(said: bytes, token: str) -> list[tuple[str, Any]]:
@@ -176,11 +205,10 @@ def _outcome(
     output: bytes,
     n_tests: int,
     limits: Limits,
-    *,
-    is_late: bool,
+    over: str | None,
 ) -> Outcome:
     told = dict(said)
-    if "refused" in told or (not told and not is_late):
+    if "refused" in told or (not told and over is None):
         text = output.decode("utf-8", "replace")[-200:]
         what = f"code cannot be locked in on this machine: {told.get('refused') or text}"
         fix = "run it on Linux from 5.13 with Landlock and seccomp, on x86_64 or aarch64"
@@ -193,16 +221,14 @@ def _outcome(
         reason = f"the code: {told['code']}"
     elif False in passed:
         first = passed.index(False)
-        reason = _ending(child.returncode, limits, is_late=is_late)
+        reason = over or _ending(child.returncode, limits)
         reason = errors[first] if first < len(errors) else reason
         reason = f"test {first + 1}: {reason}" if "code" in told else f"the code: {reason}"
     text = output.decode("utf-8", "replace")[: limits.output_chars]
     return Outcome(tuple(passed), reason, text, told.get("network"))
 
 
-def _ending(code: int, limits: Limits, *, is_late: bool) -> str:
-    if is_late:
-        return f"over {limits.wall_s:g} s"
+def _ending(code: int, limits: Limits) -> str:
     if code in {-signal.SIGXCPU, -signal.SIGKILL}:
         return f"over {limits.cpu_s} CPU seconds"
     if code < 0:

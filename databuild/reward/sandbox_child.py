@@ -8,7 +8,8 @@ gives up what it does not need, by the kernel's own means, and then runs the cod
   and only the job's own folder written;
 - seccomp: no other process (fork, exec, kill, ptrace), no socket but `socketpair`, no mount, no
   change of owner or mode of a file, no keys, no io_uring ...: the call fails with EPERM;
-- a user and network namespace of its own, without any interface, where the kernel allows one.
+- a user and network namespace of its own, without any interface, where the kernel allows one;
+- there also a file system of its own in memory instead of its folder, of a fixed size.
 """
 
 from __future__ import annotations
@@ -61,6 +62,9 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
 # machine: column of DENIED, AUDIT_ARCH, clone, clone3
 MACHINES = {"x86_64": (0, 0xC000003E, 56, 435), "aarch64": (1, 0xC00000B7, 220, 435)}
 CLONE_THREAD, CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWIPC = 0x10000, 0x10000000, 0x40000000, 0x8000000
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 1 << 18
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+MOST_FILES = 4096
 EPERM, ENOSYS, SIGKILL = 1, 38, 9
 PDEATHSIG, NO_NEW_PRIVS, SECCOMP = 1, 38, 22
 READ, READ_WRITE_FILE, EXECUTE = 0b1100, 0b0110, 0b0001
@@ -95,6 +99,34 @@ def take_namespace() -> bool:
     """Leave the network; False where the kernel or a container does not allow it."""
     failed: int = libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC)
     return not failed
+
+
+def take_disk(folder: str, n_bytes: int, user: int, group: int) -> bool:
+    """Mount a file system of a fixed size over the folder; False where that is not allowed.
+
+    It is seen by this process alone, lies in memory, and is gone when the process is.
+
+    Args:
+        folder: The job's folder, which is the current one.
+        n_bytes: How much it holds.
+        user: Who we were before the namespace was taken; without a mapping no file has an owner.
+        group: The same.
+    """
+    told = {"setgroups": "deny", "uid_map": f"{user} {user} 1", "gid_map": f"{group} {group} 1"}
+    try:
+        for name, text in told.items():
+            with open(f"/proc/self/{name}", "w") as to:  # noqa: PTH123 -- pathlib takes long to import
+                to.write(text)
+    except OSError:
+        return False
+    if libc.unshare(CLONE_NEWNS) or libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None):
+        return False
+    size = f"size={n_bytes},nr_inodes={MOST_FILES},mode=0700".encode()
+    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    if libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", flags, size):
+        return False
+    os.chdir(folder)
+    return True
 
 
 def restrict_files(folder: str, packages: list[str]) -> None:
@@ -159,7 +191,10 @@ def lock_in(job: dict[str, Any]) -> str:
     _must(libc.prctl(PDEATHSIG, SIGKILL, 0, 0, 0), "death signal")
     if os.getppid() != job["parent"]:  # it died before
         os._exit(1)
+    user, group = os.getuid(), os.getgid()
     is_apart = take_namespace()
+    if is_apart:
+        take_disk(job["folder"], job["disk_bytes"], user, group)
     for path in job["packages"]:
         sys.path.append(path)
     limit(job, in_namespace=is_apart)

@@ -24,12 +24,13 @@ class Plot(NamedTuple):
 def plots_of(metrics: Mapping[str, Any]) -> list[Plot]:
     """The plots that a training's log has numbers for.
 
-    Loss on the training rows and on those held out. For preferences also, with reward = beta *
-    log-ratio of model and start model: the mean margin of chosen over rejected; the share of pairs
-    whose chosen answer has the larger reward; and the drift from the start model, the mean of
-    -log-ratio over both answers of a pair in nats per answer. Drift estimates KL(start || model)
-    without bias where the answers are the start model's own samples, and not otherwise; where the
-    model likes the answers better than its start did, it is negative.
+    Loss on the training rows and on those held out. For a reward model also the mean margin of
+    chosen over rejected, and the share of pairs whose chosen answer has the larger reward. For
+    preferences the same, with reward = beta * log-ratio of model and start model, and the drift
+    from the start model: the mean of -log-ratio over both answers of a pair in nats per answer.
+    Drift estimates KL(start || model) without bias where the answers are the start model's own
+    samples, and not otherwise; where the model likes the answers better than its start did, it is
+    negative.
 
     Args:
         metrics: `history`, as the trainer logged it, and `options` with `beta`.
@@ -44,8 +45,10 @@ def plots_of(metrics: Mapping[str, Any]) -> list[Plot]:
     beta = (metrics.get("options") or {}).get("beta") or 0.1
     wanted: dict[str, Callable[[Mapping[str, Any], str], float | None]] = {
         "loss": lambda one, of: one.get(f"{of}loss"),
-        "reward margin": lambda one, of: one.get(f"{of}rewards/margins"),
-        "share of pairs preferred rightly": lambda one, of: one.get(f"{of}rewards/accuracies"),
+        "reward margin": lambda one, of: one.get(f"{of}rewards/margins", one.get(f"{of}margin")),
+        "share of pairs preferred rightly": lambda one, of: one.get(
+            f"{of}rewards/accuracies", one.get(f"{of}accuracy")
+        ),
         "drift from the start, nats per answer": lambda one, of: _drift(one, of, beta),
     }
     plots = []

@@ -29,7 +29,7 @@ class DpoConfig(DpoOptions):
     "train.dpo",
     kind="train",
     sees="table",
-    version=3,
+    version=4,
     reads=("prompt", "chosen", "rejected", "*"),
     checks=lambda config, _files: check_installed(config.quantization, "train.dpo"),
 )

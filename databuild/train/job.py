@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from databuild.train.options import DpoOptions, SftOptions
+    from databuild.train.options import TrainOptions
 
-WORKER = "databuild.train.worker"
+WORKERS = {
+    "sft": "databuild.train.worker",
+    "dpo": "databuild.train.worker",
+    "reward": "databuild.train.reward_worker",
+}
 LOG = "train.log"
 METRICS = "metrics.json"
 
@@ -27,20 +31,20 @@ class Training:
     """What is to be trained.
 
     Attributes:
-        kind: `sft` or `dpo`.
+        kind: `sft`, `dpo` or `reward`.
         model: Hugging Face folder of the model to start from.
         rows: Parquet or JSONL file; see `databuild.train.examples.tokenise` for its columns.
         out: Folder for the result. Started again after a kill, it goes on from its last checkpoint.
-        options: `SftOptions` or `DpoOptions`.
+        options: `SftOptions`, `DpoOptions` or `RewardOptions`.
         device: Where to train; `auto` takes a GPU where there is one.
         eval_rows: Rows to choose the best checkpoint by, instead of `options.eval_fraction`.
     """
 
-    kind: Literal["sft", "dpo"]
+    kind: Literal["sft", "dpo", "reward"]
     model: Path
     rows: Path
     out: Path
-    options: SftOptions | DpoOptions
+    options: TrainOptions
     device: Literal["auto", "cpu", "cuda"] = "auto"
     eval_rows: Path | None = None
 
@@ -79,7 +83,7 @@ def train(
 
     try:
         result = run_job(
-            WORKER,
+            WORKERS[training.kind],
             _description(training),
             where=where,
             log=out / LOG,

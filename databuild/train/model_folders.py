@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from databuild.train.worker import Work
+    from databuild.train.work import Work
 
 
 def whole(work: Work, model: Any) -> Any:

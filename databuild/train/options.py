@@ -36,7 +36,7 @@ class LoraOptions(BaseModel):
 
 
 class TrainOptions(StepConfig):
-    """What supervised fine-tuning and preference optimisation have in common."""
+    """What all kinds of training have in common."""
 
     learning_rate: float = Field(default=2e-4, gt=0)
     """Peak learning rate of AdamW."""
@@ -80,8 +80,8 @@ class TrainOptions(StepConfig):
     """The training seed: adapter initialisation, order of the rows, dropout, held-back rows. It has
     nothing to do with the recipe's data seed."""
     trainer: dict[str, Any] = Field(default={})
-    """Anything else that TRL's config class (`SFTConfig`, `DPOConfig`) knows, by its name there, as
-    `{adam_beta2: 0.95, neftune_noise_alpha: 5}`. Names that databuild sets itself are refused."""
+    """Anything else that TRL's config class (`SFTConfig`, `DPOConfig`, `RewardConfig`) knows, by
+    its name there, as `{adam_beta2: 0.95}`. Names that databuild sets itself are refused."""
 
     @field_validator("trainer")
     @classmethod

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from databuild.recipe.options import Column, StepConfig
-from databuild.train.options import LoraOptions, Scheduler
+from databuild.recipe.options import Column
+from databuild.train.options import TrainOptions
 
 
-class RewardOptions(StepConfig):
+class RewardOptions(TrainOptions):
     """Options of a reward model: the Bradley-Terry loss on pairs (Ouyang et al. 2022, section 3.5).
 
     The loss of a pair is -log sigmoid(r(chosen) - r(rejected) - margin), times its weight.
@@ -40,32 +38,11 @@ class RewardOptions(StepConfig):
     C.2)."""
     per_device_train_batch_size: int = Field(default=16, ge=1)
     """Pairs in one forward pass; pairs of one prompt share it, and equal texts are read once."""
-    gradient_accumulation_steps: int = Field(default=1, ge=1)
-    """Forward passes per optimiser step."""
     max_length: int = Field(default=1024, ge=8)
     """Longest text in tokens, prompt and answer together. A pair with a longer one is left out and
     named."""
     first_layers: int | None = Field(default=None, ge=1)
     """Keep only so many layers of the start model, counted from the input: with a third of them the
     reward model learns and scores in a third of the time. Null keeps all."""
-    lora: LoraOptions | None = LoraOptions()
-    """Adapters, and a reward head that is trained whole; null trains every weight."""
-    warmup_steps: float = Field(default=0.1, ge=0)
-    """Steps of linear warm-up; below 1 it is the share of all steps."""
-    lr_scheduler_type: Scheduler = "linear"
-    """How the learning rate falls after the warm-up."""
-    max_grad_norm: float = Field(default=1.0, ge=0)
-    """Gradients are clipped to this norm; 0 clips nothing."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """AdamW's decoupled weight decay."""
-    gradient_checkpointing: bool = False
-    """Trade about a third more time for memory."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """What training computes in. `auto` is bfloat16 on a GPU and on CPUs that multiply in it,
-    float32 elsewhere."""
-    save_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """What `best` and `final` are stored in; `auto` is what the start model is stored in."""
-    save_steps: float = Field(default=0.25, gt=0)
-    """Steps between checkpoints (and evaluations); below 1 it is the share of all steps."""
     seed: int = Field(default=0, ge=0)
     """The training seed: held-back prompts, random negatives, order, adapter initialisation."""

@@ -12,11 +12,11 @@ prompt that halves the work. At weight 1 it is TRL's loss, and has TRL's gradien
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
+from databuild.train.quantizing import refused
 from databuild.train.reward_pairs import Pair, order_pairs
-from databuild.train.trainers import DivergedError, compute_dtype
+from databuild.train.trainers import adapter, config, load_tokenizer, reporter, weights_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +24,10 @@ if TYPE_CHECKING:
 
     import torch
 
-    from databuild.train.reward_options import RewardOptions
-    from databuild.train.worker import Work
+    from databuild.train.work import Work
 
 
-def load_reward_model(folder: Path, work: Work, tokenizer: Any) -> Any:
+def load_reward_model(folder: Path, work: Work, *, quantized: bool = True) -> Any:
     """Load a model with one reward; a language model gets a head that gives 0 for every text.
 
     A random head would give every text a random reward, larger than what a few hundred pairs can
@@ -37,18 +36,17 @@ def load_reward_model(folder: Path, work: Work, tokenizer: Any) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    # Weights that are trained themselves stay in float32: a small step vanishes in bfloat16.
-    pure = compute_dtype(work) == "bfloat16" and work.options.lora is not None
     torch.manual_seed(work.options.seed)
-    model, told = AutoModelForSequenceClassification.from_pretrained(
-        folder,
-        config=_shortened(AutoConfig.from_pretrained(folder, num_labels=1), work.options),
-        dtype=torch.bfloat16 if pure else torch.float32,
-        output_loading_info=True,
-    )
+    with refused(work.options.quantization if quantized else None):
+        model, told = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            config=_shortened(AutoConfig.from_pretrained(folder, num_labels=1), work.options),
+            output_loading_info=True,
+            **weights_in(work, quantized=quantized),
+        )
     if "score.weight" in told["missing_keys"]:
         torch.nn.init.zeros_(model.score.weight)
-    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    model.config.get_text_config().pad_token_id = load_tokenizer(work.model).pad_token_id
     return model
 
 
@@ -66,17 +64,19 @@ def build(work: Work, tokenizer: Any, train: Sequence[Pair], held: Sequence[Pair
     """Make the trainer of a job, with its model, adapter and data."""
     from datasets import Dataset
 
-    model = load_reward_model(work.model, work, tokenizer)
+    settings = config(work, has_eval=bool(held))
+    work.phase("model")
+    model = load_reward_model(work.model, work)
     mean_weight = sum(pair.weight for pair in train) / len(train)
     return trainer_class(train, mean_weight)(
         model=model,
-        args=_arguments(work, has_eval=bool(held)),
+        args=settings,
         train_dataset=Dataset.from_list([_row(pair) for pair in train]),
         eval_dataset=Dataset.from_list([_row(pair) for pair in held]) if held else None,
         processing_class=tokenizer,
-        peft_config=_adapter(work.options, model),
+        peft_config=adapter(work.options, model),
         data_collator=collator(tokenizer.pad_token_id),
-        callbacks=[_reporter(work)],
+        callbacks=[reporter(work)],
     )
 
 
@@ -179,111 +179,7 @@ def trainer_class(pairs: Sequence[Pair], mean_weight: float) -> Any:
                 )
             mode = "train" if self.model.training else "eval"
             self._metrics[mode]["accuracy"].append((chosen > rejected).float().mean().item())
+            self._metrics[mode]["margin"].append((chosen - rejected).mean().item())
             return (loss, outputs) if return_outputs else loss
 
     return PairTrainer
-
-
-def _arguments(work: Work, *, has_eval: bool) -> Any:
-    from trl import RewardConfig
-
-    options: RewardOptions = work.options  # type: ignore[assignment]
-    bfloat16 = compute_dtype(work) == "bfloat16"
-    on_gpu = work.device != "cpu" and _has_gpu()
-    return RewardConfig(
-        output_dir=str(work.out / "checkpoints"),
-        learning_rate=options.learning_rate,
-        num_train_epochs=options.num_train_epochs,
-        per_device_train_batch_size=options.per_device_train_batch_size,
-        per_device_eval_batch_size=options.per_device_train_batch_size,
-        gradient_accumulation_steps=options.gradient_accumulation_steps,
-        center_rewards_coefficient=options.center_rewards_coefficient,
-        warmup_steps=options.warmup_steps,
-        lr_scheduler_type=options.lr_scheduler_type,
-        max_grad_norm=options.max_grad_norm,
-        weight_decay=options.weight_decay,
-        gradient_checkpointing=options.gradient_checkpointing,
-        max_length=None,
-        bf16=bfloat16 and (options.lora is None or on_gpu),
-        use_cpu=not on_gpu,
-        seed=options.seed,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=on_gpu,
-        save_strategy="steps",
-        save_steps=_steps(options.save_steps),
-        save_total_limit=1,
-        eval_strategy="steps" if has_eval else "no",
-        eval_steps=_steps(options.save_steps),
-        prediction_loss_only=True,
-        metric_for_best_model="eval_loss" if has_eval else None,
-        greater_is_better=False if has_eval else None,
-    )
-
-
-def _steps(value: float) -> float:
-    return value if value < 1 else int(value)
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def _adapter(options: Any, model: Any) -> Any:
-    """Adapters on the linear layers; the head is trained whole and saved with them."""
-    if options.lora is None:
-        return None
-    from peft import LoraConfig
-
-    lora = options.lora
-    targets = lora.target_modules
-    if lora.layers_to_transform is not None and targets == "all-linear":
-        targets = _linear_names(model)  # PEFT takes layers with a list of names only
-    return LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
-        layers_to_transform=list(lora.layers_to_transform) if lora.layers_to_transform else None,
-        modules_to_save=["score"],
-        task_type="SEQ_CLS",
-    )
-
-
-def _linear_names(model: Any) -> tuple[str, ...]:
-    import torch
-
-    linear = {
-        name.rpartition(".")[2]
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and name != "score"
-    }
-    return tuple(sorted(linear))
-
-
-def _reporter(work: Work) -> Any:
-    from transformers import TrainerCallback
-
-    class Reporter(TrainerCallback):
-        def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
-            logs = logs or {}
-            for name in ("loss", "grad_norm", "eval_loss"):
-                if name in logs and not math.isfinite(logs[name]):
-                    message = f"{name} is {logs[name]} after step {state.global_step}"
-                    raise DivergedError(message)
-            if "loss" in logs or "eval_loss" in logs:
-                wanted = ("loss", "eval_loss", "accuracy", "eval_accuracy", "learning_rate")
-                work.tell(
-                    {
-                        "step": state.global_step,
-                        "total": state.max_steps,
-                        **{name: logs[name] for name in wanted if name in logs},
-                        "elapsed_s": round(work.elapsed(), 2),
-                    }
-                )
-
-    return Reporter()

@@ -29,7 +29,7 @@ class SftConfig(SftOptions):
     "train.sft",
     kind="train",
     sees="table",
-    version=3,
+    version=4,
     reads=("prompt", "response", "*"),
     checks=lambda config, _files: check_installed(config.quantization, "train.sft"),
 )

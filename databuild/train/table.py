@@ -10,6 +10,7 @@ from databuild.train import curves
 from databuild.train.examples import TALKS
 from databuild.train.job import LOG, Training, train
 from databuild.train.options import DpoOptions, SftOptions
+from databuild.train.reward_options import RewardOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from databuild.engine.resources import Progress
 
+Options = SftOptions | DpoOptions | RewardOptions
 _TRAINED = ("row_id", "prompt", "response", "chosen", "rejected", *TALKS)
 CURVES = "curves.svg"
 _RESULTS = ("best", "final", "adapter", "metrics.json", LOG)
@@ -26,7 +28,7 @@ _RESULTS = ("best", "final", "adapter", "metrics.json", LOG)
 
 def train_on(  # noqa: PLR0913 -- the resources of a train step
     rows: pl.DataFrame,
-    options: SftOptions | DpoOptions,
+    options: Options,
     dev: pl.DataFrame | None = None,
     *,
     model: Path,
@@ -40,7 +42,7 @@ def train_on(  # noqa: PLR0913 -- the resources of a train step
 
     Args:
         rows: The training rows; they are put in the order of their ids, so that shards do not show.
-        options: Of supervised fine-tuning, or of preference optimisation.
+        options: Of supervised fine-tuning, of preference optimisation, or of a reward model.
         dev: Rows to evaluate on instead of `eval_fraction` of `rows`.
         model: Hugging Face folder to start from; a fake model's folder trains a fake model.
         scratch: Survives a kill.
@@ -62,16 +64,14 @@ def train_on(  # noqa: PLR0913 -- the resources of a train step
     if fake is not None:
         return train_fake(fake, rows.height, options.seed, out)
     table = scratch / "rows.parquet"
-    graded_by: tuple[str | None, ...] = ()
-    if isinstance(options, DpoOptions):
-        graded_by = (options.weight, options.agreement, options.margin)
+    graded_by = [getattr(options, name, None) for name in ("weight", "agreement", "margin")]
     _write(rows, graded_by, table)
     held = scratch / "dev.parquet" if dev is not None else None
     if held is not None and dev is not None:
         _write(dev, graded_by, held)
     folder = scratch / "training"
     described = Training(
-        "dpo" if isinstance(options, DpoOptions) else "sft",
+        _kind(options),
         model=model, rows=table, out=folder, options=options, device=device, eval_rows=held,
     )  # fmt: skip
     metrics = train(described, where=where, on_progress=_teller(progress))
@@ -83,11 +83,17 @@ def train_on(  # noqa: PLR0913 -- the resources of a train step
     return dict(metrics)
 
 
+def _kind(options: Options) -> Literal["sft", "dpo", "reward"]:
+    if isinstance(options, RewardOptions):
+        return "reward"
+    return "dpo" if isinstance(options, DpoOptions) else "sft"
+
+
 def _check_tables(
-    rows: pl.DataFrame, dev: pl.DataFrame | None, options: SftOptions | DpoOptions, where: str
+    rows: pl.DataFrame, dev: pl.DataFrame | None, options: Options, where: str
 ) -> None:
     """Say what can be said before a model is loaded."""
-    of = "pairs" if isinstance(options, DpoOptions) else "rows"
+    of = "rows" if isinstance(options, SftOptions) else "pairs"
     if rows.is_empty():
         what = "there are no rows to train on"
         what += ": the set of pairs is empty" if of == "pairs" else ""
@@ -142,9 +148,13 @@ def _teller(progress: Progress) -> Any:
         if "step" in message and "total" in message:
             if not told:
                 progress.total(int(message["total"]), "steps")
-            progress.tick(
-                int(message["step"]) - told, f"loss {message.get('loss', float('nan')):.3f}"
-            )
+            progress.tick(int(message["step"]) - told, _note(message))
             told = int(message["step"])
 
     return tell
+
+
+def _note(message: dict[str, Any]) -> str:
+    if "eval_accuracy" in message:
+        return f"held-out accuracy {message['eval_accuracy']:.3f}"
+    return f"loss {message.get('loss', float('nan')):.3f}"

@@ -10,15 +10,13 @@ from databuild.train import graded, output_head, quantizing
 from databuild.train.options import DpoOptions
 from databuild.train.order import sampler
 from databuild.train.passed_through import made_of
+from databuild.train.reward_options import RewardOptions
+from databuild.train.work import DivergedError
 
 if TYPE_CHECKING:
     from databuild.train.examples import Examples
     from databuild.train.options import TrainOptions
-    from databuild.train.worker import Work
-
-
-class DivergedError(Exception):
-    """The loss or the gradient is no finite number any more."""
+    from databuild.train.work import Work
 
 
 def load_tokenizer(model: Path) -> Any:
@@ -49,8 +47,8 @@ def build(work: Work, tokenizer: Any, train_rows: Examples, eval_rows: Examples)
         "train_dataset": Dataset.from_list(train_rows.rows),
         "eval_dataset": held,
         "processing_class": tokenizer,
-        "peft_config": _adapter(work.options, model),
-        "callbacks": [_reporter(work)],
+        "peft_config": adapter(work.options, model),
+        "callbacks": [reporter(work)],
     }
     if isinstance(work.options, DpoOptions) and work.options.is_graded:
         arguments["data_collator"] = graded.collator(tokenizer.pad_token_id)
@@ -62,18 +60,29 @@ def build(work: Work, tokenizer: Any, train_rows: Examples, eval_rows: Examples)
 
 
 def load_model(folder: Path, work: Work, *, quantized: bool = True) -> Any:
-    """Load a model in the type that its weights have while training."""
-    import torch
+    """Load a language model in the type that its weights have while training."""
     from transformers import AutoModelForCausalLM
 
-    if work.options.quantization is not None and quantized:
-        return quantizing.load(folder, work.options.quantization, on_gpu=_on_gpu(work))
+    with quantizing.refused(work.options.quantization if quantized else None):
+        return AutoModelForCausalLM.from_pretrained(
+            folder, attn_implementation="sdpa", **weights_in(work, quantized=quantized)
+        )
 
+
+def weights_in(work: Work, *, quantized: bool = True) -> dict[str, Any]:
+    """What `from_pretrained` is told of the type that weights have while training.
+
+    Args:
+        work: The work.
+        quantized: In few bits, where the options say so; else in full.
+    """
+    import torch
+
+    if work.options.quantization is not None and quantized:
+        return quantizing.settings(work.options.quantization, on_gpu=_on_gpu(work))
     # Weights that are trained themselves stay in float32: a small step vanishes in bfloat16.
     pure = compute_dtype(work) == "bfloat16" and work.options.lora is not None
-    return AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.bfloat16 if pure else torch.float32, attn_implementation="sdpa"
-    )
+    return {"dtype": torch.bfloat16 if pure else torch.float32}
 
 
 def compute_dtype(work: Work) -> str:
@@ -101,9 +110,9 @@ def config(work: Work, *, has_eval: bool) -> Any:
     Raises:
         RecipeError: The recipe passes through what TRL does not know.
     """
-    from trl import DPOConfig, SFTConfig
+    from trl import DPOConfig, RewardConfig, SFTConfig
 
-    kind: Any = SFTConfig if work.kind == "sft" else DPOConfig
+    kind: Any = {"sft": SFTConfig, "dpo": DPOConfig, "reward": RewardConfig}[work.kind]
     return made_of(kind, arguments_of(work, has_eval=has_eval), work.options.trainer)
 
 
@@ -143,6 +152,8 @@ def arguments_of(work: Work, *, has_eval: bool) -> dict[str, Any]:
     }
     if isinstance(options, DpoOptions):
         made |= _preference_arguments(options)
+    if isinstance(options, RewardOptions):
+        made["center_rewards_coefficient"] = options.center_rewards_coefficient
     return made
 
 
@@ -160,7 +171,8 @@ def _steps(value: float) -> float:
     return value if value < 1 else int(value)
 
 
-def _adapter(options: TrainOptions, model: Any) -> Any:
+def adapter(options: TrainOptions, model: Any) -> Any:
+    """Adapters on the linear layers; a reward head is trained whole and saved with them."""
     if options.lora is None:
         return None
     from peft import LoraConfig
@@ -175,14 +187,15 @@ def _adapter(options: TrainOptions, model: Any) -> Any:
         lora_dropout=lora.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         layers_to_transform=list(layers) if layers is not None else None,
-        task_type="CAUSAL_LM",
+        modules_to_save=["score"] if isinstance(options, RewardOptions) else None,
+        task_type="SEQ_CLS" if isinstance(options, RewardOptions) else "CAUSAL_LM",
     )
 
 
 def _linear_names(model: Any) -> tuple[str, ...]:
     import torch
 
-    head = model.get_output_embeddings()
+    head = getattr(model, "score", None) or model.get_output_embeddings()
     linear = [
         name.rpartition(".")[2]
         for name, module in model.named_modules()
@@ -229,7 +242,8 @@ def has_stalled(history: list[dict[str, Any]], patience: int) -> bool:
     return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
 
 
-def _reporter(work: Work) -> Any:
+def reporter(work: Work) -> Any:
+    """Return what tells the parent of every step, stops early, and stops what has diverged."""
     from transformers import TrainerCallback
 
     class Reporter(TrainerCallback):
@@ -243,7 +257,9 @@ def _reporter(work: Work) -> Any:
             if patience is not None and "eval_loss" in logs:
                 control.should_training_stop |= has_stalled(state.log_history, patience)
             if "loss" in logs or "eval_loss" in logs:
-                wanted = ("loss", "eval_loss", "learning_rate", "grad_norm")
+                wanted = (
+                    "loss", "eval_loss", "accuracy", "eval_accuracy", "learning_rate", "grad_norm",
+                )  # fmt: skip
                 work.tell(
                     {
                         "step": state.global_step,

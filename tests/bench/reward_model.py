@@ -1,11 +1,13 @@
 """A reward model trained on half of real graded solutions: does it rank the other half?
 
     python -m tests.bench.reward_model --work DIR [--layers 4] [--pairs 320] [--ranked 160]
+    python -m tests.bench.reward_model --work DIR --layers 30 --lora-from 20 --within
 
 `gsm8k_best_of_4.parquet` (four models' solutions of each question, each right or wrong) is split
 by question. Of the first half pairs are made: a right over a wrong solution of the same question,
 and a right over a wrong solution of one model to two questions, so that rewards can be compared
-across questions. `train.reward` learns from them, from the first layers of SmolLM2-135M-Instruct;
+across questions. With `--within` only the former are made, every one, and as many of them where the
+right solution is the longer one as where it is the shorter one, so that length teaches nothing. `train.reward` learns from them, from the first layers of SmolLM2-135M-Instruct;
 `reward.model` reads the second half. Reported, with 95 % intervals from resampling questions:
 
 - AUC of right over wrong among the solutions of one model, beside that of length alone (the shorter
@@ -13,7 +15,7 @@ across questions. `train.reward` learns from them, from the first layers of Smol
 - the share of couples of a right and a wrong solution of one question that are ranked right;
 - AUC within one model among couples of about the same length, where length alone says little.
 
-Killed, it goes on where it was. Writes reward_model.json beside this file.
+Killed, it goes on where it was. Adds a run to reward_model.json beside this file.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ from databuild.engine.journal import Journal
 from databuild.models.packaged import packaged_folder
 from databuild.models.scorer import Reading, Scoring
 from databuild.models.scorer_process import RewardModel
-from databuild.train.reward import fit_reward_model
+from databuild.train.job import Training, train
+from databuild.train.options import LoraOptions
 from databuild.train.reward_options import RewardOptions
 
 DATA = Path(os.environ.get("DATABUILD_TEST_DATA", "../shared/data")) / "gsm8k_best_of_4.parquet"
@@ -49,6 +52,21 @@ def halves(seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     drawn = np.random.default_rng(seed).permutation(len(questions))[: len(questions) // 2]
     is_train = pl.col("question").is_in(questions[drawn].implode())
     return rows.filter(is_train), rows.filter(~is_train)
+
+
+def pairs_within(rows: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Every pair of one question, but as many with a longer as with a shorter right solution."""
+    right, wrong = rows.filter("is_correct"), rows.filter(~pl.col("is_correct"))
+    both = right.join(wrong, on="question", suffix="_w").sort("number", "number_w")
+    gap = pl.col("solution").str.len_chars().cast(pl.Int64) - pl.col("solution_w").str.len_chars()
+    signs = [both.filter(gap > 0), both.filter(gap < 0)]
+    n = min(part.height for part in signs)
+    return pl.concat([part.sample(n, shuffle=True, seed=seed) for part in signs]).select(
+        row_id=pl.format("{}-{}", "number", "number_w"),
+        prompt="question",
+        chosen="solution",
+        rejected="solution_w",
+    )
 
 
 def pairs_of(rows: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -174,28 +192,34 @@ def main() -> None:
     told.add_argument("--ranked", type=int, default=160, help="questions of the second half")
     told.add_argument("--seed", type=int, default=1)
     told.add_argument("--epochs", type=float, default=1.0)
+    told.add_argument("--rate", type=float, default=1e-3)
+    told.add_argument("--lora-from", type=int, default=0, help="first layer with an adapter")
+    told.add_argument("--within", action="store_true", help="only pairs of one question")
     told.add_argument("--start", type=Path)
     told.add_argument("--trained", type=Path, help="rank with this reward model, train none")
     asked = told.parse_args()
     work = asked.work
     work.mkdir(parents=True, exist_ok=True)
-    train, test = halves(0)
+    first, test = halves(0)
     drawn = test["question"].unique().sort().sample(asked.ranked, shuffle=True, seed=0)
     test = test.filter(pl.col("question").is_in(drawn.implode()))
-    pairs = pairs_of(train, 0)
+    pairs = (pairs_within if asked.within else pairs_of)(first, 0)
     pairs = pairs.sample(min(asked.pairs, pairs.height), shuffle=True, seed=0)
     pairs.write_parquet(work / "pairs.parquet")
     start = asked.start or packaged_folder(START, work / "start", log=work / "start.log")
     options = RewardOptions(
-        first_layers=asked.layers, learning_rate=1e-3, num_train_epochs=asked.epochs,
+        first_layers=asked.layers, learning_rate=asked.rate, num_train_epochs=asked.epochs,
+        lora=LoraOptions(layers_to_transform=tuple(range(asked.lora_from, asked.layers)) or None),
         max_length=400, eval_fraction=0.0, save_steps=0.1, seed=asked.seed,
         per_device_train_batch_size=8,
     )  # fmt: skip
     metrics: dict[str, Any] = {"options": options.model_dump(mode="json")}
     if asked.trained is None:
-        metrics = fit_reward_model(
-            work / "pairs.parquet", start, work / "rm", options, device="cpu", on_progress=_tell
-        )
+        training = Training(
+            "reward", model=start, rows=work / "pairs.parquet", out=work / "rm", options=options,
+            device="cpu",
+        )  # fmt: skip
+        metrics = train(training, on_progress=_tell)
     model = asked.trained or work / "rm" / "best"
     rows = scored(test, model, work, 400)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -203,6 +227,8 @@ def main() -> None:
         "what": __doc__.splitlines()[0] if __doc__ else "",
         "start": START,
         "layers": asked.layers,
+        "adapters_from_layer": asked.lora_from,
+        "pairs_are": "of one question, balanced in length" if asked.within else "of both kinds",
         "seed": asked.seed,
         "pairs": pairs.height,
         "training": {
@@ -211,13 +237,15 @@ def main() -> None:
             if name in metrics
         },
         "cpu_seconds_of_this_runs_children": round(usage.ru_utime + usage.ru_stime, 1),
-        "questions": {"train": train["question"].n_unique(), "test": test["question"].n_unique()},
+        "questions": {"train": first["question"].n_unique(), "test": test["question"].n_unique()},
         "solutions_ranked": rows.height,
         "unscored": rows["reward"].null_count(),
         "auc": with_intervals(rows.drop_nulls("reward")),
     }
     text = json.dumps(facts, indent=1)
-    Path(__file__).with_suffix(".json").write_text(text + "\n", "utf-8")
+    place = Path(__file__).with_suffix(".json")
+    runs = json.loads(place.read_text("utf-8"))["runs"] if place.exists() else []
+    place.write_text(json.dumps({"runs": [*runs, facts]}, indent=1) + "\n", "utf-8")
     rows.write_parquet(work / "scored.parquet")
     print(text)
 

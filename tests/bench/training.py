@@ -75,7 +75,8 @@ def ours(kind: str, model: Path, rows: Path, out: Path) -> dict[str, float]:
     """Train as databuild's child process does."""
     from databuild.train import trainers
     from databuild.train.options import DpoOptions, SftOptions
-    from databuild.train.worker import Work, _examples
+    from databuild.train.work import Work
+    from databuild.train.worker import _examples
 
     graded = {"weight": "w", "margin": "m"} if kind == "graded" else {}
     options = (SftOptions if kind == "sft" else DpoOptions).model_validate(

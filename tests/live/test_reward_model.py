@@ -11,7 +11,7 @@ from databuild.engine.journal import Journal
 from databuild.models.scorer import Scoring
 from databuild.models.scorer_process import RewardModel
 from databuild.reward.model import RewardModelConfig, measure_reward
-from databuild.train.reward import fit_reward_model
+from databuild.train.job import Training, train
 from databuild.train.reward_options import RewardOptions
 
 if TYPE_CHECKING:
@@ -39,9 +39,11 @@ def test_what_was_learnt_is_what_is_read(smollm2: Path, tmp_path: Path) -> None:
         first_layers=4, learning_rate=2e-3, num_train_epochs=5, per_device_train_batch_size=4,
         eval_fraction=0.25,
     )  # fmt: skip
-    metrics = fit_reward_model(
-        tmp_path / "pairs.parquet", smollm2, tmp_path / "rm", options, device="cpu"
-    )
+    training = Training(
+        "reward", model=smollm2, rows=tmp_path / "pairs.parquet", out=tmp_path / "rm",
+        options=options, device="cpu",
+    )  # fmt: skip
+    metrics = train(training)
     assert metrics["held_out"]["accuracy"] == 1.0
     rows = pl.DataFrame(
         {

@@ -9,7 +9,7 @@ import pytest
 from databuild.train import output_head, trainers
 from databuild.train.examples import Examples, tokenise
 from databuild.train.options import DpoOptions, LoraOptions, SftOptions, TrainOptions
-from databuild.train.worker import Work
+from databuild.train.work import Work
 from tests.train.conftest import make_rows
 
 if TYPE_CHECKING:

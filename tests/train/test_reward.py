@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +13,13 @@ import psutil
 import pytest
 
 from databuild.engine.resources import Silence
-from databuild.errors import ServiceError, StepError
+from databuild.errors import RecipeError, ServiceError, StepError
 from databuild.models.fake import FakeOptions
 from databuild.models.fake_training import save_fake
 from databuild.train import reward_trainer, reward_worker
+from databuild.train.job import Training, train
 from databuild.train.options import LoraOptions
-from databuild.train.reward import RewardConfig, fit_reward_model, train_reward
+from databuild.train.reward import RewardConfig, train_reward
 from databuild.train.reward_options import RewardOptions
 from databuild.train.reward_pairs import Pair, read_pairs
 from databuild.train.trainers import load_tokenizer
@@ -39,7 +41,8 @@ def here(model: Path, folder: Path, rows: pl.DataFrame, **options: Any) -> dict[
     described = RewardOptions.model_validate({**QUICK, **options})
     job = {
         "model": str(model), "rows": str(folder / "rows.parquet"), "out": str(folder / "out"),
-        "options": described.model_dump(mode="json"), "device": "cpu",
+        "options": described.model_dump(mode="json"), "device": "cpu", "kind": "reward",
+        "eval_rows": str(folder / "dev.parquet") if (folder / "dev.parquet").exists() else None,
     }  # fmt: skip
     return reward_worker.carry_out(job, lambda _message: None)
 
@@ -116,7 +119,7 @@ def test_a_weighted_loss_by_hand(tiny: Path) -> None:
     trainer = kind.__new__(kind)
     trainer.model = Known()
     trainer.args = type("Args", (), {"center_rewards_coefficient": 0.1})
-    trainer._metrics = {"train": {"accuracy": []}, "eval": {}}
+    trainer._metrics = {"train": defaultdict(list)}
     rows = [reward_trainer._row(pair) for pair in pairs]
     loss = trainer.compute_loss(Known(), reward_trainer.collator(0)(rows)).item()
     first = 0.5 * np.log1p(np.exp(-(2.0 - 0.5 - 0.25)))
@@ -124,6 +127,7 @@ def test_a_weighted_loss_by_hand(tiny: Path) -> None:
     centred = 0.1 * ((2.0 + 0.5) ** 2 + (2.0 - 1.0) ** 2) / 2
     assert loss == pytest.approx((first + second) / 2 + centred, rel=1e-6)
     assert trainer._metrics["train"]["accuracy"] == [1.0]
+    assert trainer._metrics["train"]["margin"] == [2.25]
 
 
 @pytest.mark.parametrize("lora", [LoraOptions(), None])
@@ -177,7 +181,7 @@ def test_learning_by_heart_is_said(tiny: Path, tmp_path: Path) -> None:
 
 def test_a_start_with_fewer_layers_and_a_reward_model_as_start(tiny: Path, tmp_path: Path) -> None:
     first = here(tiny, tmp_path, tell_apart(24), first_layers=1, eval_fraction=0.0)
-    assert (first["held_out"], first["best_chosen_by"]) == (None, "no held-back prompts: final")
+    assert (first["held_out"], first["best_chosen_by"]) == (None, "no evaluation rows: final")
     best = tmp_path / "out/best"
     assert json.loads((best / "config.json").read_text())["num_hidden_layers"] == 1
     second = tmp_path / "second"
@@ -222,10 +226,13 @@ def test_killed_and_resumed_is_the_straight_run(tiny: Path, tmp_path: Path) -> N
             child.kill()
 
     described = RewardOptions.model_validate({**QUICK, **options})
-    given = (broken / "rows.parquet", tiny, broken / "out", described)
+    given = Training(
+        "reward", model=tiny, rows=broken / "rows.parquet", out=broken / "out", options=described,
+        device="cpu",
+    )  # fmt: skip
     with pytest.raises(ServiceError, match="killed by SIGKILL"):
-        fit_reward_model(*given, device="cpu", on_progress=kill_in_the_second_epoch)
-    metrics = fit_reward_model(*given, device="cpu")
+        train(given, on_progress=kill_in_the_second_epoch)
+    metrics = train(given)
     assert metrics["resumed_from_step"] in {8, 12}
     assert metrics["steps"] == expected["steps"]
     assert metrics["held_out"] == expected["held_out"]
@@ -254,11 +261,57 @@ def test_out_of_memory_names_what_would_fit(
             raise RuntimeError(message)
 
     monkeypatch.setattr(reward_trainer, "build", lambda *_given: Full())
-    fix = r"Fix: set per_device_train_batch_size=4 and gradient_accumulation_steps=2, which"
-    with pytest.raises(ServiceError, match=f"with 8 pairs of up to 200 tokens at once.*{fix}"):
+    fix = r"Fix: set per_device_train_batch_size: 4 and gradient_accumulation_steps: 2"
+    with pytest.raises(ServiceError, match=rf"with 8 rows of up to \d+ tokens at once.*{fix}"):
         here(tiny, tmp_path, tell_apart(8))
-    with pytest.raises(ServiceError, match="gradient_checkpointing=true"):
+    with pytest.raises(ServiceError, match="gradient_checkpointing: true"):
         here(tiny, tmp_path, tell_apart(8), per_device_train_batch_size=1)
+
+
+def test_dev_pairs_choose_the_best_and_stop_early(tiny: Path, tmp_path: Path) -> None:
+    rows = tell_apart(24)
+    # What is learnt is turned round here, so that the loss on these pairs only rises.
+    swapped = rows.select("row_id", "prompt", chosen="rejected", rejected="chosen")
+    swapped.write_parquet(tmp_path / "dev.parquet")
+    options: dict[str, Any] = {"num_train_epochs": 8, "save_steps": 2, "learning_rate": 3e-2}
+    early = here(tiny, tmp_path, rows, early_stopping_patience=2, **options)
+    losses = [one["eval_loss"] for one in early["history"] if "eval_loss" in one]
+    stalled = losses.index(min(losses)) + 2
+    assert (early["rows_used"], early["rows_evaluated"]) == (24, 24)
+    assert early["stopped_early"]
+    assert early["steps"] == 2 * (stalled + 1) < 24
+    assert early["best_step"] == 2 * (losses.index(min(losses)) + 1)
+    assert early["held_out"]["accuracy"] < 0.6
+
+
+def test_what_trl_knows_is_passed_through_and_curves_are_drawn(tiny: Path, tmp_path: Path) -> None:
+    config = RewardConfig.model_validate(
+        {"model": "m", "trainer": {"max_steps": 3}, "eval_fraction": 0.25, "dtype": "float32"}
+    )
+    for name in ("scratch", "out"):
+        (tmp_path / name).mkdir()
+    metrics = train_reward(
+        tell_apart(24), config, model=tiny, scratch=tmp_path / "scratch", out=tmp_path / "out",
+        device="cpu", progress=Silence(),
+    )  # fmt: skip
+    assert metrics["steps"] == 3
+    drawn = (tmp_path / "out/curves.svg").read_text("utf-8")
+    assert "Loss of train.reward" in drawn
+    assert "Share of pairs preferred rightly" in drawn
+    assert "Reward margin" in drawn
+    with pytest.raises(
+        RecipeError, match="RewardConfig has no such name; did you mean 'adam_beta2'"
+    ):
+        here(tiny, tmp_path, tell_apart(4), trainer={"adam_beta22": 0.5})
+
+
+def test_stopping_early_needs_pairs_to_evaluate_on(tiny: Path, tmp_path: Path) -> None:
+    config = RewardConfig(model="m", early_stopping_patience=1, eval_fraction=0.0)
+    with pytest.raises(StepError, match="early_stopping_patience needs rows"):
+        train_reward(
+            tell_apart(4), config, model=tiny, scratch=tmp_path, out=tmp_path, device="cpu",
+            progress=Silence(),
+        )  # fmt: skip
 
 
 def test_adapters_on_some_layers(tiny: Path, tmp_path: Path) -> None:
