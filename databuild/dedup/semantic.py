@@ -17,7 +17,6 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from databuild.dedup.apart import Apart, keep_apart, missed_ratio, unit_rows
-from databuild.dedup.cells import Cells
 from databuild.dedup.similar_rows import (
     facts_of,
     given_vectors,
@@ -29,6 +28,7 @@ from databuild.dedup.similar_rows import (
 from databuild.engine.resources import Silence
 from databuild.engine.step import Reported, step
 from databuild.errors import StepError
+from databuild.models.cells import Cells
 from databuild.models.embedded_texts import embed_texts
 from databuild.models.embedder import Embedded
 from databuild.recipe.options import Column, Columns, FirstColumn, ModelRef, StepConfig

@@ -66,6 +66,7 @@ RESOURCES: Mapping[str, str] = {
     "embedder": "Embedder: texts as vectors of the model that `model` names; None where it is null",
     "reader": "Reads texts with the model that `model` names: log-likelihoods per text",
     "scorer": "Scoring: rewards of conversations by the model that `model` names, journalled",
+    "rewards": "the same by the model that the option `scorer` names; None where that is null",
     "models": "the identities of all models that the options name, by option",
     "scratch": "Path: a folder that survives a kill until the step is complete",
     "out": "Path: the folder that leaves with a train or deliver step",

@@ -22,7 +22,7 @@ from databuild.generate.reason_asking import Asking, Question, Try
 from databuild.generate.reason_reading import leak
 from databuild.generate.reason_search import SearchConfig
 from databuild.models.templates import Prompts
-from databuild.recipe.options import Column
+from databuild.recipe.options import Column, ModelRef
 from databuild.schema.rows import MESSAGES
 from databuild.text.conversations import has_conversations
 from databuild.text.final_answers import Value, agree, majority, read_value
@@ -31,6 +31,7 @@ from databuild.text.formats.turns import with_reasoning
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from databuild.models.scorer import Scoring
 
 _PROMPTS = Prompts(
     Path(__file__).parent / "prompts" / "reason",
@@ -85,12 +86,32 @@ class ReasonConfig(PromptedConfig):
     them; without `answer` what the best one says is taken for right. A row's tokens are those of
     its question's whole search, and it has `search_score` and `n_steps`; a question for which no
     solution is found fails once."""
+    scorer: ModelRef | None = None
+    """The reward model that leads the search where its `score` is `reward`: a model of the recipe
+    with a reward head (see `reward.model`), such as that of a `train.reward` step. On a CPU it
+    stays beside the model that answers, and both need memory. On a GPU one of them is there at a
+    time: each level of the search starts the one and then the other once for up to `shard_rows`
+    questions, so a search of `depth` 6 has up to 12 starts."""
+
+    @model_validator(mode="after")
+    def _led(self) -> Self:
+        by_reward = self.search is not None and self.search.score == "reward"
+        if by_reward and self.scorer is None:
+            msg = "a search with score reward needs a reward model: name it with `scorer`"
+            raise ValueError(msg)
+        if self.scorer is not None and not by_reward:
+            msg = "a `scorer` is used in a search only: set `search: {score: reward}`"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
-        drawn = max(self.search.branch, self.search.judgements) if self.search else self.k
+        drawn, one = self.k, "k"
+        if self.search is not None:
+            by_reward = self.search.score == "reward"
+            drawn, one = self.search.branch, "branch" if by_reward else "branch and judgements"
+            drawn = drawn if by_reward else max(drawn, self.search.judgements)
         if self.temperature == 0 and drawn > 1:
-            one = "branch and judgements" if self.search else "k"
             msg = f"temperature 0 gives the same answer {drawn} times: raise it, or set {one} to 1"
             raise ValueError(msg)
         if self.answer is None and self.k < 3 and self.search is None:
@@ -124,7 +145,7 @@ def _asked(config: ReasonConfig) -> tuple[str, ...]:
     "generate.reason",
     kind="produce",
     sees="row",
-    version=1,
+    version=2,
     also=("messages",),
     adds=lambda config: (*_asked(config), *_OWN, *ATTRIBUTES, *_about(config)),
     attributes=(*ATTRIBUTES, *_ABOUT, *_SEARCHED),
@@ -140,6 +161,7 @@ def reason_out(
     seed: int,
     models: Mapping[str, str],
     files: tuple[Path, ...] = (),
+    rewards: Scoring | None = None,
 ) -> Produced:
     """Ask for k rationales of every question; keep those that reach the right answer.
 
@@ -159,6 +181,7 @@ def reason_out(
         seed: The step's seed.
         models: The identity of the model, under "model".
         files: The user's own prompts.
+        rewards: Scores steps with the model that `scorer` names.
 
     Returns:
         Rows with `response` (the answer as it was said), `reasoning` (the rationale), both in
@@ -185,7 +208,7 @@ def reason_out(
     failures = Failures()
     questions = list(_questions(rows, config, failures))
     prompts = dict(_PROMPTS.read(files))
-    asking = Asking(config, prompts, generator, seed, models["model"], failures)
+    asking = Asking(config, prompts, generator, seed, models["model"], failures, rewards)
     schema = {"parent_ids": pl.List(pl.String), **_OWN, **ATTRIBUTES, **_about(config)}
     found = pl.DataFrame(_made(questions, asking), schema=schema)
     if _asked(config):

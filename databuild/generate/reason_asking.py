@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 from databuild.generate.answering import Ask, Failures, Wanted, answers_to, want
 from databuild.generate.reason_reading import Reasoned, answer_of, read_reasoning
+from databuild.generate.reason_scores import ModelScore, RewardScore
 from databuild.generate.reason_search import Asking as Searching
-from databuild.generate.reason_search import ModelScore, Partial, search
+from databuild.generate.reason_search import Partial, search
 from databuild.models.protocol import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from databuild.generate.reason import ReasonConfig
+    from databuild.generate.reason_search import Score
     from databuild.models.protocol import Sampling
+    from databuild.models.scorer import Scoring
     from databuild.models.templates import Template
     from databuild.text.final_answers import Value
 
@@ -59,6 +62,8 @@ class Asking:
     seed: int
     model: str
     failures: Failures
+    rewards: Scoring | None = None
+    """Scores steps, where a reward model is to lead the search."""
 
     def tries(self, questions: list[Question], prompt: str) -> Mapping[str, list[Try]]:
         """The answers that can be read, by row; the others are failures."""
@@ -87,7 +92,13 @@ class Asking:
         assert options is not None
         about = {one.row_id: one for one in questions}
         asked = Searching(self.prompts, self.generator, self.seed, self.config.sampling())
-        score = ModelScore(asked, options, has_choice=getattr(self.generator, "has_choice", False))
+        score: Score
+        if options.score == "reward":
+            assert self.rewards is not None
+            score = RewardScore(asked, options, self.rewards)
+        else:
+            can_choose = getattr(self.generator, "has_choice", False)
+            score = ModelScore(asked, options, has_choice=can_choose)
         roots = [Partial(one.row_id, one.text, one.language) for one in questions]
         outcomes = search(roots, options, asked, score)
         found: defaultdict[str, list[Try]] = defaultdict(list)

@@ -11,9 +11,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from databuild.generate.answering import Ask, Failures, Wanted, answers_to, want
 from databuild.generate.reason_reading import read_reasoning
@@ -25,20 +25,10 @@ if TYPE_CHECKING:
     from databuild.models.protocol import Answer, Message, Sampling
     from databuild.models.templates import Template
 
-WORTH: Mapping[str, Mapping[str, float]] = {
-    "en": {"sure": 1.0, "likely": 0.5, "impossible": 0.0},
-    "zh": {"肯定": 1.0, "可能": 0.5, "不可能": 0.0},
-}
-"""What a judgement counts, by language and word."""
-_SAID = {
-    "en": re.compile(r"(?<!not )\b(?:sure|likely|impossible)\b", re.I),
-    "zh": re.compile(r"不可能|(?<!不)肯定|可能"),
-}
 _LABEL = re.compile(
     r"^\s*(?:[-*•]\s+)?(?:\*\*)?(?:step\s*\d+|第\s*\d+\s*步|步骤\s*\d+)(?:\*\*)?\s*[:：.)、-]?(?:\*\*)?\s*",
     re.I,
 )
-_CHOSEN = re.compile(r"\d+")
 
 
 class SearchConfig(BaseModel):
@@ -52,11 +42,34 @@ class SearchConfig(BaseModel):
     """Next steps that are tried for each of them."""
     depth: int = Field(default=6, ge=1)
     """Most steps of a solution, the one that says the answer counted."""
-    score: Literal["model", "votes"] = "model"
+    score: Literal["model", "votes", "reward"] = "model"
     """Who scores: `model` asks for each beginning whether its steps are sure, likely or impossible
-    (1, 0.5, 0), `votes` which beginning is the best; the score is the mean, or the share."""
+    (1, 0.5, 0), `votes` which beginning is the best; the score is the mean, or the share. `reward`
+    is what the reward model that the option `scorer` names says of the question answered with the
+    steps so far, to four decimals: for one with a single score any number, the higher the better;
+    for a process reward model, with `step_score`, 0 to 1."""
     judgements: int = Field(default=3, ge=1)
-    """Judgements for a beginning, or votes between beginnings. A single one is greedy."""
+    """Judgements for a beginning, or votes between beginnings. A single one is greedy. A reward is
+    the same every time, and read once."""
+    step_score: Literal["min", "last", "product", "mean"] | None = None
+    """With `reward`: how the scores that a process reward model gives to the steps become that of
+    the beginning. Null is for a model with one score for a text, such as `train.reward` makes."""
+    step_mark: str | None = Field(default=None, min_length=1)
+    """With `step_score`: what the model was trained to judge a step at, such as `<extra_0>`, put
+    behind every step; null is a line break."""
+    max_length: int = Field(default=1024, ge=8)
+    """With `reward`: longest question and steps in tokens; of longer ones the beginning is not
+    read."""
+
+    @model_validator(mode="after")
+    def _of_rewards(self) -> Self:
+        if self.score != "reward" and self.step_score is not None:
+            msg = "step_score says how to read a reward model: set score to reward"
+            raise ValueError(msg)
+        if self.step_mark is not None and self.step_score is None:
+            msg = "step_mark needs step_score, which says that each step has a score"
+            raise ValueError(msg)
+        return self
 
 
 @dataclass(frozen=True)
@@ -83,9 +96,9 @@ class Partial:
         return found is not None and found[2] == "marker"
 
 
-Score = Callable[[Sequence[Partial], str], Sequence[float]]
-"""Scores beginnings, the higher the better, each by its question and its steps. The text names the
-round, for the ids of requests. Whatever scores steps fits in here: a process reward model too."""
+Score = Callable[[Sequence[Partial], str], Sequence[float | None]]
+"""Scores beginnings, the higher the better, each by its question and its steps; one that is None
+cannot be scored and is not gone on with. The text names the round, for the ids of requests."""
 
 
 @dataclass
@@ -222,8 +235,8 @@ def search(
 
 
 def _scored(found: Sequence[Partial], score: Score, stage: str) -> list[Partial]:
-    scores = score(found, stage) if found else []
-    return [replace(one, score=each) for one, each in zip(found, scores, strict=True)]
+    scores = zip(found, score(found, stage) if found else (), strict=True)
+    return [replace(one, score=each) for one, each in scores if each is not None]
 
 
 def _by_row(found: Iterable[Partial]) -> dict[str, list[Partial]]:
@@ -236,82 +249,3 @@ def _by_row(found: Iterable[Partial]) -> dict[str, list[Partial]]:
 
 def _folded(steps: Iterable[str]) -> tuple[str, ...]:
     return tuple(" ".join(step.casefold().split()).rstrip(".。") for step in steps)
-
-
-@dataclass(frozen=True)
-class ModelScore:
-    """Scores by asking the model itself: see `SearchConfig.score`."""
-
-    asking: Asking
-    config: SearchConfig
-    has_choice: bool = False
-    """Whether the engine can be held to the words that are asked for."""
-
-    def __call__(self, found: Sequence[Partial], stage: str) -> Sequence[float]:
-        """A score from 0 to 1 for each; 0 where no judgement can be read."""
-        return (
-            self._voted(found, stage)
-            if self.config.score == "votes"
-            else self._valued(found, stage)
-        )
-
-    def _valued(self, found: Sequence[Partial], stage: str) -> list[float]:
-        places: Counter[str] = Counter()
-        wanted = []
-        for i, one in enumerate(found):
-            place = places[one.row_id]
-            places[one.row_id] += 1
-            messages = self.asking.messages("value", one, steps=one.steps)
-            words = tuple(WORTH[one.language])
-            wanted += self._wanted(one, messages, f"value{stage}.{place}", words, i)
-        judged: defaultdict[int, list[float]] = defaultdict(list)
-        for asked, answer in self.asking.answers(wanted):
-            worth = read_worth(answer.text or "", found[asked.about].language)
-            if worth is not None:
-                judged[asked.about].append(worth)
-        return [sum(judged[i]) / len(judged[i]) if i in judged else 0.0 for i in range(len(found))]
-
-    def _voted(self, found: Sequence[Partial], stage: str) -> list[float]:
-        choices: defaultdict[str, list[int]] = defaultdict(list)
-        for i, one in enumerate(found):
-            choices[one.row_id].append(i)
-        wanted = []
-        for places in choices.values():
-            if len(places) > 1:
-                first = found[places[0]]
-                steps = [found[i].steps for i in places]
-                messages = self.asking.messages("vote", first, choices=steps)
-                numbers = tuple(str(n + 1) for n in range(len(places)))
-                wanted += self._wanted(first, messages, f"vote{stage}", numbers, places)
-        shares = [1.0 if len(choices[one.row_id]) == 1 else 0.0 for one in found]
-        for asked, answer in self.asking.answers(wanted):
-            said = _CHOSEN.search(answer.text or "")
-            number = int(said[0][:9]) if said else 0
-            if 1 <= number <= len(asked.about):
-                shares[asked.about[number - 1]] += 1 / self.config.judgements
-        return shares
-
-    def _wanted(
-        self, one: Partial, messages: tuple[Message, ...], stage: str, words: tuple[str, ...],
-        about: object,
-    ) -> list[Wanted]:  # fmt: skip
-        n = self.config.judgements
-        temperature = self.asking.sampling.temperature if n > 1 else 0.0
-        update = {"temperature": temperature, "max_tokens": 16, "stop": ()}
-        update |= {"choice": words} if self.has_choice else {}
-        sampling = self.asking.sampling.model_copy(update=update)
-        return [
-            want(one.row_id, k, messages, sampling, self.asking.seed, stage=stage, about=about)
-            for k in range(n)
-        ]
-
-
-def read_worth(text: str, language: str) -> float | None:
-    """What a judgement is worth, from 0 to 1; None where it says none of the words.
-
-    Example:
-        >>> read_worth("Likely.", "en"), read_worth("不可能", "zh"), read_worth("not sure", "en")
-        (0.5, 0.0, None)
-    """
-    said = _SAID[language].search(text)
-    return WORTH[language][said[0].lower()] if said else None

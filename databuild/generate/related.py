@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from databuild.engine.step import step
+from databuild.engine.step import Reported, step
 from databuild.errors import SchemaError
+from databuild.generate.related_vectors import PAIRS, nearest
 from databuild.recipe.options import Column, StepConfig
 from databuild.text.borders import UNSPACED
 from databuild.text.tokens import folded, tokens
@@ -21,7 +22,6 @@ RELATED = pl.List(pl.Struct({"row_id": pl.String, "text": pl.String, "score": pl
 _K1, _B = 1.2, 0.75
 _TERMS, _MOST_TEXTS, _MOST_PAIRS = 24, 1000, 2000
 _BLOCK = 1024
-_PAIRS = {"text": pl.UInt32, "other": pl.UInt32, "score": pl.Float64}
 
 
 class RelatedConfig(StepConfig):
@@ -37,19 +37,24 @@ class RelatedConfig(StepConfig):
     min_score: float = Field(default=0.0, ge=0)
     """The least score that counts: a cosine (up to 1) with `embedding`, else a BM25 score, which
     has no upper bound."""
+    exact_up_to: int = Field(default=20_000, ge=0)
+    """With `embedding`: up to so many different texts each is compared with all others. Beyond that
+    an index (FAISS) proposes which, and a few related texts are missed; their share is estimated
+    and told."""
 
 
 @step(
     "generate.related",
     kind="measure",
     sees="table",
-    version=2,
+    version=3,
     adds=lambda config: (f"{config.column}_related",),
 )
-def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
+def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame | Reported:
     """Find for every text the `n` other texts that are most related to it.
 
-    With `embedding`, by the cosine of the vectors, each with each. Without it by BM25 (Robertson
+    With `embedding`, by the cosine of the vectors, each with each, or beyond `exact_up_to` texts
+    each with those that an index finds. Without it by BM25 (Robertson
     and Zaragoza 2009, section 3.4; k1 = 1.2, b = 0.75; the idf of Lucene, ln(1 + (N - df + 0.5) /
     (df + 0.5))) over words and, in scripts without spaces, pairs of characters, after NFKC and
     lower-casing. A text asks with its rarest terms: as many as stand in 2,000 texts together, at
@@ -64,14 +69,17 @@ def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
     Returns:
         n rows with `row_id` and `<column>_related`, a list of (`row_id`, `text`, `score`), the most
         related first, shorter where nothing is related; null where the text is null or blank, or
-        has no vector. Scores are rounded to four places; equal ones come in order of row_id.
+        has no vector. Scores are rounded to four places; equal ones come in order of row_id. Facts,
+        where an index was asked: `texts`, `search` ("cells"), and `missed_ratio`: the share of the
+        `n` nearest texts that it missed, estimated from 256 texts that are compared with all.
 
     Raises:
         SchemaError: A column has the wrong type, or the vectors differ in length.
+        StepError: More vectors than `exact_up_to`, and FAISS is not installed.
 
     Cost:
-        Linear in the different texts without `embedding`, quadratic with it; see
-        tests/bench/chunks.json.
+        Linear in the different texts without `embedding`; with it quadratic up to `exact_up_to`,
+        beyond it about n ** 1.5; see tests/bench/chunks.json.
 
     Example:
         >>> texts = ["Elm rots slowly in water", "The wheel is of elm", "Tea is picked in April"]
@@ -84,7 +92,12 @@ def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
     held = _held(rows, config)
     unique = held.sort("row_id").unique("text", keep="first", maintain_order=True)
     unique = unique.with_row_index("at")
-    pairs = _by_words(unique, config.n) if config.embedding is None else _by_vectors(unique, config)
+    facts: dict[str, Any] = {}
+    if config.embedding is None:
+        pairs = _by_words(unique, config.n)
+    else:
+        vectors_ND = _vectors(unique)
+        pairs, facts = nearest(vectors_ND, config.n, exact_up_to=config.exact_up_to)
     others = unique.select(other="at", row_id="row_id", text="text")
     one = pl.struct("row_id", "text", "score")
     found = (
@@ -99,12 +112,13 @@ def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
     by_text = unique.join(found, on="at", how="left").select(
         "text", related=pl.col("related").fill_null([])
     )
-    return (
+    table = (
         rows.select("row_id")
         .join(held.select("row_id", "text"), on="row_id", how="left", maintain_order="left")
         .join(by_text, on="text", how="left", maintain_order="left")
         .select("row_id", pl.col("related").cast(RELATED).alias(f"{config.column}_related"))
     )
+    return Reported(table, facts) if facts else table
 
 
 def _held(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
@@ -158,7 +172,7 @@ def _by_words(unique: pl.DataFrame, n: int) -> pl.DataFrame:
         .sort("at", "df", "id")
         .filter((place == 0) | ((place < _TERMS) & (reach <= _MOST_PAIRS)))
     )
-    return pl.concat([pl.DataFrame(schema=_PAIRS), *_best_pairs(postings, asked, n)])
+    return pl.concat([pl.DataFrame(schema=PAIRS), *_best_pairs(postings, asked, n)])
 
 
 def _best_pairs(postings: pl.DataFrame, asked: pl.DataFrame, n: int) -> Iterator[pl.DataFrame]:
@@ -176,7 +190,7 @@ def _best_pairs(postings: pl.DataFrame, asked: pl.DataFrame, n: int) -> Iterator
         at = np.repeat(firsts[part] - before, size) + np.arange(size.sum())
         pairs = pl.DataFrame(
             {"text": np.repeat(texts[part], size), "other": others[at], "score": weights[at]},
-            schema=_PAIRS,
+            schema=PAIRS,
         )
         scored = (
             pairs.lazy()
@@ -204,32 +218,12 @@ def _terms(unique: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _by_vectors(unique: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
-    """The `n` texts with the most similar vectors to each, with the cosine."""
+def _vectors(unique: pl.DataFrame) -> np.ndarray[Any, Any]:
+    """The vectors of the texts, as a matrix."""
     lengths = unique["vector"].list.len().unique()
     if lengths.len() > 1:
         what = f"the vectors have {sorted(lengths.to_list())} numbers"
         raise SchemaError("generate.related", what, fix="embed all rows with one model")
-    if unique.height < 2:  # one text has no other
-        return pl.DataFrame(schema=_PAIRS)
-    vectors_ND = unique["vector"].cast(pl.Array(pl.Float32, lengths[0])).to_numpy()
-    norms = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-    vectors_ND = np.divide(vectors_ND, norms, out=np.zeros_like(vectors_ND), where=norms > 0)
-    return pl.concat(_nearest(vectors_ND, min(config.n, unique.height - 1)))
-
-
-def _nearest(vectors_ND: np.ndarray[Any, Any], n: int) -> Iterator[pl.DataFrame]:
-    total = vectors_ND.shape[0]
-    for start in range(0, total, _BLOCK):
-        cosines_BN = np.nan_to_num(vectors_ND[start : start + _BLOCK] @ vectors_ND.T, nan=-1.0)
-        own = np.arange(cosines_BN.shape[0])
-        cosines_BN[own, start + own] = -np.inf
-        best_Bn = np.argpartition(-cosines_BN, n - 1, axis=1)[:, :n]
-        yield pl.DataFrame(
-            {
-                "text": np.repeat(start + own, n).astype(np.uint32),
-                "other": best_Bn.ravel().astype(np.uint32),
-                "score": np.take_along_axis(cosines_BN, best_Bn, axis=1).ravel().astype(float),
-            },
-            schema=_PAIRS,
-        )
+    if unique.is_empty():
+        return np.zeros((0, 1), dtype=np.float32)
+    return unique["vector"].cast(pl.Array(pl.Float32, lengths[0])).to_numpy()

@@ -54,6 +54,22 @@ def walk(prompt: str, draw: np.random.Generator, skill_ratio: float) -> str | No
     return None
 
 
+def worth(question: str, steps: Sequence[str]) -> float | None:
+    """What a reward model that knows sums says of steps: 1 where all are right, else 0.
+
+    None where the question does not tell a sum in orders.
+
+    Example:
+        >>> asked = "Start with 7. Add 5. What number is it?"
+        >>> worth(asked, ["7 + 5 = 12"]), worth(asked, ["7 - 5 = 2"]), worth("Why?", ["x"])
+        (1.0, 0.0, None)
+    """
+    told = _sum(question)
+    if not (told.orders and len(_ORDER.findall(question)) > 1):
+        return None
+    return float(_is_right(told, steps))
+
+
 def _sum(question: str) -> _Sum:
     orders = []
     for one in _ORDER.finditer(question):

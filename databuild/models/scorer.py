@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import xxhash
 
 from databuild.errors import ServiceError
+from databuild.models.fake_steps import worth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -162,7 +163,9 @@ class FakeScorer:
     """Rewards of the fake model, 0 to 1: the more skill, the more they follow the answer.
 
     skill * (share of the words of the turns before that the answer takes up) + (1 - skill) * noise,
-    the noise drawn from the talk itself. Steps get the same, each by itself.
+    the noise drawn from the talk itself. Steps get the same, each by itself. Of a sum that is told
+    in orders (see `models.fake_steps`) it is not words that count, but whether all steps are right,
+    and those before.
     """
 
     def __init__(self, options: FakeOptions) -> None:
@@ -181,17 +184,20 @@ class FakeScorer:
         asked = " ".join(said[:-1])
         n_tokens = sum(len(text.split()) for text in said)
         cut, n_tokens = n_tokens > reading.max_length, min(n_tokens, reading.max_length)
+        steps = steps_of(said[-1], reading.steps or "\n")
         if reading.steps is None:
-            return Reward(self._score(asked, said[-1]), n_tokens, cut)
-        steps = tuple(self._score(asked, one) for one in steps_of(said[-1], reading.steps))
-        return Reward(None, n_tokens, cut, steps)
+            return Reward(self._score(asked, said[-1], steps), n_tokens, cut)
+        scores = [self._score(asked, one, steps[: i + 1]) for i, one in enumerate(steps)]
+        return Reward(None, n_tokens, cut, tuple(scores))
 
-    def _score(self, asked: str, answer: str) -> float:
-        words = set(asked.lower().split())
-        shared = len(words & set(answer.lower().split())) / max(len(words), 1)
+    def _score(self, asked: str, answer: str, steps: Sequence[str]) -> float:
+        good = worth(asked, steps)
+        if good is None:
+            words = set(asked.lower().split())
+            good = len(words & set(answer.lower().split())) / max(len(words), 1)
         drawn = xxhash.xxh3_64_intdigest(f"{self._options.seed}\0{asked}\0{answer}".encode())
         skill = self._options.skill_ratio
-        return round(skill * shared + (1 - skill) * drawn / 2**64, 6)
+        return round(skill * good + (1 - skill) * drawn / 2**64, 6)
 
 
 def steps_of(answer: str, separator: str) -> list[str]:

@@ -111,7 +111,7 @@ class LocalServices:
         """Return the resource that a step asks for; None where its options name no model."""
         if ask.resource == "generators":
             return {name: self._generator(ask, target) for name, target in ask.targets.items()}
-        target = ask.targets.get("model")
+        target = ask.targets.get("scorer" if ask.resource == "rewards" else "model")
         if target is None:
             return None
         made: dict[str, Callable[[Ask, ModelTarget], Any]] = {
@@ -119,6 +119,7 @@ class LocalServices:
             "reader": self._reader,
             "embedder": self._embedder,
             "scorer": self._scoring,
+            "rewards": self._scoring,
         }
         if ask.resource in made:
             return made[ask.resource](ask, target)

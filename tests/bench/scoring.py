@@ -1,12 +1,13 @@
 """Reward scoring: `reward.model`'s batches beside a plain transformers loop in input order.
 
-    python -m tests.bench.scoring [--texts 96] [--layers 10] [--start FOLDER]
+    python -m tests.bench.scoring --work DIR [--texts 96] [--layers 10] [--sources alpaca_en]
 
 Both sides run in this process with two threads, on the same model (the first layers of
 SmolLM2-135M-Instruct with a random reward head) and the same real answers (`preference_pairs` and
 `alpaca_en` of the folder of real data, as they come), alternating, best of three, in CPU seconds of
 all threads. The plain loop is the one of most model cards: batches of 16 in input order, padded to
-the longest of the batch. Both tokenise. The rewards are compared. Writes scoring.json.
+the longest of the batch. Both tokenise. The rewards are compared. Writes the sources that are asked
+for into scoring.json.
 """
 
 from __future__ import annotations
@@ -134,6 +135,7 @@ def main() -> None:
     told.add_argument("--texts", type=int, default=96)
     told.add_argument("--layers", type=int, default=10)
     told.add_argument("--start", type=Path)
+    told.add_argument("--sources", nargs="+", choices=SOURCES, default=[*SOURCES])
     asked = told.parse_args()
     import torch
 
@@ -143,15 +145,19 @@ def main() -> None:
     )
     folder = reward_folder(start, asked.layers, asked.work / "scoring")
     network = Network(folder, "ForSequenceClassification", "cpu", "float32")
-    facts = {
+    results = Path(__file__).with_suffix(".json")
+    known = json.loads(results.read_text("utf-8")) if results.exists() else {}
+    facts = known | {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, 2 threads",
         "versions": {name: version(name) for name in ("torch", "transformers")},
-        "layers": asked.layers,
         "batch_of_the_plain_loop": BATCH,
-        **{name: compared(network, talks_of(name, asked.texts)) for name in SOURCES},
+        **{
+            name: {"layers": asked.layers, **compared(network, talks_of(name, asked.texts))}
+            for name in asked.sources
+        },
     }
     text = json.dumps(facts, indent=1)
-    Path(__file__).with_suffix(".json").write_text(text + "\n", "utf-8")
+    results.write_text(text + "\n", "utf-8")
     print(text)
 
 

@@ -116,7 +116,7 @@ class Usearch:
 def compare(way: str, n: int) -> dict[str, Any]:
     """One cell: what keeping apart costs, and which rows it drops."""
     from databuild.dedup.apart import keep_apart, missed_ratio
-    from databuild.dedup.cells import Cells
+    from databuild.models.cells import Cells
 
     rows = corpus(n)
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, cpu()

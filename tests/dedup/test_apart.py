@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from databuild.dedup.apart import keep_apart, missed_ratio, unit_rows
-from databuild.dedup.cells import Cells
+from databuild.models.cells import Cells
 
 
 def clustered(n: int, seed: int = 0, width: int = 48) -> np.ndarray:

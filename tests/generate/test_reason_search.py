@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 import polars as pl
@@ -13,9 +13,11 @@ from pydantic import ValidationError
 from databuild import api
 from databuild.errors import ServiceError
 from databuild.generate.reason import _PROMPTS, ReasonConfig, reason_out
-from databuild.generate.reason_search import Asking, Partial, SearchConfig, read_worth, search
+from databuild.generate.reason_scores import read_worth
+from databuild.generate.reason_search import Asking, Partial, SearchConfig, search
 from databuild.models.fake import FakeGenerator, FakeOptions
 from databuild.models.protocol import Answer, Sampling
+from databuild.models.scorer import FakeScorer, Reading, Reward, Scoring
 
 SUMS = [
     ("Start with 7. Add 5. Multiply by 3. Take away 4. What number is it?", "32"),
@@ -61,10 +63,11 @@ class Scripted:
         return self.worth.get(so_far[-1], "likely")
 
 
-def reason(ask: Any, rows: pl.DataFrame = ROWS, **options: Any):
+def reason(ask: Any, rows: pl.DataFrame = ROWS, rewards: Scoring | None = None, **options: Any):
     given = {"model": "m", "answer": "gold", "hint": False, **options}
-    config = ReasonConfig.model_validate(given)
-    return reason_out(rows, config, generator=ask, seed=7, models={"model": "m@1"}, files=())
+    config = ReasonConfig.model_validate(given | ({"scorer": "rm"} if rewards else {}))
+    models = {"model": "m@1"}
+    return reason_out(rows, config, generator=ask, seed=7, models=models, files=(), rewards=rewards)
 
 
 ONE = pl.DataFrame({"row_id": ["q"], "prompt": ["How many?"], "gold": ["12"]})
@@ -171,6 +174,85 @@ def test_another_score_fits_in():
     assert seen[0] == ("How many?", ("3 + 4 = 7",))
 
 
+class Rewarding:
+    """A reward model that says what it is told of the last step, and remembers what it read."""
+
+    def __init__(self, said: dict[str, Reward]) -> None:
+        self.said, self.read_talks, self.reading = said, [], None
+
+    def read(self, talks: Any, reading: Reading) -> list[Reward]:
+        self.reading = reading
+        self.read_talks += [json.loads(one)["turns"] for one in talks]
+        return [self.said[json.loads(one)["turns"][-1]["content"]] for one in talks]
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def one_of(score: float) -> Reward:
+    return Reward(score, 5, False)
+
+
+@pytest.mark.parametrize("step_score", [None, "min"])
+def test_a_reward_model_leads_where_greedy_fails(step_score):
+    rewards = Scoring(lambda: FakeScorer(FakeOptions(skill_ratio=0.9)), None, "rm@1")
+    options = {"width": 2, "branch": 6, "depth": 5, "score": "reward", "step_score": step_score}
+    ask = Asked(skill_ratio=0.5)
+    made = reason(ask, rewards=rewards, search=options, temperature=0.9)
+    assert made.rows.height >= 4
+    assert {one.id.split("-")[1].rstrip("0123456789.") for one in ask.requests} == {"step"}
+    blind = Scoring(lambda: FakeScorer(FakeOptions(skill_ratio=0.0)), None, "rm@2")
+    led_astray = reason(Asked(skill_ratio=0.5), rewards=blind, search=options, temperature=0.9)
+    assert led_astray.rows.height < made.rows.height
+
+
+def test_a_reward_model_reads_the_question_and_all_steps():
+    first, other = "3 + 4 = 7", "3 * 4 = 12"
+    whole, wrong = f"{other}\nThe answer is 12.", f"{other}\n3 more"
+    said = {
+        first: -2.0,
+        other: 3.123456,
+        whole: 1.5,
+        wrong: 1.0,
+        f"{first}\nThe answer is 7.": -9.0,
+    }
+    said |= {f"{wrong}\nThe answer is 15.": 0.25}
+    model = Rewarding({text: one_of(score) for text, score in said.items()})
+    rewards = Scoring(lambda: model, None, "rm@1")
+    options = {"score": "reward", "max_length": 77}
+    made = reason(Scripted(STEPS, {}), ONE, rewards, search=options, keep="all")
+    found = made.rows.sort("k").select("response", "search_score").rows()
+    assert found == [("12", 1.5), ("15", 0.25), ("7", -9.0)]
+    assert model.reading == Reading(max_length=77)
+    assert [turn["role"] for turn in model.read_talks[0]] == ["user", "assistant"]
+    assert {turns[0]["content"] for turns in model.read_talks} == {"How many?"}
+    assert sorted(turns[1]["content"] for turns in model.read_talks) == sorted(said)
+
+
+@pytest.mark.parametrize(
+    ("step_score", "expected"), [("min", 0.2), ("last", 0.4), ("product", 0.08), ("mean", 0.3)]
+)
+def test_scores_of_steps_become_one(step_score, expected):
+    model = Rewarding(defaultdict(lambda: Reward(None, 5, False, (0.2, 0.4))))
+    rewards = Scoring(lambda: model, None, "rm@1")
+    options = {"score": "reward", "step_score": step_score, "step_mark": "<extra_0>"}
+    made = reason(Scripted(STEPS, {}), ONE, rewards, search=options, keep="all")
+    assert made.rows["search_score"].unique().to_list() == [expected]
+    assert model.reading == Reading(steps="\n", step_mark="<extra_0>")
+
+
+def test_a_beginning_without_a_reward_is_not_gone_on_with_and_the_question_says_so():
+    lost = Reward(None, 5, False, None, "the model's reward is not a finite number")
+    said = {"3 + 4 = 7": one_of(1.0), "3 * 4 = 12": lost, "3 + 4 = 7\nThe answer is 7.": lost}
+    rewards = Scoring(lambda: Rewarding(said), None, "rm@1")
+    made = reason(Scripted(STEPS, {}), ONE, rewards, search={"score": "reward"})
+    error = "no reward: the model's reward is not a finite number"
+    assert made.rows.is_empty()
+    assert made.failed.select("error", "retry").rows() == [
+        (f"no solution reached an answer within 6 steps: {error}", False)
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "worth"),
     [("Sure", 1.0), ("**likely**", 0.5), ("impossible.", 0.0), ("unlikely", None), ("", None),
@@ -186,6 +268,16 @@ def test_options_that_make_no_sense_are_refused():
     with pytest.raises(ValidationError, match="greater than or equal to 1"):
         ReasonConfig.model_validate({"model": "m", "search": {"width": 0}})
     ReasonConfig(model="m", k=1, search=SearchConfig())  # no majority is needed
+    with pytest.raises(ValidationError, match="name it with `scorer`"):
+        ReasonConfig(model="m", search=SearchConfig(score="reward"))
+    with pytest.raises(ValidationError, match="used in a search only"):
+        ReasonConfig(model="m", search=SearchConfig(), scorer="rm")
+    with pytest.raises(ValidationError, match="set score to reward"):
+        SearchConfig(step_score="min")
+    with pytest.raises(ValidationError, match="step_mark needs step_score"):
+        SearchConfig(score="reward", step_mark="<x>")
+    by_reward = SearchConfig(score="reward", branch=1)  # which judges nothing by drawing
+    ReasonConfig(model="m", temperature=0, search=by_reward, scorer="rm")
 
 
 RECIPE = """
@@ -245,3 +337,37 @@ def test_killed_and_resumed_pays_nothing_twice(tmp_path, monkeypatch):
     assert thoughts(torn)["row_id"].equals(thoughts(straight)["row_id"])
     usage = api.ledger("sums", runs=torn / "runs").total.usage
     assert (usage.paid, usage.reused) == (paid(torn), 0)
+
+
+LED = """
+name: sums
+seed: 3
+models: {start: {fake: {skill_ratio: 0.6}}, judge: {fake: {skill_ratio: 0.95, seed: 2}}}
+steps:
+  raw: {use: ingest.files, path: sums.jsonl}
+  thoughts: {use: generate.reason, from: raw, model: start, scorer: judge, answer: gold, hint: false,
+             search: {score: reward, branch: 5, depth: 5}, max_failure_ratio: 1.0}
+"""
+
+
+def test_rewards_are_in_their_models_own_journal_and_read_once(tmp_path, monkeypatch):
+    one = recipe(tmp_path)
+    one.write_text(LED)
+    read, given = [], FakeScorer.read
+
+    def counted(self, talks, reading):
+        read.extend(talks)
+        return given(self, talks, reading)
+
+    monkeypatch.setattr(FakeScorer, "read", counted)
+    api.run(one, runs=tmp_path / "runs", workers=1)
+    assert thoughts(tmp_path).height >= 4
+    assert len(list((tmp_path / "runs" / "journals").iterdir())) == 2
+    assert len(set(read)) == len(read) > 50
+    before, n_paid = len(read), paid(tmp_path)
+    api.run(one, runs=tmp_path / "runs", workers=1, from_step="thoughts")
+    assert (len(read), paid(tmp_path)) == (before, n_paid)
+    other = one.read_text().replace("seed: 2", "seed: 5")  # another judge: its rewards are its own
+    one.write_text(other)
+    api.run(one, runs=tmp_path / "runs", workers=1)
+    assert len(read) > before

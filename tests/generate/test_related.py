@@ -122,3 +122,29 @@ def test_blocks_change_nothing_and_rare_terms_go_first(monkeypatch):
     monkeypatch.setattr("databuild.generate.related._MOST_PAIRS", 1)
     told = table(["rare often a", "rare b", "often c", "often d", "often e", "f"])
     assert related(told, n=4)[0] == ["r1"]  # it asks with its rarest term alone
+
+
+def test_beyond_exact_up_to_an_index_finds_nearly_the_same_and_says_what_it_missed():
+    pytest.importorskip("faiss")
+    draw = np.random.default_rng(5)
+    topics_TD = draw.normal(size=(30, 32))
+    vectors_ND = topics_TD[draw.integers(30, size=900)] + 0.4 * draw.normal(size=(900, 32))
+    vectors_ND[5] = 0.0
+    vectors_ND[7:11] = vectors_ND[6]  # more equal ones than are asked for
+    rows = table([f"text {i}" for i in range(900)], vector=vectors_ND.astype(np.float32).tolist())
+    config = RelatedConfig(n=3, embedding="vector")
+    exact = find_related(rows, config)
+    found = find_related(rows, config.model_copy(update={"exact_up_to": 100}))
+    assert found.table.columns == exact.columns
+    same = [
+        len({one["row_id"] for one in a} & {one["row_id"] for one in b})
+        for a, b in zip(exact["text_related"], found.table["text_related"], strict=True)
+    ]
+    assert 0.9 <= sum(same) / (3 * 900) <= 1.0
+    assert found.facts["search"] == "cells"
+    assert found.facts["texts"] == 900
+    assert abs(found.facts["missed_ratio"] - (1 - sum(same) / (3 * 900))) < 0.05
+    for row_id, related_to in found.table.rows():
+        assert row_id not in {one["row_id"] for one in related_to}
+    shuffled = find_related(rows.reverse(), config.model_copy(update={"exact_up_to": 100}))
+    assert shuffled.table.reverse().equals(found.table)

@@ -1,4 +1,4 @@
-"""An index over kept vectors for more of them than can all be compared: FAISS, inverted lists.
+"""An index over vectors for more of them than can all be compared: FAISS, inverted lists.
 
 Of FAISS (Douze et al. 2024, arXiv:2401.08281) the index IVF-Flat: the space is cut into cells
 around centres (k-means); a vector lies in the cell of its nearest centre, and one is compared with
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 PROBED = 16
 """Cells that are looked into for each vector."""
-_FOUND, _ROUNDS, _SAMPLE, _LEAST = 8, 8, 64, 40
+_ROUNDS, _SAMPLE, _LEAST = 8, 64, 40
 
 
 class Cells:
-    """The kept vectors, in 2 * sqrt(n) cells.
+    """Vectors, in 2 * sqrt(n) cells.
 
     The centres come from a drawn sample of 64 vectors for each, with a seed of their own and by one
     thread, so that the same vectors in the same order always make the same index on one machine.
@@ -61,11 +61,11 @@ class Cells:
         self._index.train(vectors_ND)
 
     def add(self, vectors_ND: Vectors) -> None:
-        """Take in further kept vectors; they are numbered in the order in which they come."""
+        """Take in further vectors; they are numbered in the order in which they come."""
         if len(vectors_ND):
             self._index.add(vectors_ND)
 
-    def near(self, vectors_ND: Vectors) -> Places:
-        """The numbers of the 8 nearest vectors in the cells that are looked into; -1 for none."""
-        places_ND: Places = self._index.search(vectors_ND, _FOUND)[1].astype(np.int64)
-        return places_ND
+    def near(self, vectors_ND: Vectors, n: int = 8) -> Places:
+        """The numbers of the n nearest vectors in the cells that are looked into; -1 for none."""
+        places_Nn: Places = self._index.search(vectors_ND, n)[1].astype(np.int64)
+        return places_Nn
