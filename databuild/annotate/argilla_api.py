@@ -1,4 +1,4 @@
-"""Argilla's REST API (2.x), as far as votes need it: one client, with errors that say what to do."""
+"""Argilla's REST API (2.x), as far as votes need it, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Api:
         return self._ask("GET", path, params=params)
 
     def put(self, path: str, content: Any = None) -> Any:
-        """Write something that is the same written twice; tried again when the connection breaks."""
+        """Write what is the same written twice; tried again when the connection breaks."""
         return self._ask("PUT", path, json=content)
 
     def patch(self, path: str, content: Any) -> Any:

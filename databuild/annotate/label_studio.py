@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
 from databuild.annotate.desk import Found
 from databuild.annotate.log import Heard, utc
@@ -74,45 +74,45 @@ def interface(task: Task) -> str:
         >>> '<Choice value="👍 Yes" alias="up" hotkey="1" />' in text
         True
     """
-    view = Xml.Element("View")
+    view = ET.Element("View")
     for field in task.fields:
-        Xml.SubElement(view, "Header", value=field.title)
-        Xml.SubElement(view, "Text", name=field.name, value=f"${field.name}")
+        ET.SubElement(view, "Header", value=field.title)
+        ET.SubElement(view, "Text", name=field.name, value=f"${field.name}")
     first = task.fields[0].name
     hotkeys = iter(range(1, 10))
     for question in task.questions:
-        Xml.SubElement(view, "Header", value=question.title)
+        ET.SubElement(view, "Header", value=question.title)
         for element in _controls(question, first):
             view.append(element)
             for choice in element if question.kind == "label" else ():
                 if (key := next(hotkeys, None)) is not None:
                     choice.set("hotkey", str(key))
-    Xml.indent(view)
-    return Xml.tostring(view, encoding="unicode") + "\n"
+    ET.indent(view)
+    return ET.tostring(view, encoding="unicode") + "\n"
 
 
-def _controls(question: Question, to: str) -> Iterator[Xml.Element]:
+def _controls(question: Question, to: str) -> Iterator[ET.Element]:
     common = {"toName": to, "required": "true" if question.required else "false"}
     if question.kind == "text":
-        yield Xml.Element(
+        yield ET.Element(
             "TextArea", {"name": question.name, "rows": "4", "maxSubmissions": "1"} | common
         )
     elif question.kind == "rating":
         most = str(max(question.values))
-        yield Xml.Element("Rating", {"name": question.name, "maxRating": most} | common)
+        yield ET.Element("Rating", {"name": question.name, "maxRating": most} | common)
     elif question.kind == "ranking":
         for value, words in question.options.items():
-            made = Xml.Element("Choices", {"name": f"{question.name}_{value}"} | common)
+            made = ET.Element("Choices", {"name": f"{question.name}_{value}"} | common)
             made.set("choice", "single")
-            yield Xml.Element("Header", value=words)
+            yield ET.Element("Header", value=words)
             for place in range(1, len(question.options) + 1):
-                Xml.SubElement(made, "Choice", value=str(place))
+                ET.SubElement(made, "Choice", value=str(place))
             yield made
     else:
         choice = "single" if question.kind == "label" else "multiple"
-        made = Xml.Element("Choices", {"name": question.name, "choice": choice} | common)
+        made = ET.Element("Choices", {"name": question.name, "choice": choice} | common)
         for value, words in question.options.items():
-            Xml.SubElement(made, "Choice", value=words, alias=value)
+            ET.SubElement(made, "Choice", value=words, alias=value)
         yield made
 
 

@@ -34,8 +34,8 @@ class PushConfig(DatasetConfig):
     """Of titles and guidelines: `en` or `zh`."""
     files: Paths = ()
     """Your own settings (`.yaml`) and guidelines (`.md`), each in the place of the shipped one
-    under `annotation/`. Titles, issue tags and guidelines are yours; names and required questions are
-    not."""
+    under `annotation/`. Titles, issue tags and guidelines are yours; names and required questions
+    are not."""
     votes_per_record: int = Field(default=1, ge=1)
     """How many people shall answer each record."""
     annotators: Names = ()

@@ -93,8 +93,8 @@ def record_of(line: Mapping[str, Any]) -> Record:
     """The record of a line of the vote log."""
     return Record(
         line["record"], line["task"], line["fields"], tuple(line["shown"]), line["row"],
-        line["stratum"], line["gold"], line["hidden"], line["margins"], tuple(line["assigned"]), line["wanted"],
-        line["place"],
+        line["stratum"], line["gold"], line["hidden"], line["margins"], tuple(line["assigned"]),
+        line["wanted"], line["place"],
     )  # fmt: skip
 
 
