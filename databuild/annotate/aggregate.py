@@ -51,13 +51,13 @@ def _also(config: AggregateConfig) -> tuple[str, ...]:
 
 def _adds(config: AggregateConfig) -> tuple[str, ...]:
     own: dict[str, tuple[str, ...]] = {
-        "preference": ("response_a", "response_b", "vote", *GRADED[:3], "spread"),
-        "rating": ("response", "rating", "score", "spread"),
-        "thumbs": ("response", "label", "weight"),
-        "verification": ("response", "verdict"),
+        "preference": ("prompt", "response_a", "response_b", "vote", *GRADED[:3], "spread"),
+        "rating": ("prompt", "response", "rating", "score", "spread"),
+        "thumbs": ("prompt", "response", "label", "weight"),
+        "verification": ("question", "answer", "passage", "verdict"),
     }
     own["ranking"] = own["preference"]
-    return ("record", "prompt", *own[config.task], *_COUNTED, *config.keep)
+    return ("record", *own[config.task], *_COUNTED, *config.keep)
 
 
 @step(
@@ -135,8 +135,7 @@ def _columns(told: pl.DataFrame, config: AggregateConfig) -> Iterator[pl.Expr]:
     shown = dict.fromkeys([*task.shown, *config.keep])
     if config.task == "ranking":
         shown = dict.fromkeys([*(n for n in shown if n != "responses"), "response_a", "response_b"])
-    first = {"messages", "tools", "model", "model_a", "model_b", "passage", "source"}
-    first |= {"gold", "stratum"}
+    first = {"messages", "tools", "model", "model_a", "model_b", "gold", "stratum"}
     present = [name for name in _also(config) if name in told.columns]
     yield from (pl.col(name).first() for name in ("record", *shown))
     yield from (pl.col(name).first() for name in present if name in first and name not in shown)

@@ -14,14 +14,11 @@ A unit is what one value is said of: a record; of a ranking, each pair of its an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import polars as pl
 
 from databuild.errors import SchemaError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 TaskName = Literal["preference", "rating", "thumbs", "ranking", "verification"]
 MOST = 4
@@ -69,8 +66,8 @@ TASKS = {
              ("messages", "tools", "model", "comment")),
         Task("ranking", "grade", "ordinal", ("prompt", "responses"),
              ("messages", "tools", "comment")),
-        Task("verification", "verdict", "nominal", ("prompt", "response"),
-             ("messages", "passage", "source", "model", "edited", "comment")),
+        Task("verification", "verdict", "nominal", ("question", "answer", "passage"),
+             ("edited", "comment")),
     )
 }  # fmt: skip
 
@@ -124,18 +121,6 @@ def opinions(rows: pl.DataFrame, task: Task) -> tuple[pl.DataFrame, pl.DataFrame
     if task.name == "ranking":
         kept = _as_preferences(kept)
     return kept.sort("unit", "annotator"), left
-
-
-def require_task(rows: pl.DataFrame, names: Sequence[str], where: str) -> None:
-    """Say which column is missing, and what it is for.
-
-    Raises:
-        SchemaError: One is.
-    """
-    for name in names:
-        if name not in rows.columns:
-            what = f"no column {name!r}; the table has {rows.columns}"
-            raise SchemaError(where, what, fix="set `task` to what people were asked")
 
 
 def _value(rows: pl.DataFrame, task: Task) -> tuple[pl.Expr, str]:

@@ -46,7 +46,7 @@ def agreement_of(
         `alpha`, `strata` (by column: value, votes, alpha), `guidelines` (likewise), `ratings`
         (alpha of each), `gold`, `shown_first`, and `annotators`.
     """
-    told = told.with_columns(_class=class_of(task), _right=_is_right(told, task))
+    told = with_gold_answers(told, task).with_columns(_class=class_of(task))
     sizes = told.group_by("unit").len().group_by(votes="len").len().sort("votes")
     simulated = told["simulated"].sum() if "simulated" in told.columns else 0
     found: dict[str, Any] = {
@@ -106,14 +106,14 @@ def _rated(told: pl.DataFrame, name: str) -> pl.DataFrame:
     return rated.filter(pl.col("said").is_not_null())
 
 
-def _is_right(told: pl.DataFrame, task: Task) -> pl.Expr:
-    """Whether a gold question was answered right; null where it is none."""
+def with_gold_answers(told: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """Add `_right`: whether a gold question was answered rightly; null where it is none."""
     if "gold" not in told.columns or task.name == "ranking":
-        return pl.lit(None, dtype=pl.Boolean)
+        return told.with_columns(_right=pl.lit(None, dtype=pl.Boolean))
     expected = class_of_gold(task, told.schema["gold"])
     if task.name == "rating":
-        return (class_of(task) - expected).abs() <= 1
-    return class_of(task) == expected
+        return told.with_columns(_right=(class_of(task) - expected).abs() <= 1)
+    return told.with_columns(_right=class_of(task) == expected)
 
 
 def _gold(told: pl.DataFrame) -> dict[str, Any]:
