@@ -125,7 +125,7 @@ def run(  # noqa: PLR0913 -- the one entry point; every option has a default
         device=device or found_device(),
         budget=checked.recipe.budget,
     )
-    outputs = _outputs(checked, Path(runs), limit)
+    outputs = replace(_outputs(checked, Path(runs), limit), fetches=True)
     outputs.store.open()
     services = LocalServices(outputs.store.runs, settings.device)
     with outputs.store.locked():

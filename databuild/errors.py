@@ -7,7 +7,8 @@
     │   └── LawError          4   a step returned something that its kind forbids: its bug
     ├── ServiceError          5   a model process, an endpoint or a trainer could not do its work
     ├── StoreError            6   the runs folder: locked, full, unreadable, of another version
-    └── BudgetError           7   a budget is spent: what was answered is kept, a raised one goes on
+    ├── BudgetError           7   a budget is spent: what was answered is kept, a raised one goes on
+    └── WaitingError          8   people have not answered yet: no failure, the next run goes on
 
 Row-level trouble is data and never an exception: it ends in `failed`, with an `error`.
 """
@@ -78,6 +79,12 @@ class BudgetError(DatabuildError):
     """A budget of tokens, cost or seconds is spent."""
 
     exit_code = 7
+
+
+class WaitingError(DatabuildError):
+    """A step waits for people. It is not a failure: what was done is kept, the next run goes on."""
+
+    exit_code = 8
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

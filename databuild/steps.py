@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from databuild.annotate.pull import read_votes
+from databuild.annotate.push import put_before_people
 from databuild.dedup.cluster import cluster_rows
 from databuild.dedup.contamination import drop_contaminated
 from databuild.dedup.exact import drop_exact_duplicates
@@ -147,6 +149,8 @@ STEPS: tuple[Step, ...] = (
     calibrate_scorers,
     select_best_answers,
     make_graded_pairs,
+    put_before_people,
+    read_votes,
     train_sft,
     train_dpo,
     train_reward,

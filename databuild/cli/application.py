@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from databuild.cli.telling import write_error
-from databuild.errors import DatabuildError
+from databuild.cli.telling import write_error, write_waiting
+from databuild.errors import DatabuildError, WaitingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +30,8 @@ _COMMANDS = (
 )  # fmt: skip
 _EPILOG = """Exit codes: 0 done; 1 other error; 2 the recipe or the command line; 3 a table lacks a
 column; 4 a step failed; 5 a model, endpoint or trainer failed; 6 the runs folder; 7 a budget
-is spent; 70 a bug in databuild; 130 stopped with Ctrl-C; 143 stopped with SIGTERM."""
+is spent; 8 waiting for people; 70 a bug in databuild; 130 stopped with Ctrl-C; 143 stopped with
+SIGTERM."""
 
 
 class StopRequested(KeyboardInterrupt):
@@ -137,7 +138,8 @@ def _tell(params: dict[str, Any], error: DatabuildError) -> None:
 
         told = {"class": type(error).__name__, "where": error.where, "what": error.what}
         write_json({"error": {**told, "fix": error.fix, "exit_code": error.exit_code}})
-    write_error(str(error))
+    tell = write_waiting if isinstance(error, WaitingError) else write_error
+    tell(str(error))
 
 
 def _keep(params: dict[str, Any], error: Exception) -> None:

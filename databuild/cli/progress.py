@@ -22,8 +22,8 @@ _WINDOW_S = 30.0
 _ALREADY_S = 0.5
 _PLAIN_EVERY_S = 10.0
 _BAR_CELLS = 24
-_MARKS = {"done": "✓", "failed": "✗"}
-_MARK_COLOURS = {"done": "green", "failed": "red"}
+_MARKS = {"done": "✓", "failed": "✗", "waiting": "…"}
+_MARK_COLOURS = {"done": "green", "failed": "red", "waiting": "yellow"}
 
 
 @dataclass

@@ -10,7 +10,7 @@ import typer
 
 from databuild.cli import asking, telling
 from databuild.cli.application import command
-from databuild.errors import DatabuildError, RecipeError
+from databuild.errors import DatabuildError, RecipeError, WaitingError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,6 +126,9 @@ def _carry_out(asked: Asked) -> RunResult:
             )
     except KeyboardInterrupt:
         _say_what_is_kept(asked, board, n_steps, "Stopped")
+        raise
+    except WaitingError:
+        _say_what_is_kept(asked, board, n_steps, "Waiting for people")
         raise
     except DatabuildError:
         if board.begun:

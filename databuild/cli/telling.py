@@ -49,6 +49,12 @@ def write_json(content: Any) -> None:
     sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
 
 
+def write_waiting(text: str) -> None:
+    """Say on stderr that a step waits for people: no error."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 def write_error(text: str) -> None:
     """Print an error on stderr, unwrapped, so that a path in it can be copied."""
     sys.stderr.write(f"error: {text}\n")

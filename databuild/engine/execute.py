@@ -70,6 +70,8 @@ class Task:
     services: Services
     progress: Progress
     meter: Meter = field(default_factory=Meter)
+    told: str = ""
+    """What there was to say of the world outside when its key was made."""
 
     def resources(self) -> dict[str, Any]:
         """The resources that the step declares, by name."""
@@ -83,6 +85,8 @@ class Task:
             "device": self.settings.device,
             "files": self.node.paths,
             "workers": self.settings.workers,
+            "journals": self.folder.parent.parent / "journals",
+            "told": self.told,
         }
         if name in own:
             return own[name]

@@ -68,7 +68,7 @@ def step_seed(recipe_seed: int, node: Node) -> int:
     return derive_seed(recipe_seed, node.name)
 
 
-def key_parts(
+def key_parts(  # noqa: PLR0913 -- everything that determines an output, each by its name
     node: Node,
     step: Step,
     *,
@@ -78,10 +78,12 @@ def key_parts(
     seed: int,
     limit: int | None,
     also: tuple[str, ...] = (),
+    outside: str | None = None,
 ) -> dict[str, Any]:
     """Everything that determines the output of a step, as plain JSON.
 
-    `also` are the optional columns of the step that its inputs have.
+    `also` are the optional columns of the step that its inputs have, `outside` is the head of a
+    journal of the world outside.
     """
     options = node.config.model_dump(mode="json", exclude_defaults=True)
     for option in {o for mark in ("path", "model", "models") for o, _ in marked(node.config, mark)}:
@@ -93,6 +95,8 @@ def key_parts(
         "models": {option: target.identity for option, target in models.items()},
         "files": list(files),
     }
+    if outside is not None:
+        parts["outside"] = outside
     if also:
         parts["also"] = sorted(also)
     if node.stale:

@@ -57,7 +57,11 @@ class Outputs:
     digests: FileDigests
     seed: int
     limit: int | None = None
+    fetches: bool = False
+    """A run brings what is new outside (votes) into its journals; a plan only looks at those."""
     done: dict[str, Output] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
+    """What there was to say of the world outside, by step."""
 
     def waits_for(self, node: Node) -> list[str]:
         """The steps that must finish before the node's key can be known."""
@@ -80,8 +84,18 @@ class Outputs:
             seed=seed,
             limit=self.limit,
             also=tuple(c for c in step.columns_optional(node.config) if c in there),
+            outside=self._outside(node),
         )
         return Identity(key_of(parts), parts, seed)
+
+    def _outside(self, node: Node) -> str | None:
+        """The head of the journal that the step reads, after it was brought up to date."""
+        step = self.steps[node.use]
+        if step.outside is None:
+            return None
+        head, note = step.outside(node.config, self.store.runs / "journals", fetch=self.fetches)
+        self.told[node.name] = note
+        return head
 
     def targets(self, node: Node) -> dict[str, ModelTarget]:
         """The models that the node's options name, by option."""

@@ -51,13 +51,15 @@ def _planned(node: Node, outputs: Outputs) -> Planned:
     if waits:
         return Planned(node.name, node.use, "later", f"decided after {', '.join(waits[:3])}")
     identity, manifest, status = standing(node, outputs)
+    later = "votes are looked up when it runs" if outputs.steps[node.use].outside else ""
     if status == "cached" and manifest:
         folder = outputs.store.folder(node.name, identity.key)
         outputs.done[node.name] = Output(folder, manifest)
         return Planned(
-            node.name, node.use, status, "", manifest.rows.rows_out, round(manifest.seconds, 1)
+            node.name, node.use, status, later, manifest.rows.rows_out, round(manifest.seconds, 1)
         )
-    return Planned(node.name, node.use, status, _why(node, identity, manifest, status, outputs))
+    reasons = (_why(node, identity, manifest, status, outputs), later)
+    return Planned(node.name, node.use, status, "; ".join(filter(None, reasons)))
 
 
 def _why(

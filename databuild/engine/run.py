@@ -18,8 +18,8 @@ from databuild.engine.local import cores
 from databuild.engine.outputs import Identity, Output, Outputs
 from databuild.engine.plan import standing
 from databuild.engine.shards import committed
-from databuild.engine.store import Counts, Manifest, sweep, write_json, writing
-from databuild.errors import DatabuildError, StepError, StoreError
+from databuild.engine.store import Counts, Manifest, read_manifest, sweep, write_json, writing
+from databuild.errors import DatabuildError, StepError, StoreError, WaitingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from databuild.engine.resources import Services, Watcher
     from databuild.recipe.bind import Node
+
+WAITING = "waiting for people"
+"""The status of a run that goes on when people have answered."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,8 @@ def run_nodes(
             result.steps.append(ran)
             if not ran.cached:
                 _point(outputs, result, "running")
-    except BaseException:
-        _point(outputs, result, "interrupted")
+    except BaseException as error:
+        _point(outputs, result, WAITING if isinstance(error, WaitingError) else "interrupted")
         raise
     finally:
         outputs.digests.save()
@@ -111,10 +114,11 @@ def _run_node(
     folder = outputs.store.folder(node.name, identity.key)
     if manifest and status == "cached" and not again:
         outputs.done[node.name] = Output(folder, manifest)
-        watcher.step_ends(node.name, "cached", summary(manifest))
+        watcher.step_ends(node.name, "cached", _with_note(manifest, outputs.told.get(node.name)))
         return Ran(node.name, node.use, cached=True, manifest=manifest, folder=str(folder))
     step = outputs.steps[node.use]
     if manifest is None or again:
+        _forget_waiting(node, outputs)
         shutil.rmtree(folder, ignore_errors=True)
         manifest = _new_manifest(node, step.kind, identity, outputs)
     _forget_failures(folder, manifest)
@@ -129,19 +133,36 @@ def _run_node(
         views={slot: outputs.view(ref) for slot, ref in node.inputs.items()},
         targets=outputs.targets(node), seed=identity.seed, settings=settings,
         services=services, progress=progress, meter=_meter(node, folder.name, outputs, settings),
+        told=outputs.told.get(node.name, ""),
     )  # fmt: skip
     try:
         manifest = execute(task, manifest)
     except BaseException as error:
-        watcher.step_ends(node.name, "failed", "")
+        is_waiting = isinstance(error, WaitingError)
+        watcher.step_ends(node.name, "waiting" if is_waiting else "failed", "")
         manifest.seconds += time.monotonic() - started
         _note_end(folder, manifest, task.meter, error)
         raise
     manifest.seconds += time.monotonic() - started
     _save(outputs, node, identity, manifest)
     outputs.done[node.name] = Output(folder, manifest)
-    watcher.step_ends(node.name, "done", summary(manifest))
+    watcher.step_ends(node.name, "done", _with_note(manifest, outputs.told.get(node.name)))
     return Ran(node.name, node.use, cached=False, manifest=manifest, folder=str(folder))
+
+
+def _with_note(manifest: Manifest, note: str | None) -> str:
+    """A step's summary, and what there was to say of the world outside."""
+    return f"{summary(manifest)} ({note})" if note else summary(manifest)
+
+
+def _forget_waiting(node: Node, outputs: Outputs) -> None:
+    """Remove what is left of the step waiting under an earlier key: a manifest and no rows."""
+    before = outputs.store.latest().get("at", {}).get(node.name)
+    if outputs.steps[node.use].outside is None or before is None:
+        return
+    old = read_manifest(outputs.store.root / before)
+    if old is not None and old.status != "complete" and not old.n_parts:
+        shutil.rmtree(outputs.store.root / before, ignore_errors=True)
 
 
 def _meter(node: Node, folder: str, outputs: Outputs, settings: Settings) -> Meter:
@@ -258,7 +279,7 @@ def _point(
     Steps not reached keep their folders.
     """
     latest: dict[str, Any] = outputs.store.latest()
-    if status == "interrupted":
+    if status in {"interrupted", WAITING}:
         at = latest.get("at")
     steps: Mapping[str, str] = {step.name: step.folder.rpartition("/")[2] for step in result.steps}
     known = steps if status == "complete" else {**latest.get("steps", {}), **steps}

@@ -73,6 +73,8 @@ RESOURCES: Mapping[str, str] = {
     "progress": "Progress: total and ticks for the person who waits",
     "device": "cpu or cuda, as the run was told",
     "workers": "int: how many cores the step may use",
+    "journals": "Path: the folder of the runs folder's append-only journals, such as votes",
+    "told": "str: what there was to say when the step's `outside` was looked at",
 }
 RESERVED = frozenset({"row_id", "content_id", "parent_ids", "error", "part", "reason", "evidence"})
 DROPPED = "dropped"
@@ -179,6 +181,8 @@ class Step:
     """Files of databuild's own that it reads, such as prompts: part of its key by content."""
     checks: Callable[..., None] | None = None
     """What can be found wrong with the files that its options name before anything runs."""
+    outside: Callable[..., tuple[str, str]] | None = None
+    """What of the world outside is part of its key: see `step`."""
     plugin: Path | None = None
     module: str = field(default="", repr=False)
 
@@ -254,6 +258,7 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
     peeks: Callable[..., tuple[str, ...] | None] | None = None,
     brings: Callable[..., Iterable[Path]] | None = None,
     checks: Callable[..., None] | None = None,
+    outside: Callable[..., tuple[str, str]] | None = None,
 ) -> Callable[[Callable[..., Any]], Step]:
     """Declare the function below as a step.
 
@@ -276,6 +281,10 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         peeks: For a source: `(config, files) -> columns`, read from the heads of the files.
         brings: `(config) -> files` that ship with databuild and are part of the key by content.
         checks: `(config, files)`, raises what is wrong with the files that the options name.
+        outside: `(config, journals, fetch) -> (head, note)`, asked before the step's key is made.
+            With `fetch` it brings what is new in the world outside into a journal; without, as for
+            a plan, it looks at the journal alone. `head` says what the journal says and is part of
+            the key; `note` is for the person who waits, and empty where there is nothing to say.
     """
 
     def declare(function: Callable[..., Any]) -> Step:
@@ -290,7 +299,7 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
             optional=frozenset(p.name for p in tables if _is_optional(p)),
             needs=needs, is_open=is_open, reads=reads, also=also, mirrors=mirrors, adds=adds,
             parts=parts, group=group, attributes=attributes, carries=carries, splits=splits,
-            peeks=peeks, brings=brings, checks=checks,
+            peeks=peeks, brings=brings, checks=checks, outside=outside,
             plugin=plugin_of(function.__module__), module=function.__module__,
         )  # fmt: skip
 
