@@ -46,6 +46,7 @@ def alpha(
     values_N: NDArray[np.float64],
     scale: Literal["ordinal", "nominal"],
     *,
+    mirrored: bool = False,
     seed: int = 0,
     resamples: int = 0,
 ) -> Alpha:
@@ -55,6 +56,9 @@ def alpha(
         units_N: The unit of each value.
         values_N: The values; none is NaN.
         scale: Whether values are ordered.
+        mirrored: Count every unit half as it is and half with all values negated. For preferences:
+            which answer is called a is arbitrary, and where a is the favourite of whoever made the
+            pairs, votes for a would otherwise pass for agreement by chance.
         seed: Of the bootstrap.
         resamples: Bootstrap resamples, over units, for the interval (2.5 to 97.5 %); 0 for none.
 
@@ -64,7 +68,8 @@ def alpha(
         (1.0, 2)
     """
     _, units = np.unique(units_N, return_inverse=True)
-    names, values = np.unique(values_N, return_inverse=True)
+    names = np.unique([*values_N, *(-values_N if mirrored else ())])
+    values = np.searchsorted(names, values_N)
     n_values = max(len(names), 1)
     counts_UK = np.zeros((int(units.max(initial=-1)) + 1, n_values))
     np.add.at(counts_UK, (units, values), 1.0)
@@ -73,6 +78,8 @@ def alpha(
     each_UKK = counts_UK[:, :, None] * counts_UK[:, None, :]
     each_UKK[:, np.arange(n_values), np.arange(n_values)] -= counts_UK
     each_UKK /= (many_U - 1)[:, None, None]
+    if mirrored:
+        each_UKK = (each_UKK + each_UKK[:, ::-1, ::-1]) / 2
     told = _alpha(each_UKK.sum(axis=0)[None], scale)[0]
     value = None if np.isnan(told) else float(told)
     low = high = None

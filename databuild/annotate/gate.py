@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from pydantic import Field
 
-from databuild.annotate.alpha import alpha
 from databuild.annotate.opinions import TASKS, TaskName, opinions
-from databuild.annotate.reliability import with_gold_answers
+from databuild.annotate.reliability import alpha_of, with_gold_answers
 from databuild.engine.step import DROPPED, Reported, step
 from databuild.errors import StepError
 from databuild.recipe.options import StepConfig
@@ -87,8 +86,7 @@ def select_reliable(rows: pl.DataFrame, config: GateConfig) -> Reported:
         for found in rule(told, config):
             dropped = pl.concat([dropped, found.select(*verdicts).unique("row_id")])
             told = told.join(found, on="row_id", how="anti", maintain_order="left")
-    units = told["unit"].rank("dense").cast(pl.Int64).to_numpy()
-    reached = alpha(units, told["said"].to_numpy(), task.scale)
+    reached = alpha_of(told, task)
     _check(reached.value, reached.n_units, config, rows.height)
     table = rows.select("row_id").join(dropped, on="row_id", how="left", maintain_order="left")
     part = pl.when(pl.col("reason").is_null()).then(pl.lit("kept")).otherwise(pl.lit(DROPPED))
@@ -151,10 +149,8 @@ def _failing(told: pl.DataFrame, config: GateConfig) -> Iterator[pl.DataFrame]:
 def _at_odds(told: pl.DataFrame, config: GateConfig) -> Iterator[pl.DataFrame]:
     if config.min_stratum_alpha is None or "stratum" not in told.columns:
         return
-    scale = TASKS[config.task].scale
     for (stratum,), votes in told.sort("stratum").group_by("stratum", maintain_order=True):
-        units = votes["unit"].rank("dense").cast(pl.Int64).to_numpy()
-        reached = alpha(units, votes["said"].to_numpy(), scale).value
+        reached = alpha_of(votes, TASKS[config.task]).value
         if reached is not None and reached < config.min_stratum_alpha - 1e-12:
             yield votes.select(
                 "row_id",

@@ -41,6 +41,11 @@ class Task:
     """Columns that its votes may have besides."""
 
     @property
+    def is_mirrored(self) -> bool:
+        """Whether people compare two answers, of which either might have been called a."""
+        return self.name in {"preference", "ranking"}
+
+    @property
     def reads(self) -> tuple[str, ...]:
         """The columns that its votes must have."""
         said = ("ranks",) if self.name == "ranking" else (self.value,)

@@ -1,7 +1,7 @@
 """How far people agree: of all, of each stratum, of each of them, in numbers.
 
 - `alpha`: Krippendorff's, with a 95 % bootstrap interval over units (`databuild.annotate.alpha`).
-  Whether a record's first answer is called a or b is arbitrary, but the same for all its annotators.
+  Of preferences it is mirrored: which answer is called a makes no difference.
 - Of an annotator: `n_votes`; `with_others`, the share of (their vote, another's vote on the same
   unit) that are of one class (preferences: the same side; a tie is a side); `alpha_without`, the
   alpha of all others: where it is clearly above `alpha`, this person is at odds with everybody;
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from databuild.annotate.alpha import alpha
+from databuild.annotate.alpha import Alpha, alpha
+from databuild.annotate.opinions import TASKS
 from databuild.annotate.verdicts import class_of, class_of_gold
 
 if TYPE_CHECKING:
@@ -57,19 +58,19 @@ def agreement_of(
         "n_annotators": told["annotator"].n_unique(),
         "n_simulated": int(simulated or 0),
         "per_unit": {str(votes): n for votes, n in sizes.iter_rows()},
-        "alpha": _alpha(told, task.scale, seed, resamples),
+        "alpha": _alpha(told, task, seed, resamples),
         "strata": {
-            name: _each(told, name, task.scale, seed, resamples)
+            name: _each(told, name, task, seed, resamples)
             for name in by
             if name in told.columns
         },
         "guidelines": (
-            _each(told, "guideline", task.scale, seed, resamples)
+            _each(told, "guideline", task, seed, resamples)
             if "guideline" in told.columns
             else []
         ),
         "ratings": {
-            name: _alpha(_rated(told, name), "ordinal", seed, resamples)
+            name: _alpha(_rated(told, name), TASKS["rating"], seed, resamples)
             for name in RATED
             if name in told.columns and told[name].count()
         },
@@ -80,14 +81,20 @@ def agreement_of(
     return found
 
 
-def _alpha(told: pl.DataFrame, scale: Any, seed: int, resamples: int) -> dict[str, Any]:
+def _alpha(told: pl.DataFrame, task: Task, seed: int, resamples: int) -> dict[str, Any]:
+    return asdict(alpha_of(told, task, seed=seed, resamples=resamples))
+
+
+def alpha_of(told: pl.DataFrame, task: Task, *, seed: int = 0, resamples: int = 0) -> Alpha:
+    """Krippendorff's alpha of opinions."""
     units = told["unit"].rank("dense").cast(pl.Int64).to_numpy()
-    found = alpha(units, told["said"].to_numpy(), scale, seed=seed, resamples=resamples)
-    return asdict(found)
+    said = told["said"].to_numpy()
+    is_mirrored = task.is_mirrored
+    return alpha(units, said, task.scale, mirrored=is_mirrored, seed=seed, resamples=resamples)
 
 
 def _each(
-    told: pl.DataFrame, name: str, scale: Any, seed: int, resamples: int
+    told: pl.DataFrame, name: str, task: Task, seed: int, resamples: int
 ) -> list[dict[str, Any]]:
     """Alpha for each value of a column, those with most votes first."""
     named = told.with_columns(pl.col(name).cast(pl.String).fill_null("(none)"))
@@ -95,7 +102,7 @@ def _each(
     return [
         {
             "value": value, "n_votes": n,
-            "alpha": _alpha(named.filter(pl.col(name) == value), scale, seed, resamples),
+            "alpha": _alpha(named.filter(pl.col(name) == value), task, seed, resamples),
         }
         for value, n in counts.iter_rows()
     ]  # fmt: skip
@@ -162,7 +169,7 @@ def _annotators(told: pl.DataFrame, task: Task) -> list[dict[str, Any]]:
             "n_votes": own.height,
             "with_others": agreeing / pairs if pairs else None,
             "n_with_others": pairs,
-            "alpha_without": _alpha(others, task.scale, 0, 0)["value"],
+            "alpha_without": _alpha(others, task, 0, 0)["value"],
             "gold_n": int(own["_right"].count()),
             "gold_accuracy": _mean(own["_right"]),
             "seconds": _median(own, "seconds"),

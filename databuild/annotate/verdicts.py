@@ -120,12 +120,21 @@ def _by_dawid_skene(
     who = told.select("annotator").join(
         numbers, on="annotator", how="left", maintain_order="left"
     )
+    who_N, said_N = who["_a"].to_numpy().astype(np.int64), told["_class"].to_numpy()
+    known_U, n_units = _known(told, task, units_N), int(units_N.max()) + 1
+    if task.is_mirrored:
+        # Every unit once more with its answers exchanged, so that neither side is likelier
+        # beforehand: which answer is called a is whoever's choice who made the pairs.
+        units_N = np.concatenate([units_N, units_N + n_units])
+        who_N, said_N = np.tile(who_N, 2), np.concatenate([said_N, 2 - said_N])
+        if known_U is not None:
+            known_U = np.concatenate([known_U, np.where(known_U < 0, -1, 2 - known_U)])
     found = dawid_skene(
-        units_N, who["_a"].to_numpy().astype(np.int64), told["_class"].to_numpy(),
-        n_classes=n_classes, smoothing=smoothing, known_U=_known(told, task, units_N),
-    )  # fmt: skip
+        units_N, who_N, said_N, n_classes=n_classes, smoothing=smoothing, known_U=known_U
+    )
+    units_N = units_N[: told.height]
     # Chances are rounded: their last bits depend on the processor, and a verdict must not.
-    posterior_UC = found.posterior_UC.round(6)
+    posterior_UC = found.posterior_UC[:n_units].round(6)
     verdict_U = posterior_UC.argmax(axis=1)
     told = told.with_columns(
         _verdict=pl.Series(verdict_U[units_N], dtype=pl.Int64),
