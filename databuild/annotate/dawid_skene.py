@@ -33,14 +33,13 @@ class Truths:
     confusion_ACK: NDArray[np.float64]
     iterations: int
 
-    @property
-    def skill_A(self) -> NDArray[np.float64]:
+    def skill(self) -> NDArray[np.float64]:
         """The chance that each annotator says what is true, over all classes as they occur."""
         right_AC = np.diagonal(self.confusion_ACK, axis1=1, axis2=2)
         return np.asarray(right_AC @ self.prior_C)
 
 
-def dawid_skene(  # noqa: PLR0913 -- three arrays of equal length and their bounds
+def dawid_skene(
     units_N: NDArray[np.int64],
     annotators_N: NDArray[np.int64],
     said_N: NDArray[np.int64],
@@ -66,7 +65,7 @@ def dawid_skene(  # noqa: PLR0913 -- three arrays of equal length and their boun
         >>> units, who = np.repeat(np.arange(3), 3), np.tile(np.arange(3), 3)
         >>> said = np.array([0, 0, 1, 1, 1, 0, 0, 0, 1])   # the third always says the contrary
         >>> found = dawid_skene(units, who, said, n_classes=2)
-        >>> found.posterior_UC.argmax(axis=1).tolist(), (found.skill_A > 0.5).tolist()
+        >>> found.posterior_UC.argmax(axis=1).tolist(), (found.skill() > 0.5).tolist()
         ([0, 1, 0], [True, True, False])
     """
     n_units, n_people = int(units_N.max()) + 1, int(annotators_N.max()) + 1

@@ -110,7 +110,8 @@ def _check(value: float | None, n_units: int, config: GateConfig, n_votes: int) 
         what += "all votes are equal" if n_units else "no record has two votes"
         raise StepError("annotate.gate", what, fix=fix)
     if value < config.min_alpha - 1e-12:
-        what = f"alpha is {value:.3f} over {n_units:,} records, below min_alpha {config.min_alpha:g}"
+        what = f"alpha is {value:.3f} over {n_units:,} records"
+        what += f", below min_alpha {config.min_alpha:g}"
         raise StepError("annotate.gate", what, fix=fix)
 
 

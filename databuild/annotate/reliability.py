@@ -60,14 +60,10 @@ def agreement_of(
         "per_unit": {str(votes): n for votes, n in sizes.iter_rows()},
         "alpha": _alpha(told, task, seed, resamples),
         "strata": {
-            name: _each(told, name, task, seed, resamples)
-            for name in by
-            if name in told.columns
+            name: _each(told, name, task, seed, resamples) for name in by if name in told.columns
         },
         "guidelines": (
-            _each(told, "guideline", task, seed, resamples)
-            if "guideline" in told.columns
-            else []
+            _each(told, "guideline", task, seed, resamples) if "guideline" in told.columns else []
         ),
         "ratings": {
             name: _alpha(_rated(told, name), TASKS["rating"], seed, resamples)

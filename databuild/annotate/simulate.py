@@ -148,9 +148,7 @@ def _truths(
     return {row_id: (truth, text) for row_id, truth, text in told.iter_rows()}
 
 
-def _looked_up(
-    rows: pl.DataFrame, answers: pl.DataFrame, config: SimulateConfig
-) -> pl.DataFrame:
+def _looked_up(rows: pl.DataFrame, answers: pl.DataFrame, config: SimulateConfig) -> pl.DataFrame:
     """The difference of the scores of both answers, and the best answer to the prompt."""
     score = pl.col(config.truth).cast(pl.Float64, strict=False).fill_nan(None)
     scored = answers.select(

@@ -44,7 +44,8 @@ def answer_in_argilla(
         keys = {name: _key_of(api, name) for name in said}
     for name, votes in said.items():
         with Api(Connection(owner.url, keys[name], owner.workspace)) as api:
-            items = [_response(vote, ids[vote["record"]]) for vote in votes if vote["record"] in ids]
+            known = [vote for vote in votes if vote["record"] in ids]
+            items = [_response(vote, ids[vote["record"]]) for vote in known]
             for start in range(0, len(items), _BULK):
                 _submit(api, items[start : start + _BULK])
 

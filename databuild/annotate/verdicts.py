@@ -117,9 +117,7 @@ def _by_dawid_skene(
     units_N = told["unit"].rle_id().to_numpy().astype(np.int64)
     people = told["annotator"].unique().sort()
     numbers = pl.DataFrame({"annotator": people, "_a": np.arange(len(people))})
-    who = told.select("annotator").join(
-        numbers, on="annotator", how="left", maintain_order="left"
-    )
+    who = told.select("annotator").join(numbers, on="annotator", how="left", maintain_order="left")
     who_N, said_N = who["_a"].to_numpy().astype(np.int64), told["_class"].to_numpy()
     known_U, n_units = _known(told, task, units_N), int(units_N.max()) + 1
     if task.is_mirrored:
@@ -136,11 +134,13 @@ def _by_dawid_skene(
     # Chances are rounded: their last bits depend on the processor, and a verdict must not.
     posterior_UC = found.posterior_UC[:n_units].round(6)
     verdict_U = posterior_UC.argmax(axis=1)
+    if task.is_mirrored:  # a and b alike: nobody can tell, and neither side is the first
+        verdict_U[(verdict_U == 0) & (posterior_UC[:, 0] == posterior_UC[:, 2])] = 1
     told = told.with_columns(
         _verdict=pl.Series(verdict_U[units_N], dtype=pl.Int64),
         _sure=pl.Series(posterior_UC.max(axis=1)[units_N], dtype=pl.Float64),
     )
-    skill = {name: round(float(s), 3) for name, s in zip(people, found.skill_A, strict=True)}
+    skill = {name: round(float(s), 3) for name, s in zip(people, found.skill(), strict=True)}
     return told, {"skill": skill, "iterations": found.iterations}
 
 

@@ -147,8 +147,12 @@ def test_thumbs_become_feedback_and_verdicts_a_verdict() -> None:
     }  # fmt: skip
     thumbs = made(pl.DataFrame({**base, "label": [True, False, True]}), task="thumbs")
     assert thumbs.select("label", "agreement").rows() == [(True, pytest.approx(2 / 3))]
-    said = pl.DataFrame({**base, "verdict": ["partly", "correct", "correct"], "edited": ["", "better", None]})
-    said = said.rename({"prompt": "question", "response": "answer"}).with_columns(passage=pl.lit("s"))
+    said = pl.DataFrame(
+        {**base, "verdict": ["partly", "correct", "correct"], "edited": ["", "better", None]}
+    )
+    said = said.rename({"prompt": "question", "response": "answer"}).with_columns(
+        passage=pl.lit("s")
+    )
     found = made(said, task="verification")
     assert found.select("verdict", "edited").rows() == [("correct", "better")]
 

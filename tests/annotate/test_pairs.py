@@ -27,10 +27,17 @@ def voted(*votes: dict[str, Any]) -> pl.DataFrame:
 
 @pytest.mark.parametrize(
     ("grade", "strength", "weight"),
-    [(4, "significantly better", 1.0), (3, "better", 0.75), (2, "slightly better", 0.5), (1, "marginally better", 0.25)],
+    [
+        (4, "significantly better", 1.0),
+        (3, "better", 0.75),
+        (2, "slightly better", 0.5),
+        (1, "marginally better", 0.25),
+    ],
 )
 @pytest.mark.parametrize("side", [1, -1])
-def test_every_grade_is_a_pair_of_its_strength(grade: int, strength: str, weight: float, side: int) -> None:
+def test_every_grade_is_a_pair_of_its_strength(
+    grade: int, strength: str, weight: float, side: int
+) -> None:
     rows = voted(vote(7, "ann", side * grade))
     row = make_voted_pairs(rows, PairsConfig()).rows.row(0, named=True)
     answers = (rows["response_a"].item(), rows["response_b"].item())[::side]
@@ -41,7 +48,9 @@ def test_every_grade_is_a_pair_of_its_strength(grade: int, strength: str, weight
 
 
 def test_a_rewrite_gives_all_three_pairs() -> None:
-    made = make_voted_pairs(voted(vote(1, "ann", -1, edited="改写")), PairsConfig(edit_grade=3)).rows
+    made = make_voted_pairs(
+        voted(vote(1, "ann", -1, edited="改写")), PairsConfig(edit_grade=3)
+    ).rows
     a, b = "The first answer to 1. 🙂", "另一个回答 1"
     told = made.select("chosen", "rejected", "relation", "weight", "chosen_origin").rows()
     assert told == [
@@ -86,7 +95,9 @@ def test_pairs_are_rows_of_a_preference_and_trainers_take_them_as_they_are() -> 
     graded = with_grades(Examples([{} for _ in ids], ids), pairs, options)
     ties = pairs.filter(relation="tie")
     assert {one["row_id"] for one in graded.skipped} >= set(ties["row_id"])
-    assert len(graded.rows) == pairs.filter(pl.col("weight") > 0, pl.col("agreement") > 0).height > 20
+    assert (
+        len(graded.rows) == pairs.filter(pl.col("weight") > 0, pl.col("agreement") > 0).height > 20
+    )
     told = dict(zip(graded.ids, graded.rows, strict=True))
     first = pairs.filter(pl.col("weight") > 0, pl.col("agreement") > 0).row(0, named=True)
     assert told[first["row_id"]]["weight"] == pytest.approx(first["weight"] * first["agreement"])
@@ -101,5 +112,10 @@ def test_what_people_said_calibrates_scorers(tmp_path: Path) -> None:
     facts = calibrate_scorers(rows, config, out=tmp_path, seed=1)
     assert facts["scorers"]["good"]["accuracy"]["mean"] > 0.9
     assert facts["scorers"]["bad"]["accuracy"]["mean"] < 0.1
-    by_side = calibrate_scorers(rows, config.model_copy(update={"label": "vote"}), out=tmp_path, seed=1)
-    assert by_side["scorers"]["good"]["accuracy"]["mean"] == facts["scorers"]["good"]["accuracy"]["mean"]
+    by_side = calibrate_scorers(
+        rows, config.model_copy(update={"label": "vote"}), out=tmp_path, seed=1
+    )
+    assert (
+        by_side["scorers"]["good"]["accuracy"]["mean"]
+        == facts["scorers"]["good"]["accuracy"]["mean"]
+    )

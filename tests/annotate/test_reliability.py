@@ -93,7 +93,8 @@ def test_gold_questions_teach_who_is_right() -> None:
     known = np.where(np.arange(20) < 6, truth, -1)
     found = dawid_skene(units, people, said, n_classes=2, known_U=known)
     assert (found.posterior_UC.argmax(axis=1) == truth).all()
-    assert found.skill_A[0] > 0.8 > 0.2 > found.skill_A[1]
+    assert found.skill()[0] > 0.8
+    assert found.skill()[1] < 0.2
 
 
 def agreement(rows: pl.DataFrame, folder: Path, **options: Any) -> dict[str, Any]:
@@ -104,14 +105,13 @@ def agreement(rows: pl.DataFrame, folder: Path, **options: Any) -> dict[str, Any
 
 
 def test_the_page_tells_who_is_good_who_is_biased_and_who_is_fast(tmp_path: Path) -> None:
-    votes = preference_votes(
-        150, (0.95, 0.9, 0.35, 0.9), first_bias={3: 0.8}, gold_every=5, seed=3
-    )
+    votes = preference_votes(150, (0.95, 0.9, 0.35, 0.9), first_bias={3: 0.8}, gold_every=5, seed=3)
     found = agreement(votes, tmp_path / "out")
     by_name = {one["annotator"]: one for one in found["annotators"]}
     good, poor, biased = by_name["person0"], by_name["person2"], by_name["person3"]
     assert good["gold_n"] == 30
-    assert good["gold_accuracy"] > 0.85 > 0.75 > poor["gold_accuracy"]
+    assert good["gold_accuracy"] > 0.8
+    assert poor["gold_accuracy"] < 0.7
     assert good["with_others"] > poor["with_others"]
     assert poor["alpha_without"] > found["alpha"]["value"] + 0.05 > good["alpha_without"]
     assert biased["shown_first"]["low"] > 0.6
@@ -172,7 +172,7 @@ def test_the_gate_drops_a_stratum_that_nobody_agrees_on() -> None:
     ("rows", "why"),
     [
         ([vote(1, "ann", 2), vote(2, "bo", 1)], "no record has two votes"),
-        ([vote(1, "ann", 2), vote(1, "bo", 2)], "all votes are equal"),
+        ([vote(1, "ann", 0), vote(1, "bo", 0)], "all votes are equal"),
     ],
 )
 def test_the_gate_stops_where_agreement_cannot_be_told(rows: list[Any], why: str) -> None:
@@ -183,8 +183,11 @@ def test_the_gate_stops_where_agreement_cannot_be_told(rows: list[Any], why: str
 
 def test_the_queue_holds_what_is_disputed_and_ties_stand_apart() -> None:
     rows = table(
-        [vote(1, "ann", 3), vote(1, "bo", 2), vote(2, "ann", 3), vote(2, "bo", -3)]
-        + [vote(3, "ann", 4), vote(4, "ann", 0), vote(4, "bo", 0), vote(5, "ann", 4), vote(5, "bo", 1)]
+        [
+            *(vote(1, "ann", 3), vote(1, "bo", 2), vote(2, "ann", 3), vote(2, "bo", -3)),
+            *(vote(3, "ann", 4), vote(4, "ann", 0), vote(4, "bo", 0), vote(5, "ann", 4)),
+            vote(5, "bo", 1),
+        ]
     )
     made = aggregate_votes(rows, AggregateConfig()).rows.with_columns(row_id="record")
     found = select_disputed(made, AdjudicateConfig(max_spread=2)).sort("row_id")

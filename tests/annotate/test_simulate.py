@@ -44,9 +44,7 @@ def pushed(folder: Path, **options: Any) -> None:
 def simulated(folder: Path, rows: pl.DataFrame = ROWS, **options: Any) -> dict[str, Any]:
     (folder / "out").mkdir(exist_ok=True)
     config = SimulateConfig(**BASE, **options)
-    return answer_as_people(
-        rows, config, out=folder / "out", journals=folder / "journals", seed=5
-    )
+    return answer_as_people(rows, config, out=folder / "out", journals=folder / "journals", seed=5)
 
 
 def pulled(folder: Path) -> Produced:

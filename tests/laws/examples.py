@@ -676,11 +676,11 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         {"rows": _votes()}, {"resamples": 100}, {"out": folder / "out", "seed": 7}
     ),
     "annotate.gate": _example(
-        lambda: _votes(), {"min_gold_accuracy": 0.5, "min_seconds": 12, "min_stratum_alpha": 0.1}
+        _votes, {"min_gold_accuracy": 0.5, "min_seconds": 12, "min_stratum_alpha": 0.1}
     ),
-    "annotate.aggregate": _example(lambda: _votes(), {"method": "dawid_skene"}),
-    "annotate.adjudicate": _example(lambda: _voted(), {"min_confidence": 0.9, "max_spread": 4}),
-    "annotate.pairs": _example(lambda: _voted(), {"ties": "keep"}),
+    "annotate.aggregate": _example(_votes, {"method": "dawid_skene"}),
+    "annotate.adjudicate": _example(_voted, {"min_confidence": 0.9, "max_spread": 4}),
+    "annotate.pairs": _example(_voted, {"ties": "keep"}),
     "export.jsonl": lambda folder: Example(
         {"rows": _pairs()},
         {"kind": "preference", "keep": ["row_id"]},
