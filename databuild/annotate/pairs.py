@@ -39,7 +39,7 @@ class PairsConfig(StepConfig):
 @step(
     "annotate.pairs",
     kind="produce",
-    sees="row",
+    sees="table",
     version=1,
     reads=("prompt", "response_a", "response_b", "vote", "grade", "agreement"),
     also=("messages", "tools", "edited", "model_a", "model_b"),

@@ -458,10 +458,16 @@ def _simulated(folder: Path) -> Example:
         {
             "row_id": ["one", "two", "three", "four"], "prompt": ["p", "q", "再来", "s"],
             "response_a": ["x", "x 🙂", "好", "x"], "response_b": ["y", "y", "不好", "y"],
-            "truth": [0.7, -0.2, None, NAN],
+        }
+    )  # fmt: skip
+    answers = pl.DataFrame(
+        {
+            "row_id": list("abcdef"), "prompt": ["p", "p", "q", "q", "再来", None],
+            "response": ["x", "y", "x 🙂", "y", "好", "x"], "good": [0.9, 0.2, 0.1, 0.3, NAN, 1.0],
         }
     )  # fmt: skip
     options = {"dataset": "small", "tool": "files"}
+    tables = {"rows": rows, "answers": answers}
     (folder / "pushed").mkdir(exist_ok=True)
     put_before_people(
         rows[:3], PushConfig(**options), out=folder / "pushed", journals=folder / "journals",
@@ -469,7 +475,7 @@ def _simulated(folder: Path) -> Example:
     )  # fmt: skip
     people = {"ann": {"skill": 0.9}, "bo": {"skill": 0.6, "first_bias": 0.5, "answers": 0.5}}
     resources = {"out": folder / "out", "journals": folder / "journals", "seed": 7}
-    return Example({"rows": rows}, {**options, "annotators": people}, resources)
+    return Example(tables, {**options, "truth": "good", "annotators": people}, resources)
 
 
 EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
