@@ -5,11 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from databuild.annotate.connection import Connection, connect
 
 # Set before any library is imported, and inherited by every child that a test starts.
 os.environ.update(
@@ -61,3 +64,31 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of real data (set DATABUILD_TEST_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def argilla_home(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A home for a local Argilla; its environment is installed once and kept in pytest's cache."""
+    cache = getattr(request.config, "cache", None)
+    installed = cache.mkdir("argilla") if cache else tmp_path_factory.mktemp("argilla-venv")
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABUILD_HOME", str(home))
+        if "DATABUILD_ARGILLA_VENV" not in os.environ:
+            patch.setenv("DATABUILD_ARGILLA_VENV", str(installed))
+        yield home
+
+
+@pytest.fixture(scope="session")
+def argilla(argilla_home: Path) -> Iterator[Connection]:
+    """The real server, started as `databuild annotate up` does; entered as its owner."""
+    from databuild.annotate import local
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    local.start("127.0.0.1", port, lambda line: None)
+    yield connect()
+    local.stop()

@@ -7,6 +7,7 @@ not in a representation, a message, a log, a manifest or an argument of a proces
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import json
 import os
@@ -52,6 +53,27 @@ def server_folder() -> Path:
     return databuild_home() / "argilla"
 
 
+def is_running(folder: Path) -> bool:
+    """Whether a supervisor holds the folder's lock: what counts, also after a kill -9."""
+    try:
+        with (folder / "lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def read_state(folder: Path, name: str = "server.json") -> dict[str, Any]:
+    """Read a JSON object from a file of the server's folder; empty where there is none."""
+    try:
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def connect(server: str | None = None) -> Connection:
     """Find out how to enter a server; nothing is sent to it yet.
 
@@ -74,9 +96,9 @@ def connect(server: str | None = None) -> Connection:
 
 def _local() -> Connection:
     folder = server_folder()
-    state, secrets = _read(folder / "server.json"), _read(folder / "secrets.json")
-    url, key = state.get("url"), secrets.get("owner_api_key")
-    if not (url and key and _is_alive(state.get("supervisor_pid"))):
+    url = read_state(folder).get("url")
+    key = read_state(folder, "secrets.json").get("owner_api_key")
+    if not (url and key and is_running(folder)):
         fix = "run `databuild annotate up`, or name a team's server with `--server URL`"
         raise ServiceError("annotate", "no local Argilla is running", fix=fix)
     return Connection(str(url), str(key), DEFAULT_WORKSPACE)
@@ -99,28 +121,6 @@ def _remote(server: str) -> Connection:
         warnings.warn(message, UserWarning, stacklevel=3)
     workspace = os.environ.get(WORKSPACE_VARIABLE, "").strip() or DEFAULT_WORKSPACE
     return Connection(server.rstrip("/"), key, workspace)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; empty where there is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _is_alive(pid: object) -> bool:
-    """Whether a process of that number exists (server.json may be left over from a kill)."""
-    if not isinstance(pid, int):
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from databuild.cli import (
+    annotating,
     costs,
     deduping,
     explaining,
@@ -18,6 +19,7 @@ from databuild.cli import (
 from databuild.cli.application import app
 
 __all__ = [
+    "annotating",
     "app",
     "costs",
     "deduping",
