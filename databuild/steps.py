@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from databuild.annotate.adjudicate import select_disputed
+from databuild.annotate.aggregate import aggregate_votes
+from databuild.annotate.agreement import report_agreement
+from databuild.annotate.gate import select_reliable
+from databuild.annotate.pairs import make_voted_pairs
 from databuild.annotate.pull import read_votes
 from databuild.annotate.push import put_before_people
+from databuild.annotate.simulate import answer_as_people
 from databuild.dedup.cluster import cluster_rows
 from databuild.dedup.contamination import drop_contaminated
 from databuild.dedup.exact import drop_exact_duplicates
@@ -150,7 +156,13 @@ STEPS: tuple[Step, ...] = (
     select_best_answers,
     make_graded_pairs,
     put_before_people,
+    answer_as_people,
     read_votes,
+    report_agreement,
+    select_reliable,
+    aggregate_votes,
+    select_disputed,
+    make_voted_pairs,
     train_sft,
     train_dpo,
     train_reward,

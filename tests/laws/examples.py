@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from databuild.annotate.aggregate import AggregateConfig, aggregate_votes
+from databuild.annotate.push import PushConfig, put_before_people
 from databuild.engine.resources import Silence
 from databuild.models.embedder import HashedNgrams
 from databuild.models.fake import FakeGenerator, FakeOptions
 from databuild.models.fake_training import read_as_fake, save_fake
 from databuild.models.scorer import FakeScorer, Scoring
+from tests.annotate.votes import preference_votes, table, vote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -428,6 +431,53 @@ def _judge(slot: str, table: Callable[[float], pl.DataFrame], **options: Any) ->
     )
 
 
+def _votes() -> pl.DataFrame:
+    """Votes of people of different skill, with gold questions, rewrites and what is no vote."""
+    votes = preference_votes(20, (0.9, 0.8, 0.3), gold_every=5)
+    odd = [
+        vote(1, "person0", 4, row_id="later", voted_at="2026-12-01T00:00:00Z"),
+        vote(2, "person4", None), vote(3, None, 2), vote(4, "person5", 1, record=None),
+        vote(30, "person1", 0), vote(30, "person2", 0), vote(31, "person1", 2, edited="更好 🙂"),
+        vote(32, "person1", -1, edited="  "), vote(33, "person3", 1, seconds=NAN),
+    ]  # fmt: skip
+    return pl.concat([votes, table(odd)]).drop("truth")
+
+
+def _voted() -> pl.DataFrame:
+    """What people said together."""
+    made = aggregate_votes(_votes(), AggregateConfig()).rows
+    null = {"prompt": None, "response_a": "x", "response_b": "y", "vote": "a", "grade": 1.0}
+    odd = pl.DataFrame([{**null, "agreement": 1.0}, {**null, "prompt": "p", "response_b": "x"}])
+    made = pl.concat([made, odd], how="diagonal_relaxed").drop("parent_ids")
+    return made.with_row_index("row_id").with_columns(pl.format("agg{}", "row_id").alias("row_id"))
+
+
+def _simulated(folder: Path) -> Example:
+    """Rows that were put before people in files, and who shall answer."""
+    rows = pl.DataFrame(
+        {
+            "row_id": ["one", "two", "three", "four"], "prompt": ["p", "q", "再来", "s"],
+            "response_a": ["x", "x 🙂", "好", "x"], "response_b": ["y", "y", "不好", "y"],
+        }
+    )  # fmt: skip
+    answers = pl.DataFrame(
+        {
+            "row_id": list("abcdef"), "prompt": ["p", "p", "q", "q", "再来", None],
+            "response": ["x", "y", "x 🙂", "y", "好", "x"], "good": [0.9, 0.2, 0.1, 0.3, NAN, 1.0],
+        }
+    )  # fmt: skip
+    options = {"dataset": "small", "tool": "files"}
+    tables = {"rows": rows, "answers": answers}
+    (folder / "pushed").mkdir(exist_ok=True)
+    put_before_people(
+        rows[:3], PushConfig(**options), out=folder / "pushed", journals=folder / "journals",
+        files=(), seed=1,
+    )  # fmt: skip
+    people = {"ann": {"skill": 0.9}, "bo": {"skill": 0.6, "first_bias": 0.5, "answers": 0.5}}
+    resources = {"out": folder / "out", "journals": folder / "journals", "seed": 7}
+    return Example(tables, {**options, "truth": "good", "annotators": people}, resources)
+
+
 EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "ingest.files": _files,
     "ingest.rows": _example(records),
@@ -627,6 +677,16 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     ),
     "pairs.best": _example(answers),
     "pairs.graded": _example(answers, {"max_pairs_per_prompt": 3}),
+    "annotate.simulate": _simulated,
+    "annotate.agreement": lambda folder: Example(
+        {"rows": _votes()}, {"resamples": 100}, {"out": folder / "out", "seed": 7}
+    ),
+    "annotate.gate": _example(
+        _votes, {"min_gold_accuracy": 0.5, "min_seconds": 12, "min_stratum_alpha": 0.1}
+    ),
+    "annotate.aggregate": _example(_votes, {"method": "dawid_skene"}),
+    "annotate.adjudicate": _example(_voted, {"min_confidence": 0.9, "max_spread": 4}),
+    "annotate.pairs": _example(_voted, {"ties": "keep"}),
     "export.jsonl": lambda folder: Example(
         {"rows": _pairs()},
         {"kind": "preference", "keep": ["row_id"]},
