@@ -5,14 +5,16 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from databuild.annotate.connection import Connection, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Set before any library is imported, and inherited by every child that a test starts.
 os.environ.update(
@@ -89,6 +91,6 @@ def argilla(argilla_home: Path) -> Iterator[Connection]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    local.start("127.0.0.1", port, lambda line: None)
+    local.start("127.0.0.1", port, lambda _: None)
     yield connect()
     local.stop()

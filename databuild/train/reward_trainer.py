@@ -68,7 +68,7 @@ def build(work: Work, tokenizer: Any, train: Sequence[Pair], held: Sequence[Pair
     work.phase("model")
     model = load_reward_model(work.model, work)
     mean_weight = sum(pair.weight for pair in train) / len(train)
-    return trainer_class(train, mean_weight)(
+    trainer = trainer_class(train, mean_weight)(
         model=model,
         args=settings,
         train_dataset=Dataset.from_list([_row(pair) for pair in train]),
@@ -78,6 +78,10 @@ def build(work: Work, tokenizer: Any, train: Sequence[Pair], held: Sequence[Pair
         data_collator=collator(tokenizer.pad_token_id),
         callbacks=[reporter(work)],
     )
+    if work.options.quantization is not None:  # TRL makes what is trained bfloat16, the head too
+        for weight in trainer.model.parameters():
+            weight.data = weight.data.float() if weight.requires_grad else weight.data
+    return trainer
 
 
 def _row(pair: Pair) -> dict[str, Any]:
