@@ -178,7 +178,9 @@ class Rewarding:
     """A reward model that says what it is told of the last step, and remembers what it read."""
 
     def __init__(self, said: dict[str, Reward]) -> None:
-        self.said, self.read_talks, self.reading = said, [], None
+        self.said = said
+        self.read_talks: list[Any] = []
+        self.reading: Reading | None = None
 
     def read(self, talks: Any, reading: Reading) -> list[Reward]:
         self.reading = reading
