@@ -7,8 +7,9 @@
 by question. Of the first half pairs are made: a right over a wrong solution of the same question,
 and a right over a wrong solution of one model to two questions, so that rewards can be compared
 across questions. With `--within` only the former are made, every one, and as many of them where the
-right solution is the longer one as where it is the shorter one, so that length teaches nothing. `train.reward` learns from them, from the first layers of SmolLM2-135M-Instruct;
-`reward.model` reads the second half. Reported, with 95 % intervals from resampling questions:
+right solution is the longer one as where it is the shorter one, so that length teaches nothing.
+`train.reward` learns from them, from the first layers of SmolLM2-135M-Instruct; `reward.model`
+reads the second half. Reported, with 95 % intervals from resampling questions:
 
 - AUC of right over wrong among the solutions of one model, beside that of length alone (the shorter
   is taken for right);

@@ -696,7 +696,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         {"rows": _pairs()}, {"kind": "preference", "keep": ["margin"]}, {"out": folder / "out"}
     ),
     "evaluate.match": _example(answers, {"reference": "prompt"}),
-    "train.reward": _train(_pairs),
+    "train.reward": _train(_pairs, has_dev=True),
     "train.sft": _train(lambda: answers().filter(pl.col("response").is_not_null()), has_dev=True),
     "train.dpo": _train(_pairs, has_dev=True),
     "evaluate.perplexity": _example(texts, {"model": "start", "column": "prompt"}, reader=_read),
