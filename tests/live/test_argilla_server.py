@@ -145,7 +145,7 @@ def test_nothing_listens_beyond_this_machine(argilla):
 
 def test_a_second_up_finds_the_first(argilla):
     assert local.start("127.0.0.1", None, print).url == argilla.url
-    with pytest.raises(ServiceError, match=r"runs already, at .* databuild annotate down"):
+    with pytest.raises(ServiceError, match=r"runs already, at .*databuild annotate down"):
         local.start("127.0.0.1", 1234, print)
 
 
