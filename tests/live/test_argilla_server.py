@@ -79,6 +79,7 @@ def test_the_api_refuses_without_a_key_and_with_a_wrong_one(argilla):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{argilla.url}/api/v1/me/datasets", timeout=20)  # noqa: S310  # our own
     assert refused.value.code == 401
+    refused.value.close()
     with pytest.raises(ServiceError, match=r"refuses this API key \(401\)") as told:
         call(replace(argilla, api_key="wrong-key"), "GET", "/api/v1/me")
     assert "wrong-key" not in str(told.value)
