@@ -113,7 +113,7 @@ def _commands(made: Path, lock: Path) -> list[list[str]]:
 
 
 def _run(words: list[str]) -> None:
-    # From the root: uv applies the constraints of a project that it finds around the folder it is in.
+    # From the root: uv applies the constraints of a project that it finds around its folder.
     done = subprocess.run(words, cwd="/", capture_output=True, text=True, check=False)
     if done.returncode:
         said = " ".join((done.stderr or done.stdout).split())[-400:]

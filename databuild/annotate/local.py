@@ -31,6 +31,8 @@ DEFAULT_PORT = 6900
 PROCESSES = ("supervisor", "server", "worker", "queue")
 _LONGEST_SOCKET_PATH = 100  # Linux allows 107 bytes
 _NEEDED_MIB = 200
+_supervisors: list[subprocess.Popen[bytes]] = []
+"""Those started by this process: they outlive it, and are waited for where it outlives them."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def stop(wait_s: float = 45.0) -> bool:
             what = f"the local Argilla (supervisor {pid}) did not stop within {wait_s:.0f} s"
             raise ServiceError("annotate down", what, fix=f"run `kill -9 {pid}`: the rest follows")
         time.sleep(0.1)
+    _supervisors[:] = [one for one in _supervisors if one.poll() is None]
     return True
 
 
@@ -192,6 +195,7 @@ def _check_port(host: str, port: int) -> None:
 
 def _prepare(folder: Path, host: str, port: int, python: Path) -> None:
     ensure_secrets(folder)
+    (folder / "server.json").unlink(missing_ok=True)  # of a supervisor that was killed
     shutil.rmtree(folder / "tmp", ignore_errors=True)
     make_folder(folder / "tmp")
     path = str(folder / "queue.sock")
@@ -220,6 +224,7 @@ def _launch(folder: Path) -> State:
             start_new_session=True,
             cwd=folder,
         )
+    _supervisors.append(supervisor)
     try:
         return _await(folder, supervisor)
     except KeyboardInterrupt:

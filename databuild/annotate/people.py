@@ -63,7 +63,8 @@ def call(connection: Connection, method: str, path: str, body: Any = None) -> An
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
-        raise _refusal(connection, error) from error
+        with error:  # it holds the connection open
+            raise _refusal(connection, error) from error
     except OSError as error:
         what = f"{connection.url} does not answer: {getattr(error, 'reason', error)}"
         raise ServiceError("annotate", what, fix="look with `databuild annotate status`") from error

@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 from databuild.annotate.secrecy import write_private
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
 COMMANDS = {"queue": "queue", "server": "serve", "worker": "work"}
@@ -105,7 +106,11 @@ class Supervisor:
 
     def _await(self, name: str) -> None:
         """Wait until a process does its work, or fail with what it said last."""
-        ready = {"queue": self._queue_answers, "server": self.is_healthy, "worker": lambda: True}
+        ready: dict[str, Callable[[], bool]] = {
+            "queue": self._queue_answers,
+            "server": self.is_healthy,
+            "worker": lambda: True,  # it waits for the queue by itself
+        }
         end = time.monotonic() + _START_S
         while not ready[name]():
             if self.children[name].poll() is not None:

@@ -60,8 +60,8 @@ def fetched(folder: Path) -> Path:
         only = ["--no-binary", "argilla-server", "-d", str(folder), "-r", str(wanted)]
         run([*pip, *only])
         with tarfile.open(next(folder.glob("argilla_server-*.tar.gz"))) as packed:
-            packed.extractall(folder / "unpacked", filter="data")
-        next((folder / "unpacked").iterdir()).rename(source)
+            packed.extractall(folder / f"unpacked.{os.getpid()}", filter="data")
+        next((folder / f"unpacked.{os.getpid()}").iterdir()).rename(source)
     return source
 
 

@@ -94,6 +94,8 @@ def _response(scope: ResponseFilterScope, wanted: Filter) -> Sql:
         message = f"cannot filter by {scope}"
         raise ValueError(message)
     statuses = [str(getattr(value, "value", value)) for value in wanted.values]
+    if not statuses and not user:  # nothing is asked for
+        return Sql("1")
     parts = []
     if "pending" in statuses:
         parts.append(Sql(f"NOT EXISTS ({begin})", user))
