@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from databuild.errors import ServiceError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -41,6 +43,10 @@ class Found:
     def pass_over(self, reason: str) -> None:
         """Count something that is no vote."""
         self.passed_over[reason] = self.passed_over.get(reason, 0) + 1
+
+
+class UnreachableError(ServiceError):
+    """The tool is not there now; the vote log is, and goes on alone."""
 
 
 class Desk(Protocol):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from databuild.annotate.desk import UnreachableError
 from databuild.annotate.tasks import load_task, shown_task
 from databuild.errors import StepError
 
@@ -53,8 +54,8 @@ def fetch(log: VoteLog, desk: Desk) -> Fetched:
     task = task_of(votes)
     try:
         found = desk.pull(log.dataset, task, votes.records)
-    except ConnectionError as error:
-        return Fetched(unreachable=str(error))
+    except UnreachableError as error:
+        return Fetched(unreachable=error.what)
     good = checked(found, task, votes.records)
     return Fetched(log.hear(good, desk.source), found.passed_over)
 

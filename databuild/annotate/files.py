@@ -2,8 +2,8 @@
 
 `<dataset>/tasks.jsonl` and `tasks.csv` (with an assignment `tasks-<annotator>...`) hold a line per
 record: its hash, its texts, and an empty field for every question. Whoever answers saves a copy
-under `<dataset>/answers/`, as `<annotator>.csv` or `.jsonl`; a field `annotator` in a line wins over
-the name of the file. In CSV several tags are joined with `;`, and a ranking is written
+under `<dataset>/answers/`, as `<annotator>.csv` or `.jsonl`; a field `annotator` in a line wins
+over the name of the file. In CSV several tags are joined with `;`, and a ranking is written
 `response_2 > response_1 = response_3`.
 """
 

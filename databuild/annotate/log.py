@@ -43,6 +43,8 @@ class Heard:
     status: Status
     answers: dict[str, Any]
     seconds: float | None = None
+    origin: str = ""
+    """The tool's own id of this answer, where it has one: it stays when a name changes."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,9 @@ class VoteLog:
         with self._chain.appending() as appender:
             before = self.read()
             lines = []
-            for one in sorted(heard, key=lambda vote: (vote.at, vote.annotator, vote.record)):
+            names = {vote.origin: vote.annotator for vote in before.votes.values() if vote.origin}
+            told = (replace(one, annotator=names.get(one.origin, one.annotator)) for one in heard)
+            for one in sorted(told, key=lambda vote: (vote.at, vote.annotator, vote.record)):
                 last = before.votes.get((one.record, one.annotator))
                 if not _is_news(one, last):
                     continue
@@ -151,6 +155,7 @@ class VoteLog:
                     "status": one.status, "answers": one.answers, "seconds": one.seconds,
                     "guideline": before.guideline_at(one.at), "from": source,
                     "replaces": last.digest if last else None,
+                    "origin": one.origin,
                 })  # fmt: skip
             appender.append(lines)
         return len(lines)
@@ -188,7 +193,7 @@ def _take(found: Votes, line: dict[str, Any]) -> None:
     elif line["kind"] == "vote":
         vote = Vote(
             line["record"], line["annotator"], line["at"], line["status"], line["answers"],
-            line["seconds"], line["digest"], line["guideline"], line["from"],
+            line["seconds"], line["origin"], line["digest"], line["guideline"], line["from"],
         )  # fmt: skip
         found.votes[vote.record, vote.annotator] = vote
 

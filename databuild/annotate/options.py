@@ -13,7 +13,7 @@ class DatasetConfig(StepConfig):
     """Which votes: the data set, its task, and where people answer."""
 
     dataset: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")
-    """The name of the data set in the tool, and of the vote log `journals/votes/<dataset>.jsonl`."""
+    """The name of the data set in the tool, and of its log `journals/votes/<dataset>.jsonl`."""
     task: TaskName = "preference"
     """What is asked: `preference` (which of two answers is better, in four strengths each way),
     `rating` (one answer, 1 to 5), `thumbs` (one answer, wanted or not), `ranking` (several answers)

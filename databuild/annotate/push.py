@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Self
 
-import polars as pl
 from pydantic import Field, model_validator
 
 from databuild.annotate.desk import Asked, desk_of
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import polars as pl
+
     from databuild.annotate.log import Votes
     from databuild.annotate.records import Record
 
@@ -32,9 +33,9 @@ class PushConfig(DatasetConfig):
     language: Language = "en"
     """Of titles and guidelines: `en` or `zh`."""
     files: Paths = ()
-    """Your own settings (`.yaml`) and guidelines (`.md`), each in the place of the shipped one under
-    `annotation/`. Titles, issue tags and guidelines are yours; names and required questions are
-    not."""
+    """Your own settings (`.yaml`) and guidelines (`.md`), each in the place of the shipped one
+    under `annotation/`. Titles, issue tags and guidelines are yours; names and required questions
+    are not."""
     votes_per_record: int = Field(default=1, ge=1)
     """How many people shall answer each record."""
     annotators: Names = ()
@@ -57,8 +58,9 @@ class PushConfig(DatasetConfig):
     gold_grade: str = "gold"
     """Of the input `gold` (rows of gold questions): the grade that is expected, such as -4 to 4 of
     `preference` in the row's own order of answers."""
-    max_chars: int = Field(default=20_000, ge=1)
-    """The longest text that the page shows; a longer one is skipped, and said."""
+    max_chars: int = Field(default=20_000, ge=1, le=20_000)
+    """The longest text that the page shows (Argilla takes no longer turn of a prompt); a row with a
+    longer one is skipped, and said."""
     prompt: str = "prompt"
     """What was asked."""
     messages: str | None = "messages"

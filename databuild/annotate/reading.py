@@ -42,6 +42,7 @@ def records_of(
     """
     skipped: Skipped = []
     found: dict[str, Record] = {}
+    given = () if gold else config.margins
     for row in rows.sort("row_id").iter_rows(named=True):
         fields = _fields(row, config)
         reason = _fault(fields, config) or _gold_fault(row, gold, config)
@@ -55,6 +56,7 @@ def records_of(
             name, config.task, fields, shown_order(seed, name, len(fields.get("answers", ()))),
             row["row_id"], _text(row.get(config.stratum or "")),
             None if gold is None else int(row[gold]), dict(_hidden(row, config)),
+            {name: row[name] for name in given if row[name] is not None},
         )  # fmt: skip
     if not found:
         return [], skipped
@@ -62,7 +64,6 @@ def records_of(
         "row_id": [one.row for one in found.values()], RECORD: list(found),
         STRATUM: [one.stratum for one in found.values()],
     })  # fmt: skip
-    given = () if gold else config.margins
     rows = rows.select("row_id", *given)
     place = places(at.join(rows, on="row_id", how="left", maintain_order="left"), given, seed)
     ordered = sorted(zip(place.to_list(), found.values(), strict=True), key=lambda pair: pair[0])
@@ -120,12 +121,12 @@ def _gold_fault(row: Mapping[str, Any], gold: str | None, config: PushConfig) ->
         return None
     value = row[gold]
     allowed = _GOLD[config.task]
-    is_right = value is not None and value == value and int(value) == value and value in allowed
+    is_right = value in allowed
     return None if is_right else f"its {gold} is no grade that the task {config.task} can have"
 
 
 def _hidden(row: Mapping[str, Any], config: PushConfig) -> Iterator[tuple[str, Any]]:
-    for name in ("model_a", "model_b", *config.margins, *config.scores):
+    for name in ("model_a", "model_b", *config.scores):
         if row.get(name) is not None:
             yield name, row[name]
 

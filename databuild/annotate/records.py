@@ -38,7 +38,9 @@ class Record:
     gold: int | None = None
     """Of a gold question the expected grade, in the row's own order of answers."""
     hidden: Mapping[str, Any] | None = None
-    """What annotators do not see: the models that answered, scores."""
+    """What annotators do not see: the models that answered, and scores."""
+    margins: Mapping[str, float] | None = None
+    """How much better the first answer is, by reward."""
     assigned: tuple[str, ...] = ()
     """Who is to answer; everyone where it is empty."""
     wanted: int = 1
@@ -81,7 +83,8 @@ class Record:
         return {
             "kind": "record", "record": self.record, "task": self.task, "fields": self.fields,
             "shown": self.shown, "row": self.row, "stratum": self.stratum, "gold": self.gold,
-            "hidden": self.hidden, "assigned": self.assigned, "wanted": self.wanted,
+            "hidden": self.hidden, "margins": self.margins,
+            "assigned": self.assigned, "wanted": self.wanted,
             "place": self.place,
         }  # fmt: skip
 
@@ -90,8 +93,8 @@ def record_of(line: Mapping[str, Any]) -> Record:
     """The record of a line of the vote log."""
     return Record(
         line["record"], line["task"], line["fields"], tuple(line["shown"]), line["row"],
-        line["stratum"], line["gold"], line["hidden"], tuple(line["assigned"]), line["wanted"],
-        line["place"],
+        line["stratum"], line["gold"], line["hidden"], line["margins"], tuple(line["assigned"]),
+        line["wanted"], line["place"],
     )  # fmt: skip
 
 
