@@ -208,10 +208,9 @@ def test_several_records_are_answered_at_once_and_progress_is_told(seat: Seat) -
     seat.page.get_by_label("Switch to Bulk Mode").click()
     seat.page.wait_for_url("**page=1~**")
     before = seat.responses()
-    seat.page.locator(
-        ".bulk-annotation__header input[type=checkbox], input[type=checkbox]"
-    ).first.check(force=True)
-    seat.press("3", "Enter")
+    seat.page.locator("[data-title='Select all'] .checkbox__container").click()
+    seat.press("3")
+    seat.page.get_by_role("button", name="Submit").last.click()
     until = time.monotonic() + WAIT_S
     while len(seat.responses()) < N and time.monotonic() < until:
         time.sleep(0.3)
