@@ -118,7 +118,9 @@ def seat(argilla: Connection, tmp_path_factory: pytest.TempPathFactory) -> Itera
         new = {"username": NAME, "first_name": NAME, "role": "annotator", "password": SECRET}
         user = api.post("/users", new)
         api.post(f"/workspaces/{api.workspace_id()}/users", {"user_id": user["id"]})
-        dataset = str(api.dataset("annotator-page")["id"])
+        pushed = api.dataset("annotator-page")
+        assert pushed is not None
+        dataset = str(pushed["id"])
     with sync_playwright() as playwright:
         # Nothing outside is reached: the page asks for two fonts, and does without.
         rules = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
