@@ -19,8 +19,10 @@ def render(found: Mapping[str, Any]) -> str:
     Raises:
         ServiceError: jinja2 is not installed.
     """
-    filters = {"number": number, "interval": interval, "share": share}
-    return load("databuild.annotate", "agreement.html.j2", **filters).render(
+    template = load(
+        "databuild.annotate", "agreement.html.j2", number=number, interval=interval, share=share
+    )
+    return template.render(
         found=found, meaning=meaning(found["alpha"]["value"]),
         agreement_plot=_agreement(found), position_plot=_position(found),
     )  # fmt: skip

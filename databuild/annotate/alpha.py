@@ -105,7 +105,8 @@ def _alpha(o_RKK: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
     expected = (n_RK[:, :, None] * n_RK[:, None, :] * d_RKK).sum(axis=(1, 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         found: NDArray[np.float64] = 1.0 - (n_R - 1) * observed / expected
-    return np.where(expected > 0, found, np.nan)
+    defined: NDArray[np.float64] = np.where(expected > 0, found, np.nan)
+    return defined
 
 
 def _resampled(

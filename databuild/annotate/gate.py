@@ -80,7 +80,11 @@ def select_reliable(rows: pl.DataFrame, config: GateConfig) -> Reported:
     """
     task = TASKS[config.task]
     told, _ = opinions(rows, task)
-    verdicts = {"row_id": rows.schema["row_id"], "reason": pl.String, "evidence": pl.String}
+    verdicts: dict[str, Any] = {
+        "row_id": rows.schema["row_id"],
+        "reason": pl.String,
+        "evidence": pl.String,
+    }
     dropped = pl.DataFrame(schema=verdicts)
     for rule in (_simulated, _fast, _failing, _at_odds):
         for found in rule(told, config):

@@ -57,6 +57,7 @@ def _response(vote: Mapping[str, Any], record: str) -> dict[str, Any]:
 
 def _submit(api: Api, items: list[dict[str, Any]]) -> None:
     """Submit; what the server could not take (two writers at once) is given again."""
+    results: list[dict[str, Any]] = []
     for _ in range(_TRIES):
         told = api.post("/me/responses/bulk", {"items": items})
         results = told["items"] if told else [{"error": "refused"}] * len(items)

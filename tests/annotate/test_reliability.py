@@ -68,6 +68,8 @@ def test_votes_by_chance_have_an_alpha_of_about_0_and_its_interval_holds_0() -> 
     rng = np.random.default_rng(4)
     units = np.repeat(np.arange(400), 3)
     found = alpha(units, rng.integers(-4, 5, 1200).astype(float), "ordinal", resamples=200)
+    assert found.low is not None
+    assert found.high is not None
     assert found.low < 0 < found.high
     assert abs(found.value) < 0.07
 
