@@ -15,6 +15,7 @@ from databuild.cli import (
     running,
     starting,
     unmasking,
+    voting,
 )
 from databuild.cli.application import app
 
@@ -32,6 +33,7 @@ __all__ = [
     "running",
     "starting",
     "unmasking",
+    "voting",
 ]
 
 if __name__ == "__main__":
