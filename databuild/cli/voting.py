@@ -102,7 +102,7 @@ def bring_in(
     runs: asking.RunsFolder = asking.RUNS,
     as_json: asking.AsJson = False,
 ) -> None:
-    """Read answered CSV or JSONL files, or Label Studio's JSON export; twice the same adds nothing."""
+    """Read answered CSV or JSONL files, or a JSON export; twice the same adds nothing."""
     from databuild.annotate.desk import Found
     from databuild.annotate.fetching import Fetched, checked, task_of
     from databuild.annotate.files import read_answers
