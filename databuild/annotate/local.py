@@ -226,11 +226,13 @@ def _launch(folder: Path) -> State:
         )
     _supervisors.append(supervisor)
     try:
-        return _await(folder, supervisor)
+        made = _await(folder, supervisor)
     except KeyboardInterrupt:
         supervisor.terminate()
         supervisor.wait()
         raise
+    supervisor.returncode = 0  # it goes on without us, and Popen shall not warn of that
+    return made
 
 
 def _await(folder: Path, supervisor: subprocess.Popen[bytes] | None) -> State:

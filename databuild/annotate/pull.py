@@ -98,6 +98,25 @@ def read_votes(
     Raises:
         WaitingError: Fewer than `share` of the records are answered.
         StepError: None of the rows was put before people under this name.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from databuild.annotate.log import Heard
+        >>> from databuild.annotate.records import Record
+        >>> from databuild.annotate.tasks import load_task
+        >>> fields = {"prompt": "2 + 2?", "answers": ["4.", "5."]}
+        >>> record = Record("r1", "preference", fields, shown=(1, 0), row="a")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     log = VoteLog(Path(folder), "demo")
+        ...     _ = log.put(load_task("preference"), [record])
+        ...     at, said = "2026-03-01T09:30:00Z", {"preference": "b_much"}
+        ...     _ = log.hear([Heard("r1", "ann", at, "submitted", said)], "file")
+        ...     config = PullConfig(dataset="demo", tool="files")
+        ...     rows = pl.DataFrame({"row_id": ["a"]})
+        ...     made = read_votes(rows, config, journals=Path(folder), told="")
+        >>> made.rows.select("vote", "grade", "shown_first", "annotator").row(0)
+        ('a', 4, 'b', 'ann')
     """
     log = VoteLog(journals, config.dataset)
     votes = log.read()

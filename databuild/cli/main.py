@@ -16,6 +16,7 @@ from databuild.cli import (
     running,
     starting,
     unmasking,
+    voting,
 )
 from databuild.cli.application import app
 
@@ -34,6 +35,7 @@ __all__ = [
     "running",
     "starting",
     "unmasking",
+    "voting",
 ]
 
 if __name__ == "__main__":

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from databuild.annotate.aggregate import AggregateConfig, aggregate_votes
+from databuild.annotate.log import Heard, VoteLog
 from databuild.annotate.push import PushConfig, put_before_people
+from databuild.annotate.records import Record, record_hash
+from databuild.annotate.tasks import load_task
 from databuild.engine.resources import Silence
 from databuild.models.embedder import HashedNgrams
 from databuild.models.fake import FakeGenerator, FakeOptions
@@ -24,7 +29,6 @@ from tests.annotate.votes import preference_votes, table, vote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from databuild.models.protocol import Answer, Request
 
@@ -478,10 +482,63 @@ def _simulated(folder: Path) -> Example:
     return Example(tables, {**options, "truth": "good", "annotators": people}, resources)
 
 
+def _two_answers() -> pl.DataFrame:
+    return pl.DataFrame({
+        "row_id": ["a", "b", "c", "d", "e", "f"],
+        "prompt": ["Name a colour.", "说一个颜色。", "🌈?", "", None, "Name a colour."],
+        "response_a": ["Blue.", "蓝色。", "=1+1", "x", "y", "Turtles."],
+        "response_b": ["Turtles.", "乌龟。", "  ", "y", "z", "Blue."],
+        "margin": [0.5, -0.1, NAN, None, 1.0, 0.5],
+        "messages": [None] * 6,
+    })  # fmt: skip
+
+
+def _pushed(folder: Path) -> Example:
+    journals = Path(mkdtemp(dir=folder))
+    options = {
+        "dataset": "d",
+        "tool": "files",
+        "votes_per_record": 2,
+        "annotators": ["x", "y", "z"],
+    }
+    gold = (
+        _two_answers()
+        .head(1)
+        .with_columns(row_id=pl.lit("g"), prompt=pl.lit("2 + 2?"), gold=pl.lit(4))
+    )
+    return Example(
+        {"rows": _two_answers(), "gold": gold}, {**options, "margins": ["margin"]},
+        {"journals": journals, "files": (), "seed": 7, "out": None},
+    )  # fmt: skip
+
+
+def _pulled(folder: Path) -> Example:
+    """Votes of two people on four of the rows as the engine stores them; one was taken back."""
+    journals = Path(mkdtemp(dir=folder))
+    rows = _two_answers().with_columns(pl.col("prompt").fill_null("?"))
+    gold = rows.head(1).with_columns(row_id=pl.lit("g"), prompt=pl.lit("2 + 2?"))
+    log, made = VoteLog(journals, "d"), []
+    for i, row in enumerate(rows.vstack(gold).to_dicts()[1:]):
+        fields = {"prompt": row["prompt"], "answers": [row["response_a"], row["response_b"]]}
+        name = record_hash("preference", fields)
+        made.append(Record(name, "preference", fields, (i % 2, 1 - i % 2), row["row_id"]))
+    log.put(load_task("preference"), made)
+    said = {"preference": "a_better", "accuracy": 4, "issues": ["unsafe"], "edited": "Türkis 🐢"}
+    at = "2026-03-01T09:30:00Z"
+    log.hear([Heard(one.record, who, at, "submitted", said) for one in made[:3] + made[-1:]
+              for who in ("ann", "bob")], "file")  # fmt: skip
+    log.hear([Heard(made[0].record, "ann", at, "draft", {})], "file")
+    log.hear([Heard(made[3].record, "ann", at, "discarded", {})], "file")
+    options = {"dataset": "d", "tool": "files", "share": 0.5}
+    return Example({"rows": rows, "gold": gold}, options, {"journals": journals, "told": ""})
+
+
 EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "ingest.files": _files,
     "ingest.rows": _example(records),
     "ingest.hub": _dataset,
+    "annotate.push": _pushed,
+    "annotate.pull": _pulled,
     "measure.basics": _example(texts),
     "measure.characters": _example(texts),
     "measure.language": _example(texts),
