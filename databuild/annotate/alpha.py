@@ -121,5 +121,5 @@ def _resampled(
         times_RU = rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=size)
         o_RKK = (times_RU.astype(np.float64) @ flat).reshape(size, n_values, n_values)
         found.append(_alpha(o_RKK, scale))
-    drawn = np.concatenate(found)
+    drawn: NDArray[np.float64] = np.concatenate(found)
     return drawn[~np.isnan(drawn)]

@@ -26,6 +26,7 @@ EXTRAS = {
     "dedup": "near-duplicates (MinHash)",
     "documents": "PDF and HTML files as rows",
     "encodings": "legacy encodings of files besides GB18030 and Windows-1252",
+    "annotate": "people grade answers in Argilla",
     "endpoint": "answers from an OpenAI-compatible server",
     "measure": "languages of texts, tokens of a tokenizer",
     "fix": "mojibake and HTML mended",
