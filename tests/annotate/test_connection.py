@@ -76,7 +76,7 @@ def test_a_full_disk_is_told_before_anything_starts(home, monkeypatch):
     class Usage:
         free = 50 << 20
 
-    monkeypatch.setattr(local.shutil, "disk_usage", lambda _: Usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage)
     with pytest.raises(StoreError, match=r"has 50 MiB free, and votes need room\. Fix: free at"):
         local.start("127.0.0.1", 6900, print)
 

@@ -54,7 +54,7 @@ def test_a_full_disk_is_told_before_anything_is_fetched(home, monkeypatch):
     class Usage:
         free = 100 << 20
 
-    monkeypatch.setattr(installation.shutil, "disk_usage", lambda _: Usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage)
     with pytest.raises(
         StoreError, match=r"has 100 MiB free; Argilla's server needs 700\. Fix: make"
     ):
@@ -62,7 +62,7 @@ def test_a_full_disk_is_told_before_anything_is_fetched(home, monkeypatch):
 
 
 def test_pip_is_used_where_there_is_no_uv(monkeypatch, tmp_path):
-    monkeypatch.setattr(installation.shutil, "which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
     words = installation._commands(tmp_path, tmp_path / "x.lock")[-1]
     assert "pip" in words
     assert {"--require-hashes", "--no-deps"} <= set(words)
