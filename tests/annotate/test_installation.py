@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
 from databuild.annotate import installation
 from databuild.errors import ServiceError, StoreError
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
