@@ -194,7 +194,9 @@ def fill(database: Path, dataset: str, n: int) -> float:
     from databuild.annotate.installation import package_folder
 
     sys.path.insert(0, str(package_folder()))
-    from databuild_argilla_server import index
+    from importlib import import_module
+
+    index = import_module("databuild_argilla_server.index")
 
     begin = time.perf_counter()
     with sqlite3.connect(database, timeout=60) as write:
