@@ -110,6 +110,7 @@ class Api:
         raise self._refusal(method, path, response)
 
     def _answer(self, method: str, path: str, **content: Any) -> Any:
+        reason = ""
         for pause in (*_PAUSES, None):
             try:
                 response = self._client.request(method, path, **content)
