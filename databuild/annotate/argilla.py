@@ -217,8 +217,11 @@ def _item(record: Record, questions: Mapping[str, str], suggested: str | None) -
     metadata: dict[str, Any] = {"place": record.place}
     if record.assigned:
         metadata["assigned_to"] = list(record.assigned)
-    item: dict[str, Any] = {"external_id": record.record, "fields": fields_of(record)}
-    item["metadata"] = metadata
+    item: dict[str, Any] = {
+        "external_id": record.record,
+        "fields": fields_of(record),
+        "metadata": metadata,
+    }
     if suggested is not None:
         item["suggestions"] = [
             {"question_id": questions["preference"], "value": suggested, "type": "model"}
