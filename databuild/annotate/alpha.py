@@ -122,4 +122,5 @@ def _resampled(
         o_RKK = (times_RU.astype(np.float64) @ flat).reshape(size, n_values, n_values)
         found.append(_alpha(o_RKK, scale))
     drawn = np.concatenate(found)
-    return drawn[~np.isnan(drawn)]
+    defined: NDArray[np.float64] = drawn[~np.isnan(drawn)]
+    return defined
