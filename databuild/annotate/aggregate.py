@@ -78,8 +78,9 @@ def aggregate_votes(rows: pl.DataFrame, config: AggregateConfig) -> Produced:
     sign of the mean grade, a tie up to `tie_up_to`. By `dawid_skene` it is the class of highest
     probability, a tie where a and b are equally likely. `grade`: by `mean` the mean of all grades;
     else the mean of those that say the same as `vote`; 0 of a tie. `strength` is that of |grade|
-    rounded to the nearest whole number (4 significantly better, 3 better, 2 slightly better, 1 marginally better; halves go up), null of a
-    tie; `weight` is |grade| / 4. `spread` is the largest grade less the smallest.
+    rounded to the nearest whole number (4 significantly better, 3 better, 2 slightly better, 1
+    marginally better; halves go up), null of a tie; `weight` is |grade| / 4. `spread` is the
+    largest grade less the smallest.
     Ratings: `rating` is the mean (`majority`: the most frequent, of several the middle one),
     `score` is (rating - 1) / 4. Thumbs and verdicts: the most frequent, of equally frequent ones
     false, and of verdicts the first of wrong, partly, correct, unanswerable.

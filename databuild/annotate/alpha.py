@@ -121,5 +121,6 @@ def _resampled(
         times_RU = rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=size)
         o_RKK = (times_RU.astype(np.float64) @ flat).reshape(size, n_values, n_values)
         found.append(_alpha(o_RKK, scale))
-    drawn: NDArray[np.float64] = np.concatenate(found)
-    return drawn[~np.isnan(drawn)]
+    drawn = np.concatenate(found)
+    defined: NDArray[np.float64] = drawn[~np.isnan(drawn)]
+    return defined

@@ -113,18 +113,22 @@ def answer_as_people(
         for name, like in sorted(config.annotators.items())
     }
     _send(said, log, config)
-    text = "".join(
-        json.dumps({"annotator": name, **vote}, ensure_ascii=False) + "\n"
-        for name, votes in said.items()
-        for vote in votes
-    )
-    (out / "votes.jsonl").write_text(text, encoding="utf-8")
+    _write(out / "votes.jsonl", said)
     facts: dict[str, Any] = {
         "dataset": config.dataset, "tool": config.tool,
         "votes": {name: len(votes) for name, votes in said.items()},
         "in_short": f"{sum(map(len, said.values())):,} simulated votes",
     }  # fmt: skip
     return {**facts, "rows_skipped": skipped} if skipped else facts
+
+
+def _write(path: Path, said: Mapping[str, list[dict[str, Any]]]) -> None:
+    text = "".join(
+        json.dumps({"annotator": name, **vote}, ensure_ascii=False) + "\n"
+        for name, votes in said.items()
+        for vote in votes
+    )
+    path.write_text(text, encoding="utf-8")
 
 
 def _truths(

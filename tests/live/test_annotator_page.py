@@ -150,7 +150,7 @@ def test_a_rewrite_a_rating_and_the_button_submit(seat: Seat) -> None:
     seat.open()
     seat.press("2")
     title = seat.page.get_by_text("The better answer, rewritten").first.bounding_box()
-    assert title
+    assert title is not None
     seat.page.mouse.click(title["x"] + 50, title["y"] + 50)
     seat.page.keyboard.type("Written anew 改写 🙂")
     seat.press("Escape")
