@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.live
 
-N = 40
+N = 24
 GRADES = [4, 3, 2, 1, -1, -2, -3, -4]
 
 
