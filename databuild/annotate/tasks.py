@@ -95,10 +95,11 @@ class Task:
     @property
     def settings(self) -> dict[str, Any]:
         """Fields and questions as JSON has them, for `task_from`."""
-        parts = {"fields": self.fields, "questions": self.questions}
-        written: dict[str, Any] = json.loads(
-            json.dumps({k: [asdict(one) for one in v] for k, v in parts.items()})
-        )
+        parts = {
+            "fields": [asdict(one) for one in self.fields],
+            "questions": [asdict(one) for one in self.questions],
+        }
+        written: dict[str, Any] = json.loads(json.dumps(parts))  # tuples become lists
         return written
 
     def faults(self, answers: Mapping[str, Any]) -> str | None:

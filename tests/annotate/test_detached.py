@@ -7,13 +7,16 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from databuild.annotate import local
 from databuild.annotate.connection import is_running, read_state
 from databuild.errors import ServiceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Stands for the supervisor: the lock, the state, the end by SIGTERM; no server below it.
 STAND_IN = """#!{python}

@@ -51,7 +51,9 @@ def pushed_and_answered(folder: Path) -> VoteLog:
     log = VoteLog(folder, "d")
     lines = (log.folder / "tasks.jsonl").read_text("utf-8").splitlines()
     said = {"preference": "b_slightly", "comment": "好 🐢", "voted_at": "2026-03-01T09:30:00Z"}
-    text = "".join(json.dumps(json.loads(line) | said | {"annotator": "ann"}) + "\n" for line in lines)
+    text = "".join(
+        json.dumps(json.loads(line) | said | {"annotator": "ann"}) + "\n" for line in lines
+    )
     (log.folder / "answers" / "ann.jsonl").write_text(text, "utf-8")
     return log
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -43,7 +43,7 @@ def test_gold_questions_are_evenly_spaced_among_all_records(n: int, n_gold: int)
     assert [one.record for one in laid if one.gold is not None] == [one.record for one in gold]
     if n >= n_gold > 0:
         at = [-1, *(one.place for one in laid if one.gold is not None), n + n_gold]
-        between = [after - before - 1 for before, after in zip(at, at[1:], strict=False)]
+        between = [after - before - 1 for before, after in pairwise(at)]
         assert max(between) - min(between) <= 2
         assert at[1] > 0  # nobody begins with a test
 

@@ -53,12 +53,14 @@ def test_votes_with_tags_of_ones_own_count_and_the_log_says_what_was_asked(tmp_p
     (log.folder / "answers" / "ann.jsonl").write_text("\n".join(map(json.dumps, lines)))
     found = fetch(log, FileDesk(log.folder))
     assert found.new == 1
-    assert found.passed_over == {"votes passed over (issues has a value that is no answer to it)": 1}
+    assert found.passed_over == {
+        "votes passed over (issues has a value that is no answer to it)": 1
+    }
     votes = log.read()
     assert [one.answers["issues"] for one in votes.submitted()] == [["rude", "unsafe"]]
     assert task_of(votes).guideline.startswith("# Ours")
-    tags = next(q for q in task_of(votes).questions if q.name == "issues").options
-    assert tags["rude"] == "Rude"
+    shown = next(q for q in task_of(votes).questions if q.name == "issues").options
+    assert shown["rude"] == "Rude"
 
 
 def test_new_settings_are_noted_once_and_new_guidelines_are_another_version(tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     })  # fmt: skip
     journals = tmp_path / "runs" / "journals"
     (tmp_path / "out").mkdir()
-    config = PushConfig(dataset="helpful", tool="files", votes_per_record=2, annotators=("ann", "b/o"))
+    config = PushConfig(
+        dataset="helpful", tool="files", votes_per_record=2, annotators=("ann", "b/o")
+    )
     put_before_people(rows, config, out=tmp_path / "out", journals=journals, files=(), seed=1)
     for path in VoteLog(journals, "helpful").folder.glob("tasks*"):
         path.unlink()

@@ -17,13 +17,16 @@ from databuild.annotate.aggregate import AggregateConfig, aggregate_votes
 from databuild.annotate.argilla import ArgillaDesk
 from databuild.annotate.argilla_api import Api
 from databuild.annotate.connection import Connection
+from databuild.annotate.desk import UnreachableError
 from databuild.annotate.fetching import fetch
 from databuild.annotate.log import VoteLog
 from databuild.annotate.people import add_user
 from databuild.annotate.pull import PullConfig, read_votes
 from databuild.annotate.push import PushConfig, put_before_people
 from databuild.annotate.simulate import SimulateConfig, answer_as_people
+from databuild.annotate.tasks import load_task
 from databuild.errors import StepError
+from tests.cli.conftest import Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +74,7 @@ def records_there(api: Api, dataset: str) -> list[dict[str, Any]]:
 def test_simulated_people_vote_with_keys_of_their_own_and_the_truth_is_recovered(
     argilla: Connection, tmp_path: Path
 ) -> None:
-    rows, journals = rows_of(N), tmp_path / "journals"
+    rows, journals = rows_of(N), tmp_path / "runs" / "journals"
     config = SimulateConfig(
         dataset="crowd",
         annotators={
@@ -91,6 +94,8 @@ def test_simulated_people_vote_with_keys_of_their_own_and_the_truth_is_recovered
     told = simulate()
     cast = {"simulated-exact": N, "simulated-good": N, "simulated-left": N // 2}
     assert told["votes"] == cast
+    pulled = Terminal(tmp_path).json("annotate", "pull", "crowd")
+    assert (pulled["new"], pulled["answered"]) == (sum(cast.values()), N)
 
     votes = pull(journals, rows, "crowd").rows
     assert dict(votes.group_by("annotator").len().iter_rows()) == cast
@@ -128,7 +133,9 @@ def test_half_said_and_unsaid_answers_are_no_votes_and_come_to_no_harm(
     push(tmp_path, rows, "halves")
     add_user(argilla, "ines", "a long enough password")
     with Api(argilla) as api:
-        key = next(one["api_key"] for one in api.get("/users")["items"] if one["username"] == "ines")
+        key = next(
+            one["api_key"] for one in api.get("/users")["items"] if one["username"] == "ines"
+        )
         ids = {one["external_id"]: one["id"] for one in records_there(api, "halves")}
     log = VoteLog(tmp_path, "halves")
     whole, draft, discard, bare, blank = (ids[one] for one in log.read().records)
@@ -179,6 +186,37 @@ def test_what_a_model_says_is_suggested_only_where_assist_is_asked_for(
         assert set(one["metadata"]) == {"place"}  # no score, model or truth goes to the server
 
 
+class Ended(BaseException):
+    """Stands for the end of the process that pushes."""
+
+
+@pytest.mark.parametrize("n_writes", [1, 7, 14])
+def test_a_push_that_ends_while_the_data_set_is_made_goes_on_where_it_stopped(
+    argilla: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_writes: int
+) -> None:
+    rows, dataset, whole, done = rows_of(3), f"half-{n_writes}", Api._ask, []
+
+    def ask(api: Api, method: str, path: str, **content: Any) -> Any:
+        if method != "GET":
+            if len(done) == n_writes:
+                raise Ended
+            done.append(path)
+        return whole(api, method, path, **content)
+
+    monkeypatch.setattr(Api, "_ask", ask)
+    with pytest.raises(Ended):
+        push(tmp_path, rows, dataset)
+    monkeypatch.undo()
+    assert push(tmp_path, rows, dataset)["new"] == 3
+    with Api(argilla) as api:
+        found = api.dataset(dataset)
+        assert found is not None
+        assert found["status"] == "ready"
+        asked = api.get(f"/datasets/{found['id']}/questions")["items"]
+        assert [one["name"] for one in asked] == [q.name for q in load_task("preference").questions]
+        assert len(records_there(api, dataset)) == 3
+
+
 def test_a_server_that_is_killed_while_records_go_in_loses_and_doubles_none(
     argilla: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +234,7 @@ def test_a_server_that_is_killed_while_records_go_in_loses_and_doubles_none(
         return whole(api, path, content)
 
     monkeypatch.setattr(Api, "put", put)
-    with pytest.raises(desk.UnreachableError, match="run the same command again"):
+    with pytest.raises(UnreachableError, match="run the same command again"):
         push(tmp_path, rows, "broken")
     assert len(sent) == 2
     monkeypatch.undo()
