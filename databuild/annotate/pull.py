@@ -1,4 +1,19 @@
-"""annotate.pull: what people said, from the vote log, after bringing in what is new."""
+"""annotate.pull: what people said, from the vote log, after bringing in what is new.
+
+Rows have as parents the rows that the record came from. All tasks: `record` (hash), `comment`,
+`annotator`, `voted_at` (ISO 8601, UTC), `seconds` (between this person's vote before and this one,
+null where not known), `guideline` (content hash), `gold` (the grade that is expected, of a gold
+question), `stratum`, `simulated` (the annotator's name begins with "simulated"). Further, by task:
+
+- `preference`: `prompt`, `messages`, `response_a`, `response_b` and `model_a`, `model_b` in the
+  row's own order, whatever order was shown (`shown_first`), `vote` (a or b), `grade` (-4 to 4:
+  positive is a better; 1 negligibly, 2 slightly, 3 better, 4 much better), `edited`, `accuracy`,
+  `relevance`, `safety` (1 to 5), `issues`
+- `rating`: `response`, `rating` (1 to 5)
+- `thumbs`: `response`, `label`
+- `ranking`: `responses`, `ranks` (1 is the best; equal is a tie)
+- `verification`: `question`, `answer`, `passage`, `verdict`, `edited`
+"""
 
 from __future__ import annotations
 
@@ -82,18 +97,8 @@ def read_votes(
         told: What there was to say when the votes were brought in.
 
     Returns:
-        Rows whose parents are the rows that the record came from. All tasks: `record` (hash),
-        `comment`, `annotator`, `voted_at` (ISO 8601, UTC), `seconds` (between this person's vote
-        before and this one, null where not known), `guideline` (content hash), `gold` (the grade
-        that is expected, of a gold question), `stratum`, `simulated` (the annotator's name begins
-        with "simulated"). `preference`: `prompt`, `messages`, `response_a`, `response_b` and
-        `model_a`, `model_b` in the row's own order, whatever order was shown (`shown_first`),
-        `vote` (a or b), `grade` (-4 to 4: positive is a better; 1 negligibly, 2 slightly, 3 better,
-        4 much better), `edited`, `accuracy`, `relevance`, `safety` (1 to 5), `issues`. `rating`:
-        `response`, `rating` (1 to 5). `thumbs`: `response`, `label`. `ranking`: `responses`,
-        `ranks` (1 is the best; equal is a tie). `verification`: `question`, `answer`, `passage`,
-        `verdict`, `edited`. Rows without a vote are in `dropped`: "not put before people", "no
-        votes yet" or "only discarded". The facts count records, answered ones and votes.
+        A row for each vote, with the columns that the module's text names; rows without one are in
+        `dropped`, with the reason. The facts count records, answered ones and votes.
 
     Raises:
         WaitingError: Fewer than `share` of the records are answered.
@@ -118,27 +123,29 @@ def read_votes(
         >>> made.rows.select("vote", "grade", "shown_first", "annotator").row(0)
         ('a', 4, 'b', 'ann')
     """
-    log = VoteLog(journals, config.dataset)
-    votes = log.read()
+    votes = (log := VoteLog(journals, config.dataset)).read()
     if gold is not None:
         rows = pl.concat([rows.select("row_id"), gold.select("row_id")])
     if rows.height:
         need_records(votes, config.dataset, config.task)
-    given = set(rows["row_id"])
-    parents = {
-        record: kept
-        for record, found in votes.rows.items()
-        if (kept := sorted(given.intersection(found)))
-    }
-    if rows.height and not parents:
-        what = f"none of the {rows.height} rows was put before people as {config.dataset!r}"
-        fix = "take `from:` the rows that annotate.push takes"
-        raise StepError("annotate.pull", what, fix=fix)
+    parents = _parents(rows, votes, config)
     facts = _facts(votes, parents, config)
     _wait(log, facts, config, told)
     mine = [vote for vote in votes.submitted() if vote.record in parents]
     made = votes_table(config.task, mine, votes.records, parents)
     return Produced(made, dropped=_dropped(rows, votes, parents), facts=facts)
+
+
+def _parents(rows: pl.DataFrame, votes: Votes, config: PullConfig) -> dict[str, list[str]]:
+    """The rows that each record came from."""
+    given = set(rows["row_id"])
+    found = {record: sorted(given.intersection(of)) for record, of in votes.rows.items()}
+    parents = {record: of for record, of in found.items() if of}
+    if rows.height and not parents:
+        what = f"none of the {rows.height} rows was put before people as {config.dataset!r}"
+        fix = "take `from:` the rows that annotate.push takes"
+        raise StepError("annotate.pull", what, fix=fix)
+    return parents
 
 
 def _facts(votes: Votes, parents: dict[str, list[str]], config: PullConfig) -> dict[str, Any]:

@@ -141,9 +141,8 @@ def put_before_people(
 
     Returns:
         `dataset`, `tool`, `records`, `gold`, `guideline` (version) and, of this call, `new` and
-        `there` (in the tool already); `rows_skipped` with the reasons: "its prompt is empty", "two
-        of its answers are the same", "same record as another row", "a text is longer than the page
-        shows", "beyond limit" ...
+        `there` (in the tool already); `rows_skipped` with reasons such as "its prompt is empty" or
+        "a text is longer than the page shows".
 
     Raises:
         StepError: No rows, or none that can be shown; the data set is of another task.

@@ -168,7 +168,8 @@ class Step:
     """It takes further inputs under any name."""
     reads: Names = ()
     also: Names = ()
-    """Columns that it reads where its input has them; a produce step makes them then, too."""
+    """Columns that it reads where its input has them, or a function of the config; a produce step
+    makes them then, too. Which of them are there is part of the step's key."""
     mirrors: Mirrors = None
     """Optional columns that repeat a conversation: it changes them only where there is one."""
     adds: Names | None = None
@@ -183,7 +184,12 @@ class Step:
     checks: Callable[..., None] | None = None
     """What can be found wrong with the files that its options name before anything runs."""
     outside: Callable[..., tuple[str, str]] | None = None
-    """What of the world outside is part of its key: see `step`."""
+    """`(config, journals, fetch) -> (head, note)`, asked before the step's key is made.
+
+    With `fetch` it brings what is new in the world outside into a journal; without, as for a plan,
+    it looks at the journal alone. `head` says what the journal says and is part of the key; `note`
+    is for the person who waits, and empty where there is nothing to say.
+    """
     plugin: Path | None = None
     module: str = field(default="", repr=False)
 
@@ -269,8 +275,7 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         sees: What it must see at once.
         version: Raised whenever the same input gives another output.
         reads: Columns that it needs from every input, or a function of the config. `"*"` is all.
-        also: Columns that it reads where its input has them, or a function of the config. A produce
-            step makes them then, too. Which of them are there is part of the step's key.
+        also: Columns that it reads where its input has them: see `Step.also`.
         mirrors: `(config) -> {column: conversations}`: columns that it reads where its input has
             them, too, and changes only where it also has those conversations, which they repeat.
         adds: Columns that it makes, or a function of the config; None when only the data can tell.
@@ -282,10 +287,7 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         peeks: For a source: `(config, files) -> columns`, read from the heads of the files.
         brings: `(config) -> files` that ship with databuild and are part of the key by content.
         checks: `(config, files)`, raises what is wrong with the files that the options name.
-        outside: `(config, journals, fetch) -> (head, note)`, asked before the step's key is made.
-            With `fetch` it brings what is new in the world outside into a journal; without, as for
-            a plan, it looks at the journal alone. `head` says what the journal says and is part of
-            the key; `note` is for the person who waits, and empty where there is nothing to say.
+        outside: What of the world outside is part of the key: see `Step.outside`.
     """
 
     def declare(function: Callable[..., Any]) -> Step:

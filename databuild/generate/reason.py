@@ -184,13 +184,13 @@ def reason_out(
         rewards: Scores steps with the model that `scorer` names.
 
     Returns:
-        Rows with `response` (the answer as it was said), `reasoning` (the rationale), both in
-        `messages`, the rationale in think tags, and, where another column than `prompt` is asked, a
-        `prompt` that says what was asked; one parent; and attributes: how it was drawn (`origin` is
+        Rows with `response` (as it was said), `reasoning` (the rationale), both in `messages`, the
+        rationale in think tags, and, where another column than `prompt` is asked, a `prompt` that
+        says what was asked; one parent; and attributes: how it was drawn (`origin` is
         "reasoned"), `reached`, `hinted`, `agreement` (share of the unhinted k that agree with it),
         `answer_found` ("tags", "marker" or "last number"), `prompt_name`, `prompt_digest`. Every
         other request is in `failed` with the reason, and is tried again only where the service
-        failed. Wrong answers fail too: what keeps only the reached raises `max_failure_ratio`.
+        failed. Wrong answers fail too: raise `max_failure_ratio`.
 
     Example:
         >>> from databuild.models.protocol import Answer
@@ -202,18 +202,16 @@ def reason_out(
         >>> made = reason_out(rows, config, generator=ask, seed=7, models={"model": "tiny@1"})
         >>> made.rows.select("reasoning", "response", "reached", "agreement").rows()
         [('3 + 4 = 7', '7', True, 0.5)]
-        >>> made.failed["error"].to_list()
-        ['wrong answer: 8, expected 7']
+        >>> made.failed["error"].item()
+        'wrong answer: 8, expected 7'
     """
     failures = Failures()
-    questions = list(_questions(rows, config, failures))
-    prompts = dict(_PROMPTS.read(files))
+    questions, prompts = list(_questions(rows, config, failures)), dict(_PROMPTS.read(files))
     asking = Asking(config, prompts, generator, seed, models["model"], failures, rewards)
     schema = {"parent_ids": pl.List(pl.String), **_OWN, **ATTRIBUTES, **_about(config)}
     found = pl.DataFrame(_made(questions, asking), schema=schema)
     if _asked(config):
-        turn = pl.col("messages").list.first()
-        found = found.with_columns(prompt=turn.struct.field("content"))
+        found = found.with_columns(prompt=pl.col("messages").list.first().struct.field("content"))
     return Produced(rows=found, failed=failures.frame())
 
 

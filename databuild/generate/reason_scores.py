@@ -159,7 +159,7 @@ def as_talk(one: Partial) -> str:
 
     Example:
         >>> from databuild.generate.reason_search import Partial
-        >>> as_talk(Partial("r", "2 + 2?", "en", ("2 + 2 = 4",)))[:44]
+        >>> as_talk(Partial("r", "2 + 2?", "en", ("2 + 2 = 4",)))[:45]
         '{"turns": [{"role": "user", "content": "2 + 2'
     """
     turns = [{"role": "user", "content": one.question}, {"role": "assistant", "content": one.text}]

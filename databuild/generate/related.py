@@ -98,6 +98,18 @@ def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame | Re
     else:
         vectors_ND = _vectors(unique)
         pairs, facts = nearest(vectors_ND, config.n, exact_up_to=config.exact_up_to)
+    by_text = _related(pairs, unique, config)
+    table = (
+        rows.select("row_id")
+        .join(held.select("row_id", "text"), on="row_id", how="left", maintain_order="left")
+        .join(by_text, on="text", how="left", maintain_order="left")
+        .select("row_id", pl.col("related").cast(RELATED).alias(f"{config.column}_related"))
+    )
+    return Reported(table, facts) if facts else table
+
+
+def _related(pairs: pl.DataFrame, unique: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:
+    """For each text those that are related to it, best first."""
     others = unique.select(other="at", row_id="row_id", text="text")
     one = pl.struct("row_id", "text", "score")
     found = (
@@ -109,16 +121,9 @@ def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame | Re
         .group_by("at", maintain_order=True)
         .agg(one.head(config.n).alias("related"))
     )
-    by_text = unique.join(found, on="at", how="left").select(
+    return unique.join(found, on="at", how="left").select(
         "text", related=pl.col("related").fill_null([])
     )
-    table = (
-        rows.select("row_id")
-        .join(held.select("row_id", "text"), on="row_id", how="left", maintain_order="left")
-        .join(by_text, on="text", how="left", maintain_order="left")
-        .select("row_id", pl.col("related").cast(RELATED).alias(f"{config.column}_related"))
-    )
-    return Reported(table, facts) if facts else table
 
 
 def _held(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame:

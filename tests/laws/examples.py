@@ -654,6 +654,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
         seed=7,
         models={"model": "fake@1"},
         files=(),
+        rewards=None,
     ),
     "generate.self_instruct": _example(
         texts,

@@ -11,6 +11,8 @@ from databuild.models.packaged import packaged_folder, packaged_identity
 if TYPE_CHECKING:
     from pathlib import Path
 
+collect_ignore = ["argilla_upstream"]  # runs in the environment of Argilla's server
+
 
 @pytest.fixture(scope="session")
 def smollm2(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
