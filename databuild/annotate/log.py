@@ -190,8 +190,7 @@ def _take(found: Votes, line: dict[str, Any]) -> None:
     elif line["kind"] == "record":
         name, first = line["record"], found.records.get(line["record"])
         fresh = record_of(line)
-        kept = fresh if first is None else replace(fresh, fields=first.fields, shown=first.shown)
-        found.records[name] = kept
+        found.records[name] = fresh if first is None else _turned_as(first, fresh)
         rows = found.rows.setdefault(name, [])
         if line["row"] and line["row"] not in rows:
             rows.append(line["row"])
@@ -201,6 +200,16 @@ def _take(found: Votes, line: dict[str, Any]) -> None:
             line["seconds"], line["origin"], line["digest"], line["guideline"], line["from"],
         )  # fmt: skip
         found.votes[vote.record, vote.annotator] = vote
+
+
+def _turned_as(first: Record, again: Record) -> Record:
+    """A record met again, in the first one's order of answers, with what depends on that order."""
+    made = replace(again, fields=first.fields, shown=first.shown)
+    if again.answers == first.answers:
+        return made
+    gold = None if again.gold is None else -again.gold
+    margins = {name: -value for name, value in (again.margins or {}).items()}
+    return replace(made, hidden=first.hidden, margins=margins, gold=gold)
 
 
 def _is_noted(before: Votes, record: Record) -> bool:

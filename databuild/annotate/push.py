@@ -165,7 +165,8 @@ def put_before_people(
     laid = assigned(laid, config.annotators, config.votes_per_record, seed, known.records)
     log.put(task, laid)
     noted = log.read().records
-    asked = Asked(config.dataset, task, [noted[one.record] for one in laid], config.assist)
+    assist = config.margins[0] if config.assist else ""
+    asked = Asked(config.dataset, task, [noted[one.record] for one in laid], assist)
     counts = desk_of(config.tool, log, config.server).push(asked)
     _write(out, task, laid)
     return {

@@ -143,3 +143,27 @@ def test_a_margin_that_is_no_number_is_none_in_the_log(tmp_path: Path) -> None:
     put_before_people(rows, config, out=out, journals=tmp_path, files=(), seed=1)
     kept = {one.row: one.margins for one in VoteLog(tmp_path, "d").read().records.values()}
     assert kept == {"a": {}, "b": {}, "c": {}, "d": {"m": 0.5}}
+
+
+def test_a_pair_that_comes_back_the_other_way_round_keeps_its_order(tmp_path: Path) -> None:
+    row = {"row_id": "a", "prompt": "Q", "response_a": "x", "response_b": "y"}
+    row |= {"model_a": "small", "model_b": "large"}
+    first = pl.DataFrame([row | {"gold": 3, "m": 0.5}])
+    turned = {"row_id": "b", "response_a": "y", "response_b": "x", "gold": -3, "m": -0.5}
+    again = pl.DataFrame([row | turned | {"model_a": "large", "model_b": "small"}])
+    other = pl.DataFrame([row | {"row_id": "c", "prompt": "Q2", "m": 1.0}])
+    config = PushConfig(dataset="d", tool="files", margins=("m",))
+    log = VoteLog(tmp_path, "d")
+    for n, (rows, gold) in enumerate(
+        [(first, None), (again, None), (other, first), (other, again)]
+    ):
+        out = tmp_path / f"out{n}"
+        out.mkdir()
+        put_before_people(rows, config, gold, out=out, journals=tmp_path, files=(), seed=1)
+        (name,) = [name for name, found in log.read().rows.items() if "a" in found]
+        record = log.read().records[name]
+        assert record.answers == ["x", "y"]
+        assert (record.hidden or {})["model_a"] == "small"
+        assert record.gold == (3 if gold is not None else None)
+        assert gold is not None or record.margins == {"m": 0.5}
+    assert log.read().rows[name] == ["a", "b"]
