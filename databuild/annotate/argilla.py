@@ -230,11 +230,11 @@ def _item(record: Record, questions: Mapping[str, str], suggested: str | None) -
 
 
 def _suggestions(asked: Asked) -> dict[str, str]:
-    """The label that a record's first margin stands for: its strength by quartiles of all."""
+    """The label that a record's margin stands for: its strength by quartiles of all."""
     margins = {
-        one.record: float(next(iter(one.margins.values())))
+        one.record: float(margin)
         for one in asked.records
-        if one.margins and next(iter(one.margins.values()))
+        if (margin := (one.margins or {}).get(asked.assist))
     }
     ordered = sorted(abs(value) for value in margins.values())
     made = {}

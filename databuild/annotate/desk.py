@@ -29,8 +29,8 @@ class Asked:
     task: Task
     records: Sequence[Record]
     """In the order in which they are to be answered."""
-    assist: bool = False
-    """Show what the scores of a record say as the answer that is selected beforehand."""
+    assist: str = ""
+    """Show what this margin of a record says as the answer that is selected beforehand."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from databuild.annotate.desk import UnreachableError
-from databuild.annotate.tasks import load_task, shown_task
+from databuild.annotate.tasks import task_from
 from databuild.errors import StepError
 
 if TYPE_CHECKING:
@@ -77,10 +77,9 @@ def checked(found: Found, task: Task, records: Mapping[str, Record]) -> list[Hea
 
 
 def task_of(votes: Votes) -> Task:
-    """The task of a log, with as many answers as its records have."""
-    task = load_task(votes.task, votes.language)
-    first = next(iter(votes.records.values()))
-    return shown_task(task, len(first.answers))
+    """The task of a log as it was shown last: a user's own settings are part of the log."""
+    text = votes.guidelines[-1][2]
+    return task_from(votes.task, votes.language, votes.settings, text)
 
 
 def need_records(votes: Votes, dataset: str, task: str) -> None:

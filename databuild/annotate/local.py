@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ DEFAULT_PORT = 6900
 PROCESSES = ("supervisor", "server", "worker", "queue")
 _LONGEST_SOCKET_PATH = 100  # Linux allows 107 bytes
 _NEEDED_MIB = 200
-_supervisors: list[subprocess.Popen[bytes]] = []
+_supervisors: set[int] = set()
 """Those started by this process: they outlive it, and are waited for where it outlives them."""
 
 
@@ -111,7 +111,10 @@ def stop(wait_s: float = 45.0) -> bool:
             what = f"the local Argilla (supervisor {pid}) did not stop within {wait_s:.0f} s"
             raise ServiceError("annotate down", what, fix=f"run `kill -9 {pid}`: the rest follows")
         time.sleep(0.1)
-    _supervisors[:] = [one for one in _supervisors if one.poll() is None]
+    if pid in _supervisors:  # ended: take it out of the process table
+        _supervisors.discard(pid)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
     return True
 
 
@@ -224,13 +227,13 @@ def _launch(folder: Path) -> State:
             start_new_session=True,
             cwd=folder,
         )
-    _supervisors.append(supervisor)
     try:
         made = _await(folder, supervisor)
     except KeyboardInterrupt:
         supervisor.terminate()
         supervisor.wait()
         raise
+    _supervisors.add(supervisor.pid)
     supervisor.returncode = 0  # it goes on without us, and Popen shall not warn of that
     return made
 

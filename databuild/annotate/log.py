@@ -2,7 +2,8 @@
 
 `<runs>/journals/votes/<dataset>.jsonl`, a chained log (`engine.chain`) of three kinds of lines:
 
-- `guideline`: a version (content hash) of the guidelines with its text, and since when (`at`);
+- `guideline`: a version (content hash) of the guidelines with its text, the fields and questions
+  (`settings`) as they were shown, and since when (`at`);
 - `record`: see `Record`. A line with the hash of an earlier record adds a row that it came from, or
   changes who is to answer; what is shown, and in which order, stays that of the first line;
 - `vote`: `record`, `annotator`, `at` (ISO 8601, UTC), `status` (submitted, discarded, or draft: a
@@ -65,6 +66,8 @@ class Votes:
     language: str = "en"
     guidelines: list[tuple[str, str, str]] = field(default_factory=list)
     """(at, version, text), the oldest first."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The fields and questions that were shown last; see `tasks.task_from`."""
     records: dict[str, Record] = field(default_factory=dict)
     rows: dict[str, list[str]] = field(default_factory=dict)
     """The rows that each record came from."""
@@ -125,10 +128,11 @@ class VoteLog:
         with self._chain.appending() as appender:
             before = self.read()
             lines: list[dict[str, Any]] = []
-            if not before.guidelines or before.guidelines[-1][1] != task.version:
+            last = before.guidelines[-1][1] if before.guidelines else ""
+            if (last, before.settings) != (task.version, task.settings):
                 lines.append({
                     "kind": "guideline", "task": task.name, "version": task.version, "at": now(),
-                    "language": task.language, "text": task.guideline,
+                    "language": task.language, "text": task.guideline, "settings": task.settings,
                 })  # fmt: skip
             lines += [one.line() for one in records if not _is_noted(before, one)]
             appender.append(lines)
@@ -181,12 +185,12 @@ def _take(found: Votes, line: dict[str, Any]) -> None:
     found.head = line["digest"]
     if line["kind"] == "guideline":
         found.task, found.language = line["task"], line["language"]
+        found.settings = line["settings"]
         found.guidelines.append((line["at"], line["version"], line["text"]))
     elif line["kind"] == "record":
         name, first = line["record"], found.records.get(line["record"])
         fresh = record_of(line)
-        kept = fresh if first is None else replace(fresh, fields=first.fields, shown=first.shown)
-        found.records[name] = kept
+        found.records[name] = fresh if first is None else _turned_as(first, fresh)
         rows = found.rows.setdefault(name, [])
         if line["row"] and line["row"] not in rows:
             rows.append(line["row"])
@@ -196,6 +200,16 @@ def _take(found: Votes, line: dict[str, Any]) -> None:
             line["seconds"], line["origin"], line["digest"], line["guideline"], line["from"],
         )  # fmt: skip
         found.votes[vote.record, vote.annotator] = vote
+
+
+def _turned_as(first: Record, again: Record) -> Record:
+    """A record met again, in the first one's order of answers, with what depends on that order."""
+    made = replace(again, fields=first.fields, shown=first.shown)
+    if again.answers == first.answers:
+        return made
+    gold = None if again.gold is None else -again.gold
+    margins = {name: -value for name, value in (again.margins or {}).items()}
+    return replace(made, hidden=first.hidden, margins=margins, gold=gold)
 
 
 def _is_noted(before: Votes, record: Record) -> bool:

@@ -82,6 +82,11 @@ class PushConfig(DatasetConfig):
     passage: str = "passage"
     """Of `verification`: the passage that question and answer were made from."""
 
+    @property
+    def suggesting(self) -> str:
+        """The margin whose answer is selected beforehand; empty without `assist`."""
+        return self.margins[0] if self.assist else ""
+
     @model_validator(mode="after")
     def _must_fit(self) -> Self:
         if len(set(self.annotators)) < len(self.annotators):
@@ -165,7 +170,7 @@ def put_before_people(
     laid = assigned(laid, config.annotators, config.votes_per_record, seed, known.records)
     log.put(task, laid)
     noted = log.read().records
-    asked = Asked(config.dataset, task, [noted[one.record] for one in laid], config.assist)
+    asked = Asked(config.dataset, task, [noted[one.record] for one in laid], config.suggesting)
     counts = desk_of(config.tool, log, config.server).push(asked)
     _write(out, task, laid)
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -56,7 +57,7 @@ def records_of(
             name, config.task, fields, shown_order(seed, name, len(fields.get("answers", ()))),
             row["row_id"], _text(row.get(config.stratum or "")),
             None if gold is None else int(row[gold]), dict(_hidden(row, config)),
-            {name: row[name] for name in given if row[name] is not None},
+            {name: row[name] for name in given if _is_number(row[name])},
         )  # fmt: skip
     if not found:
         return [], skipped
@@ -129,6 +130,10 @@ def _hidden(row: Mapping[str, Any], config: PushConfig) -> Iterator[tuple[str, A
     for name in ("model_a", "model_b", *config.scores):
         if row.get(name) is not None:
             yield name, row[name]
+
+
+def _is_number(value: Any) -> bool:
+    return value is not None and isfinite(value)
 
 
 def _text(value: Any) -> str | None:

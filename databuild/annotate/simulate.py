@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import polars as pl
 from pydantic import Field, model_validator
@@ -23,6 +23,21 @@ if TYPE_CHECKING:
 
 _MOST = 4.0
 _ABLE = ("preference", "rating", "thumbs")
+
+
+class _Truth(NamedTuple):
+    """What is right of a row: a grade or rating, and what a rewriter writes."""
+
+    value: float | None
+    rewrite: str | None
+    first: str | None
+    """Of a pair: the answer that a grade above 0 speaks for."""
+
+    def of(self, record: Record) -> float | None:
+        """The value in the record's own order of answers, which an earlier row may have given."""
+        if self.value is None or self.first is None or record.answers[0] == self.first:
+            return self.value
+        return -self.value
 
 
 class SimulateConfig(DatasetConfig):
@@ -133,8 +148,8 @@ def _write(path: Path, said: Mapping[str, list[dict[str, Any]]]) -> None:
 
 def _truths(
     rows: pl.DataFrame, answers: pl.DataFrame | None, config: SimulateConfig
-) -> dict[str, tuple[float | None, str | None]]:
-    """The right answer to each row as a grade or rating, and what a rewriter writes."""
+) -> dict[str, _Truth]:
+    """What is right of each row."""
     if answers is not None and config.task == "preference":
         rows = _looked_up(rows, answers, config)
         truth, rewrite = "_truth", config.rewrite or "_best"
@@ -148,8 +163,9 @@ def _truths(
     if config.task == "preference":
         value = (value * _MOST / config.full).clip(-_MOST, _MOST)
     text = pl.col(rewrite).cast(pl.String) if rewrite in rows.columns else pl.lit(None)
-    told = rows.select("row_id", value.alias("truth"), text.alias("rewrite"))
-    return {row_id: (truth, text) for row_id, truth, text in told.iter_rows()}
+    first = pl.col(config.response_a) if config.task == "preference" else pl.lit(None)
+    told = rows.select("row_id", value.alias("truth"), text.alias("rewrite"), first.alias("first"))
+    return {row_id: _Truth(*rest) for row_id, *rest in told.iter_rows()}
 
 
 def _looked_up(rows: pl.DataFrame, answers: pl.DataFrame, config: SimulateConfig) -> pl.DataFrame:
@@ -177,7 +193,7 @@ def _looked_up(rows: pl.DataFrame, answers: pl.DataFrame, config: SimulateConfig
 def _asked(
     records: Mapping[str, Record],
     rows: Mapping[str, list[str]],
-    truths: Mapping[str, tuple[float | None, str | None]],
+    truths: Mapping[str, _Truth],
 ) -> tuple[list[tuple[Record, float, str | None]], list[dict[str, str]]]:
     """Records of these rows with their truth, in the planned order; gold ones with their own."""
     asked: list[tuple[Record, float, str | None]] = []
@@ -187,15 +203,15 @@ def _asked(
         met.update(mine)
         if record.gold is not None:
             asked.append((record, float(record.gold), None))
-        elif mine and (truth := truths[mine[0]][0]) is not None:
-            asked.append((record, truth, truths[mine[0]][1]))
+        elif mine and (truth := truths[mine[0]].of(record)) is not None:
+            asked.append((record, truth, truths[mine[0]].rewrite))
     skipped = [
         {
             "row_id": row,
             "reason": "no truth" if row in met else "not put before people",
         }
-        for row, (truth, _) in sorted(truths.items())
-        if row not in met or truth is None
+        for row, truth in sorted(truths.items())
+        if row not in met or truth.value is None
     ]
     return asked, skipped
 

@@ -8,7 +8,8 @@ not, since the vote log and the tables are made of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import json
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from databuild.errors import RecipeError, nearest
@@ -90,6 +91,16 @@ class Task:
     def version(self) -> str:
         """The guideline's version: a content hash, 12 hexadecimal digits."""
         return digest_text(self.guideline)[:12]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Fields and questions as JSON has them, for `task_from`."""
+        parts = {
+            "fields": [asdict(one) for one in self.fields],
+            "questions": [asdict(one) for one in self.questions],
+        }
+        written: dict[str, Any] = json.loads(json.dumps(parts))  # tuples become lists
+        return written
 
     def faults(self, answers: Mapping[str, Any]) -> str | None:
         """Say why answers by question are no vote; None where they are one.
@@ -235,6 +246,21 @@ def _check_own(made: Task, standard: Task, path: Path) -> None:
     if [one.name for one in made.fields] != [one.name for one in standard.fields]:
         what = "the fields must have the names, and the order, of the shipped settings"
         raise RecipeError(str(path), what, fix="change titles, issue tags and guidelines only")
+
+
+def task_from(name: str, language: str, settings: Mapping[str, Any], guideline: str) -> Task:
+    """The task that `Task.settings` was taken from.
+
+    Example:
+        >>> task = load_task("preference")
+        >>> task_from("preference", "en", task.settings, task.guideline) == task
+        True
+    """
+    fields = tuple(Field(**one) for one in settings["fields"])
+    questions = tuple(
+        Question(**{**one, "values": tuple(one["values"])}) for one in settings["questions"]
+    )
+    return Task(_named(name), language, fields, questions, guideline)
 
 
 def shown_task(task: Task, n_answers: int) -> Task:

@@ -114,6 +114,16 @@ def test_the_truth_may_be_a_score_of_single_answers_and_the_best_one_is_the_rewr
     assert set(votes["edited"]) == {"The best."}
 
 
+def test_a_pair_given_the_other_way_round_has_the_same_truth(tmp_path: Path) -> None:
+    pushed(tmp_path)
+    turned = ROWS.with_columns(
+        response_a="response_b", response_b="response_a", truth=-pl.col("truth")
+    )
+    simulated(tmp_path, turned, annotators={"exact": {"skill": 1.0, "noise": 0}})
+    votes = pulled(tmp_path).rows.join(ROWS.select("prompt", "truth"), on="prompt")
+    assert (votes["grade"] == (votes["truth"] * 4).cast(pl.Int8)).all()
+
+
 def test_assigned_records_are_left_to_others(tmp_path: Path) -> None:
     pushed(tmp_path, annotators=["simulated-ann", "a real person"], votes_per_record=1)
     facts = simulated(tmp_path, annotators={"ann": {}})
