@@ -26,8 +26,11 @@ def sets():
 
 def test_every_file_belongs_to_a_step_and_is_part_of_its_key():
     assert set(FILES) == {path for prompts in sets().values() for path in prompts.shipped()}
-    asking = [step for step in STEPS if step.brings and not step.name.startswith("annotate.")]
-    brought = [step.brings(step.config.model_construct()) for step in asking]
+    brought = [
+        step.brings(step.config.model_construct())
+        for step in STEPS
+        if step.brings and not step.name.startswith("annotate.")
+    ]
     assert set(FILES) == {path for paths in brought for path in paths}
 
 
