@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -40,19 +39,6 @@ def _load_contract() -> Any:
 
 
 contract = _load_contract()
-PARENT = """
-import sys
-from pathlib import Path
-from databuild.models.protocol import Message, Request, Sampling
-from databuild.models.vllm import VllmGenerator, VllmOptions
-options = VllmOptions(model=Path(sys.argv[1]), max_model_len=256, kv_cache_gib=1)
-generator = VllmGenerator(options, log=Path(sys.argv[2]))
-long = Sampling(max_tokens=200)
-asks = [Request(str(i), (Message("user", "Tell me about tea."),), long, i) for i in range(64)]
-asks.append(Request("short", asks[0].messages, Sampling(max_tokens=1), 99))
-for answer in generator.stream(asks):
-    print(generator._child.pid, flush=True)
-"""
 
 
 def group_of(pid: int) -> list[psutil.Process]:
@@ -250,23 +236,6 @@ def test_an_engine_that_dies_is_one_error_and_leaves_nothing(shared: VllmGenerat
     assert str(shared.log) in str(error.value)
     assert wait_until_none(pid) == []
     assert shared.is_alive()
-
-
-def test_a_killed_parent_takes_vllm_with_it(smollm2: Path, tmp_path: Path):
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(smollm2), str(tmp_path / "vllm.log")],
-        stdout=subprocess.PIPE,
-        cwd=TESTS.parent,
-    )
-    assert parent.stdout is not None
-    line = parent.stdout.readline()
-    assert line, (tmp_path / "vllm.log").read_text()[-2000:]
-    pid = int(line)
-    assert len(group_of(pid)) >= 3
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    parent.stdout.close()
-    assert wait_until_none(pid) == []
 
 
 RECIPE = """
