@@ -188,7 +188,7 @@ class _Job:
             Outside.of_batch(one) for one in self.batches
         ]
         sources = Sources([str(path) for path in self.asked.inputs], self.new.sizes, tuple(outside))
-        write_rows(self.asked.out, self.new.paths, sources, found, progress)
+        write_rows(self.asked.out, self.new.paths, sources, found, progress, self.asked.workers)
         write_clusters(self.asked.out / "clusters.parquet", sources, found)
 
     def remember(self, signed: Signed, found: Found) -> None:

@@ -17,6 +17,7 @@ from databuild.dedup.banding import band_keys, keys_of
 from databuild.dedup.comparing import forget
 from databuild.dedup.forms import NO_TEXT, Forms
 from databuild.dedup.numbers import as_bytes_column, as_flat_bytes, as_order
+from databuild.dedup.overlapping import read_ahead
 from databuild.dedup.shingles import Shingles, shingle, shingle_slice
 from databuild.dedup.signatures import datasketch_signatures
 from databuild.dedup.tokenizing import as_bytes, chosen, in_slices, offsets_of
@@ -189,12 +190,14 @@ def sign(
     """
     met, end = Forms(), 0
     made: list[Mapping[str, NDArray[Any]]] = []
-    for index in range(texts.n_parts):
-        name = f"part-{index:05d}"
+    names = [f"part-{index:05d}" for index in range(texts.n_parts)]
+    unsigned = [index for index, name in enumerate(names) if not kept.has(name)]
+    read = read_ahead((texts.read(index) for index in unsigned), workers)
+    for name in names:
 
-        def sign_it(index: int = index, at: int = end) -> Mapping[str, NDArray[Any]]:
+        def sign_it(at: int = end) -> Mapping[str, NDArray[Any]]:
             with kept.appending(HASHES, 8 * at) as write:
-                return _sign_part(texts.read(index), parameters, workers, met, write)
+                return _sign_part(next(read), parameters, workers, met, write)
 
         part = kept.arrays(name, sign_it)
         if len(met) == sum(len(one["form"]) for one in made):

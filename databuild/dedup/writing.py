@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from databuild.dedup.near import STAGES
+from databuild.dedup.overlapping import read_ahead, write_behind
 from databuild.engine.store import writing
 
 if TYPE_CHECKING:
@@ -93,8 +95,9 @@ class Sources:
 
 
 def write_rows(
-    out: Path, paths: Sequence[Path], sources: Sources, found: Found, progress: Progress
-) -> None:
+    out: Path, paths: Sequence[Path], sources: Sources, found: Found, progress: Progress,
+    workers: int = 1,
+) -> None:  # fmt: skip
     """Write the kept rows of each file, and the dropped ones with their evidence.
 
     Rows are read and written a row group or some thousands at a time, with the columns, types and
@@ -109,12 +112,12 @@ def write_rows(
                 out / f"kept-{number:05d}.parquet",
                 out / "dropped" / f"dropped-{number:05d}.parquet",
             )
-            _write_file(path, int(start), targets, sources, found, progress)
+            _write_file(path, int(start), targets, sources, found, progress, workers)
 
 
 def _write_file(
     path: Path, start: int, targets: tuple[Path, Path], sources: Sources, found: Found,
-    progress: Progress,
+    progress: Progress, workers: int,
 ) -> None:  # fmt: skip
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -129,18 +132,19 @@ def _write_file(
             stack.enter_context(pq.ParquetWriter(half, shape, compression=codec))
             for half, shape in zip(halves, (schema, wide), strict=True)
         )
+        write_kept, write_dropped = (stack.enter_context(write_behind(workers)) for _ in halves)
         at = start
-        for rows in _groups(file):
+        for rows in read_ahead(_groups(file), workers):
             lo, hi = np.searchsorted(found.dropped, [at, at + rows.num_rows])
             is_kept = np.ones(rows.num_rows, bool)
             is_kept[found.dropped[lo:hi] - at] = False
-            kept.write_table(_chosen(rows, is_kept))
+            write_kept(partial(kept.write_table, _chosen(rows, is_kept)))
             if hi > lo:
                 lost = _chosen(rows, ~is_kept)
                 told = _evidence(found, slice(lo, hi), sources, start)
                 for field, column in zip(_evidence_schema(), told, strict=True):
                     lost = lost.append_column(field, column)
-                dropped.write_table(lost.cast(wide))
+                write_dropped(partial(dropped.write_table, lost.cast(wide)))
             at += rows.num_rows
             progress.tick(rows.num_rows)
     for half, target in zip(halves, targets, strict=True):
