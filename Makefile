@@ -82,12 +82,13 @@ $(BIN)/mypy || status=$$?
 $(BIN)/lint-imports --no-logo || status=$$?
 endef
 
-# Live tests own both cores, so they run alone, after the rest.
+# Live tests run after the rest, a file at a time on each core: half of their time is a start of
+# vLLM, of the trainer or of Argilla's server, which keeps one core busy at most.
 test: install
 	@status=0
 	$(CHECK)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not live' || status=$$?
-	$(BIN)/python -m pytest -m live || status=$$?
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m live || status=$$?
 	exit $$status
 
 # The laws, the house rules, and the quick tests of every folder changed since SINCE.

@@ -9,7 +9,7 @@ system time of the whole child process, from its start, by wait4; all pools have
 process one core. Other tools run once per size and are remembered in the cache (`--again` measures
 them anew); databuild always runs again, its command in a new process (`cold`), and its step three
 times in one process, of which the best counts (`warm`). Sections: table, cores, incremental,
-adversarial.
+adversarial, large.
 """
 
 from __future__ import annotations
@@ -105,9 +105,10 @@ class Bench:
         self.cache, self.data, self.tools, self.again = cache, data, tools, again
         self.scratch = cache / f"scratch-{os.getpid()}"
 
-    def corpus(self, n: int) -> Path:
-        folder = self.cache / f"c{'data' if self.data else ''}-{n}"
-        write_corpus(folder, n, self.data)
+    def corpus(self, n: int, seed: int = 0) -> Path:
+        name = f"c{'data' if self.data else ''}-{n}"
+        folder = self.cache / (f"{name}-{seed}" if seed else name)
+        write_corpus(folder, n, self.data, seed)
         return folder
 
     def python(self, environment: str) -> Path:
@@ -296,8 +297,35 @@ def adversarial(bench: Bench, sizes: list[int]) -> dict[str, Any]:
     return told
 
 
+def large(bench: Bench, sizes: list[int]) -> dict[str, Any]:
+    """Several corpora of the largest size together, 3 and 10, by the command on one core.
+
+    There is no truth of so many: the exact join would take hours. Told are cost and memory, beside
+    the peak that the command states before it starts, and how much each row costs against the first.
+    """
+    told: dict[str, Any] = {}
+    for times in (1, 3, 10):
+        folders = [bench.corpus(sizes[-1], seed) for seed in range(times)]
+        first, *others = (str(folder / "rows.parquet") for folder in folders)
+        shutil.rmtree(bench.scratch, ignore_errors=True)
+        command = bench.command(Path(first))
+        place = command.index(first) + 1
+        used = measured([*command[:place], *others, *command[place:]])
+        made = json.loads(used.pop("stdout"))
+        shutil.rmtree(bench.scratch, ignore_errors=True)
+        n = made["rows"]["in"]
+        told[str(n)] = {
+            **used, "cpu_s_to_verdicts": made["seconds"]["cpu_to_verdicts"],
+            "memory_mib": made["memory_mib"], "rows": made["rows"],
+            "candidates": made["candidates"], "skipped_pairs": made["skipped_pairs"],
+            "cpu_s_per_million_rows": round(used["cpu_s"] / n * 1e6, 2),
+        }  # fmt: skip
+        print(n, told[str(n)], flush=True)
+    return told
+
+
 SECTIONS: dict[str, Any] = {
-    section.__name__: section for section in (table, cores, incremental, adversarial)
+    section.__name__: section for section in (table, cores, incremental, adversarial, large)
 }
 
 

