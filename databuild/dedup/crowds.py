@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Codes = NDArray[np.uint64]
     Flags = NDArray[np.bool_]
+    Pairs = tuple[Ints, Ints, NDArray[np.float64]]
+    """Places of the better and the worse row, and their similarity."""
 
 _SAMPLE = 1024
-"""Pairs of a crowd that are looked at before its next heads are compared with all of it."""
+"""Pairs of a crowd that are compared before its next heads are compared with all of it."""
+_LOOK = 4
+"""One in so many of the sample is compared first: where none of them is near, that is all."""
 _NEEDED = 4
-"""Duplicates among them for which that is done. One pair in 256, so 16 heads find a duplicate of a
-sixteenth of the rows, and the work for a crowd is a geometric series."""
+"""Duplicates in the sample for which the rest is compared. One pair in 256, so 16 heads find a
+duplicate of a sixteenth of the rows, and the work for a crowd is a geometric series."""
 
 
 @dataclass
@@ -70,12 +74,8 @@ class Crowds:
         chosen = (sizes > cap)[crowd] & is_kept[rows]
         return cls(rows[chosen], np.unique(crowd[chosen], return_inverse=True)[1], cap)
 
-    def next_pairs(self) -> tuple[Ints, Ints, Ints]:
-        """Mark the next heads; return their places, those of all worse rows, and the live places.
-
-        Returns:
-            Places in `rows` of the better and the worse of each pair, and of the heads.
-        """
+    def next_heads(self) -> Heads:
+        """Mark the next heads of every crowd that is not given up."""
         live = np.flatnonzero(~self.is_gone & ~self.gave_up[self.crowd])
         of = self.crowd[live]
         ends = np.searchsorted(of, of, side="right")
@@ -83,25 +83,18 @@ class Crowds:
         rank = np.cumsum(waits)
         before = np.concatenate([[0], rank])[np.searchsorted(of, of, side="left")]
         at = np.flatnonzero(waits & (rank - before <= self.cap // 2))
-        many = ends[at] - at - 1
-        first = np.repeat(np.cumsum(many) - many, many)
-        worse = np.repeat(at + 1, many) + np.arange(int(many.sum())) - first
-        heads = live[at]
-        self.is_done[heads] = True
-        return live[np.repeat(at, many)], live[worse], heads
+        self.is_done[live[at]] = True
+        return Heads(live, at, ends[at] - at - 1, of[at], len(self.gave_up))
 
-    def promising(self, crowd: Ints, hits: Flags, tried: Flags) -> Flags:
-        """The crowds to be compared to the end of a pass: small ones, and those with hits."""
-        n = len(self.gave_up)
-        live = np.bincount(self.crowd[~self.is_gone], minlength=n)
-        found = np.bincount(crowd[tried][hits], minlength=n)
-        fresh = np.bincount(crowd, minlength=n)
-        return (live <= 2 * self.cap) | (found >= _NEEDED) | (fresh <= _SAMPLE)
+    def few(self) -> Flags:
+        """The crowds of so few rows that all their pairs are compared."""
+        live = np.bincount(self.crowd[~self.is_gone], minlength=len(self.gave_up))
+        return np.asarray(live <= 2 * self.cap)
 
-    def give_up(self, which: Flags, heads: Ints, compared: Ints) -> None:
+    def give_up(self, which: Flags, heads: Heads, compared: Ints) -> None:
         """Leave crowds as they are: their heads were not compared with all of them."""
         self.gave_up |= which
-        self.is_done[heads[which[self.crowd[heads]]]] = False
+        self.is_done[heads.live[heads.at[which[heads.crowd]]]] = False
         self._compared[which] += compared[which]
 
     def skipped(self) -> int:
@@ -109,6 +102,83 @@ class Crowds:
         waits = ~self.is_gone & ~self.is_done
         left = np.bincount(self.crowd[waits], minlength=len(self.gave_up))
         return int(np.maximum(left * (left - 1) // 2 - self._compared, 0).sum())
+
+
+class Heads:
+    """The heads of one pass, each to be paired with every worse row of its crowd.
+
+    The pairs are numbered through, crowd by crowd and head by head, and made when they are asked
+    for: of most crowds only a sample is.
+
+    Args:
+        live: Places in `Crowds.rows` of the rows that may be compared, by crowd.
+        at: Which of them are heads.
+        many: How many worse rows each head has.
+        crowd: The crowd of each head, ascending.
+        n_crowds: How many crowds there are.
+    """
+
+    def __init__(self, live: Ints, at: Ints, many: Ints, crowd: Ints, n_crowds: int) -> None:
+        self.live, self.at, self.crowd = live, at, crowd
+        self._ends = np.cumsum(many)
+        self._begins = self._ends - many
+        self.sizes = np.bincount(crowd, many, minlength=n_crowds).astype(np.int64)
+        """The pairs of each crowd."""
+        self._first = np.cumsum(self.sizes) - self.sizes
+
+    def every(self, step: Ints, which: Flags) -> Ints:
+        """The numbers of each `step`-th pair of some crowds."""
+        n = np.where(which, -(-self.sizes // step), 0)
+        before = np.repeat(np.cumsum(n) - n, n)
+        place = np.arange(len(before)) - before
+        return np.asarray(np.repeat(self._first, n) + place * np.repeat(step, n), np.int64)
+
+    def crowd_of(self, numbers: Ints) -> Ints:
+        """The crowd of each pair."""
+        return np.asarray(self.crowd[np.searchsorted(self._ends, numbers, side="right")])
+
+    def is_step(self, numbers: Ints, step: Ints) -> Flags:
+        """Whether `every` gives the pair at this step."""
+        of = self.crowd_of(numbers)
+        return np.asarray((numbers - self._first[of]) % step[of] == 0)
+
+    def pairs(self, numbers: Ints) -> tuple[Ints, Ints]:
+        """The places in `Crowds.rows` of the better and the worse row of each pair."""
+        head = np.searchsorted(self._ends, numbers, side="right")
+        at = self.at[head]
+        return self.live[at], self.live[at + 1 + numbers - self._begins[head]]
+
+
+@dataclass
+class _Compared:
+    """What was compared in one band."""
+
+    crowds: Crowds
+    seen: Sequence[Codes]
+    verify: Callable[[Codes], NDArray[np.float64]]
+    threshold: float
+    tried: list[Codes] = field(default_factory=list)
+    near: list[Codes] = field(default_factory=list)
+    similar: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def look(self, heads: Heads, numbers: Ints) -> tuple[Ints, Ints, Pairs]:
+        """Compare pairs that were not seen before.
+
+        Returns:
+            How many of each crowd are new, how many of them are near, and the latter.
+        """
+        better, worse = heads.pairs(numbers)
+        codes = packed_pairs(self.crowds.rows[better], self.crowds.rows[worse])
+        is_new = np.logical_and.reduce([is_fresh(codes, some) for some in self.seen])
+        better, worse, codes = better[is_new], worse[is_new], codes[is_new]
+        jaccard = _in_order(codes, self.verify)
+        hit = jaccard >= self.threshold
+        self.tried.append(codes)
+        self.near.append(codes[hit])
+        self.similar.append(jaccard[hit])
+        n, crowd = len(heads.sizes), heads.crowd_of(numbers[is_new])
+        counts = np.bincount(crowd, minlength=n), np.bincount(crowd[hit], minlength=n)
+        return *counts, (better[hit], worse[hit], jaccard[hit])
 
 
 def compare_crowd(
@@ -130,40 +200,44 @@ def compare_crowd(
         The pairs that were verified, those of them that are near, and their similarities; all
         ascending.
     """
-    tried: list[Codes] = []
-    near, similar = [np.zeros(0, np.uint64)], [np.zeros(0)]
-    n = len(crowds.gave_up)
-    while True:
-        better, worse, heads = crowds.next_pairs()
-        if not len(heads):
-            break
-        codes = packed_pairs(crowds.rows[better], crowds.rows[worse])
-        of_all = np.bincount(crowds.crowd[better], minlength=n)
-        is_new = np.logical_and.reduce([is_fresh(codes, some) for some in seen])
-        better, worse, codes = better[is_new], worse[is_new], codes[is_new]
-        crowd = crowds.crowd[better]
-        of_new = np.bincount(crowd, minlength=n)
-        # Evenly spread over the pairs of each crowd, which stand together.
-        place = np.arange(len(crowd)) - (np.cumsum(of_new) - of_new)[crowd]
-        sampled = place % np.maximum(-(-of_new // _SAMPLE), 1)[crowd] == 0
-        jaccard = np.zeros(len(codes))
-        jaccard[sampled] = _in_order(codes[sampled], verify)
-        goes_on = crowds.promising(crowd, jaccard[sampled] >= threshold, sampled)
-        rest = goes_on[crowd] & ~sampled
-        jaccard[rest] = _in_order(codes[rest], verify)
-        of_sample = np.bincount(crowd[sampled], minlength=n)
-        crowds.give_up(~goes_on & (of_all > 0), heads, of_all - of_new + of_sample)
-        done, hit = sampled | rest, jaccard >= threshold
-        tried.append(codes[done])
-        near.append(codes[hit])
-        similar.append(jaccard[hit])
-        local = packed_pairs(better[hit], worse[hit])
+    made = _Compared(crowds, seen, verify, threshold)
+    while len((heads := crowds.next_heads()).at):
+        near = _one_pass(crowds, heads, made)
+        better, worse, jaccard = (np.concatenate(column) for column in zip(*near, strict=True))
+        local = packed_pairs(better, worse)
         order = np.argsort(local)
-        keeper, _ = keep_best(len(crowds.rows), local[order], jaccard[hit][order])
+        keeper, _ = keep_best(len(crowds.rows), local[order], jaccard[order])
         crowds.is_gone |= keeper != np.arange(len(keeper))
-    found, values = np.concatenate(near), np.concatenate(similar)
+    found = np.concatenate([np.zeros(0, np.uint64), *made.near])
+    values = np.concatenate([np.zeros(0), *made.similar])
     order = np.argsort(found)
-    return distinct(tried), found[order], values[order]
+    return distinct(made.tried), found[order], values[order]
+
+
+def _one_pass(crowds: Crowds, heads: Heads, made: _Compared) -> list[Pairs]:
+    """Compare the heads with all of their crowds, or with a sample that has too few duplicates."""
+    sizes = heads.sizes
+    is_small = (sizes <= _SAMPLE) | crowds.few()
+    sample = np.where(is_small, 1, -(-sizes // _SAMPLE))
+    look = np.where(is_small, 1, _LOOK * sample)
+    some = np.ones(len(sizes), bool)
+    fresh, hits, first = made.look(heads, heads.every(look, some))
+    compared = -(-sizes // look)
+
+    some = ~is_small & (hits > 0)
+    numbers = heads.every(sample, some)
+    numbers = numbers[~heads.is_step(numbers, look)]
+    more, more_hits, second = made.look(heads, numbers)
+    compared = np.where(some, -(-sizes // sample), compared)
+
+    done = np.where(some, sample, look)
+    # Where nearly all was seen before, the rest is cheap.
+    goes_on = ~is_small & ((hits + more_hits >= _NEEDED) | ((fresh + more) * done <= _SAMPLE))
+    numbers = heads.every(np.ones_like(sizes), goes_on)
+    numbers = numbers[~heads.is_step(numbers, done)]
+    _, _, third = made.look(heads, numbers)
+    crowds.give_up(~is_small & ~goes_on & (sizes > 0), heads, compared)
+    return [first, second, third]
 
 
 def is_fresh(codes: Codes, seen: Codes) -> Flags:

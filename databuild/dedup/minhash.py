@@ -70,7 +70,7 @@ def near_also(config: NearConfig) -> tuple[str, ...]:
     return (config.messages,) if config.messages and "prompt" in config.column else ()
 
 
-@step("dedup.minhash", kind="select", sees="parts", version=5, also=near_also)
+@step("dedup.minhash", kind="select", sees="parts", version=6, also=near_also)
 def drop_near_duplicates(
     rows: Parts,
     config: MinhashConfig,
