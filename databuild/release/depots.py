@@ -118,7 +118,7 @@ class Folder:
     def children(self, prefix: str) -> list[str]:
         """The names directly below."""
         place = self.root / prefix
-        return sorted(os.listdir(place)) if place.is_dir() else []
+        return sorted(one.name for one in place.iterdir()) if place.is_dir() else []
 
     def entries(self, prefix: str) -> list[Entry]:
         """The files directly below whose names do not begin with a dot."""
@@ -159,13 +159,13 @@ class Folder:
     def swap(self, key: str, content: bytes, tag: str | None) -> bool:
         """Compare and rename under a lock that the kernel gives back when its holder dies."""
         path = self.root / key
-        with self._written(path, content) as waiting, writing(path):
-            with (path.parent / ".lock").open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                found = self.read(key)
-                if (found.tag if found else None) != tag:
-                    return False
-                waiting.replace(path)
+        lock = path.parent / ".lock"
+        with self._written(path, content) as waiting, writing(path), lock.open("a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            found = self.read(key)
+            if (found.tag if found else None) != tag:
+                return False
+            waiting.replace(path)
         return True
 
     def upload(self, path: Path, key: str) -> None:

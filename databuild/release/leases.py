@@ -43,7 +43,7 @@ class Lease:
     key: str
     token: str
     lost: bool = False
-    _over: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
         """Make sure that nobody has declared us dead; asked before the last write.
@@ -62,8 +62,9 @@ class Lease:
         if found is None or not self.depot.swap(self.key, found.content, found.tag):
             self.lost = True
 
-    def _beat_on(self) -> None:
-        while not self._over.wait(BEAT_S) and not self.lost:
+    def beat_on(self) -> None:
+        """Renew it every `BEAT_S`, until it is given back."""
+        while not self.over.wait(BEAT_S) and not self.lost:
             try:
                 self.beat()
             except StoreError:  # out of reach for a moment: the next beat may pass
@@ -87,17 +88,19 @@ def lease(depot: Depot, name: str, what: str) -> Iterator[Lease]:
     about = {**_self(), "what": what, "since": datetime.now(UTC).isoformat(timespec="seconds")}
     depot.create(key, json.dumps(about).encode())
     held = Lease(depot, key, token)
-    beating = threading.Thread(target=held._beat_on, daemon=True)
+    beating = threading.Thread(target=held.beat_on, daemon=True)
     try:
         for other, told in living(depot, name, besides=token).items():
             if GC in {what, told.get("what")}:
-                what = f"{other}: {told.get('what')} by process {told.get('pid')} on {told.get('host')} since {told.get('since')}"
-                fix = f"wait for it to end; if it was killed, it counts so after {DEAD_S / 60:.0f} minutes"
-                raise StoreError(f"{depot.where}/{name}", f"somebody works here ({what})", fix=fix)
+                who = f"{told.get('what')} {other}, process {told.get('pid')} on {told.get('host')}"
+                what = f"somebody works here ({who}, since {told.get('since')})"
+                fix = "wait for it to end; if it was killed on another machine, it counts as dead "
+                fix += f"after {DEAD_S / 60:.0f} minutes"
+                raise StoreError(f"{depot.where}/{name}", what, fix=fix)
         beating.start()
         yield held
     finally:
-        held._over.set()
+        held.over.set()
         depot.delete(key)
 
 

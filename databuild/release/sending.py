@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from databuild.release.depots import Entry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from databuild.release.leases import Lease
     from databuild.release.versions import Versions
 

@@ -33,7 +33,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from databuild.engine.store import writing
 from databuild.errors import StoreError, nearest
-from databuild.release.depots import Folder, address, link, opened
+from databuild.release.depots import Folder, link, opened
 from databuild.release.leases import RELEASE, lease, living
 from databuild.release.naming import Reference, numbers
 from databuild.release.sending import Sent, nobody, send
@@ -193,7 +193,7 @@ class Versions:
             path.parent.mkdir(parents=True, exist_ok=True)
             waiting = path.with_name(f".{path.name}.{os.getpid()}")
             try:
-                found = self.depot.download(self.object_key(one), waiting)
+                found = self.depot.download(self.key(version, one), waiting)
                 if found != one.sha256:
                     what = "missing" if found is None else "changed"
                     what = f"{version.name}@{version.version}: {one.path} is {what}"
@@ -204,9 +204,30 @@ class Versions:
                 waiting.unlink(missing_ok=True)
         return path
 
+    def key(self, version: Version, one: File) -> str:
+        """Where a version's own file lies in the store: in its folder, or among the objects."""
+        is_folder = isinstance(self.depot, Folder)
+        return f"{self.name}/{version.version}/{one.path}" if is_folder else self.object_key(one)
+
     def object_key(self, one: File) -> str:
         """Where a file lies among the objects."""
         return f"{self.name}/objects/{one.sha256}"
+
+    def leftovers(self, token: str) -> list[Path]:
+        """What killed releases and clearings-out left on this machine, or in this folder.
+
+        Args:
+            token: Our own lease, by whose time others are alive or dead.
+        """
+        is_folder = isinstance(self.depot, Folder)
+        above = self.root if is_folder else cache() / "staging" / self._cached
+        there = sorted(above.glob(".*.*.*.*"))  # before we ask who lives: who begins later, lives
+        alive = living(self.depot, self.name, besides=token)
+        return [one for one in there if one.name.rpartition(".")[2] not in alive]
+
+    def half_written(self) -> list[Path]:
+        """Objects that were being written when their writer died; asked when nobody writes."""
+        return sorted(self.root.glob("objects/.*")) if isinstance(self.depot, Folder) else []
 
     def find(self, version: str) -> str:
         """The version that a number, a tag, `latest` or `best` means.
@@ -287,7 +308,8 @@ class Versions:
             folder = isinstance(self.depot, Folder)
             above = self.root if folder else cache() / "staging" / self._cached
             staging = above / f".{version}.{held.token}"
-            self._sweep(above, held.token)
+            for path in self.leftovers(held.token):
+                remove(path)
             with writing(above):
                 staging.mkdir(parents=True)
             try:
@@ -331,13 +353,6 @@ class Versions:
             staging.rename(self.root / version)
         except OSError as error:
             raise taken(self, version) from error
-
-    def _sweep(self, above: Path, token: str) -> None:
-        """Remove what killed releases left; what they had kept among the objects is used again."""
-        alive = living(self.depot, self.name, besides=token)
-        for path in above.glob(".*.*.*.*"):
-            if path.is_dir() and path.name.rpartition(".")[2] not in alive:
-                remove(path)
 
     def _merge(self, file: str, content: dict[str, Any]) -> None:
         key = f"{self.name}/{file}"
