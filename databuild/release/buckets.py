@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 KINDS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "memory")
 _RETRY = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
+_DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken")
 _WHOLE = 32 << 20
 """A file of up to so many bytes is sent in one request."""
 
@@ -139,14 +141,17 @@ class Bucket:
 
         try:
             yield
-        except (faults.PermissionDeniedError, faults.UnauthenticatedError) as error:
-            what = f"the object store refuses: {_first_line(error)}"
-            fix = "set the keys of access in the environment, as AWS_ACCESS_KEY_ID and "
-            raise StoreError(self.where, what, fix=f"{fix}AWS_SECRET_ACCESS_KEY") from error
         except (faults.BaseError, FileNotFoundError) as error:
-            what = f"the object store did not do it: {_first_line(error)}"
-            fix = "look at the bucket's name and at AWS_ENDPOINT_URL, and try again: everything "
-            raise StoreError(self.where, what, fix=f"{fix}that was sent is kept") from error
+            code, said = _said(error)
+            what = f"the object store did not do it: {said}"
+            fix = "look at AWS_ENDPOINT_URL and try again: everything that was sent is kept"
+            denied = isinstance(error, faults.PermissionDeniedError | faults.UnauthenticatedError)
+            if denied or code in _DENIED:
+                what = f"the object store refuses: {said}"
+                fix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (gs, az: see the README)"
+            elif code == "NoSuchBucket":
+                fix = "make the bucket, or name one that is there: --store s3://bucket/prefix"
+            raise StoreError(self.where, what, fix=fix) from error
 
 
 def bucket(url: str) -> Bucket:
@@ -174,8 +179,12 @@ def bucket(url: str) -> Bucket:
         return Bucket(url, from_url(url, **options))
     except (faults.BaseError, ValueError) as error:
         fix = "write it as s3://bucket/prefix, with the access in the environment"
-        raise StoreError(url, f"it cannot be opened: {_first_line(error)}", fix=fix) from error
+        raise StoreError(url, f"it cannot be opened: {_said(error)[1]}", fix=fix) from error
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")[:300]
+def _said(error: BaseException) -> tuple[str, str]:
+    """The code and the words of an object store's answer, out of all that the client tells."""
+    found = re.search(r"<Code>(\w+)</Code>.*?<Message>([^<]*)", str(error), re.DOTALL)
+    if found:
+        return found[1], f"{found[1]}: {found[2].rstrip('.')}"
+    return "", str(error).strip().partition("\n")[0].rstrip(".")[:300]

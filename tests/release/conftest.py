@@ -91,7 +91,9 @@ def s3(s3_server: weed.Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return f"s3://test-{token_hex(6)}/releases"
+    name = f"test-{token_hex(6)}"
+    weed.make_bucket(s3_server, name)
+    return f"s3://{name}/releases"
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -377,8 +377,11 @@ def test_an_older_format_and_a_url_of_no_kind_are_refused_with_the_way_out(store
 
 
 def test_a_store_that_refuses_or_is_not_there_is_one_clear_error(s3: str, monkeypatch) -> None:
+    missing = s3.replace("test-", "no-such-")
+    with pytest.raises(StoreError, match=r"NoSuchBucket.*make the bucket"):
+        names_in(missing)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    with pytest.raises(StoreError, match="object store refuses.*AWS_ACCESS_KEY_ID") as told:
+    with pytest.raises(StoreError, match=r"object store refuses.*AWS_ACCESS_KEY_ID") as told:
         names_in(s3)
     assert "wrong" not in str(told.value)
 

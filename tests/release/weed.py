@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,20 @@ def serving(folder: Path) -> Iterator[Server]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def make_bucket(server: Server, name: str) -> None:
+    """Make an empty bucket."""
+    import urllib.request
+
+    import obstore
+    from obstore.store import S3Store
+
+    names = {key.lower(): value for key, value in server.environment.items()}
+    url = obstore.sign(S3Store(name, config=names), "PUT", "", timedelta(minutes=1))
+    request = urllib.request.Request(url, method="PUT")  # noqa: S310 - our own server
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
+        assert answer.status == 200
 
 
 def _free(n: int) -> list[int]:
