@@ -22,7 +22,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is ne
     [
         "databuild checkout support-bot@1.2.0 data/support-bot",
         "databuild checkout support-bot@best train-set --config sft --split train",
-        "databuild checkout support-bot . --store s3://our-bucket/releases",
+        "databuild checkout support-bot data/latest --store s3://our-bucket/releases",
     ],
 )
 def checkout(

@@ -148,7 +148,10 @@ class Bucket:
             denied = isinstance(error, faults.PermissionDeniedError | faults.UnauthenticatedError)
             if denied or code in _DENIED:
                 what = f"the object store refuses: {said}"
-                fix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (gs, az: see the README)"
+                fix = (
+                    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (gs: GOOGLE_SERVICE_ACCOUNT; "
+                )
+                fix += "az: AZURE_STORAGE_ACCOUNT_KEY)"
             elif code == "NoSuchBucket":
                 fix = "make the bucket, or name one that is there: --store s3://bucket/prefix"
             raise StoreError(self.where, what, fix=fix) from error

@@ -44,7 +44,7 @@ def check_out(
         RecipeError: There is no such configuration or split.
         StoreError: The folder is not empty, or a file of the store is missing or changed.
     """
-    made = versions.read(version)
+    made, folder = versions.read(version), folder.resolve()
     wanted = _wanted(made, config, split)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "the folder is not empty"

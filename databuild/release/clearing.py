@@ -12,9 +12,10 @@ no version any more), then its files; the next clearing-out takes what is left.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from databuild.errors import StoreError
 from databuild.release.depots import Folder
@@ -23,6 +24,7 @@ from databuild.release.versions import MANIFEST, Versions, names_in, remove, tol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from databuild.release.versions import Version
 
@@ -65,8 +67,9 @@ def clear(
     with lease(versions.depot, versions.name, GC) as held:
         all_of = {number: versions.read(number) for number in versions.known()}
         found = Cleared(versions.name)
+        texts = _texts(versions.store) if len(all_of) > keep else []
         for version in _old(all_of, keep, keep_days):
-            why = _needed(versions, version, all_of)
+            why = _needed(versions, version, list(all_of)[-1], texts)
             if why:
                 found.kept[version.version] = why
             else:
@@ -91,52 +94,49 @@ def _old(all_of: dict[str, Version], keep: int, keep_days: float) -> list[Versio
     return [one for one in candidates if datetime.fromisoformat(one.created) <= until]
 
 
-def _needed(versions: Versions, version: Version, all_of: dict[str, Version]) -> str:
+class _Text(NamedTuple):
+    """Something that may name versions."""
+
+    where: str
+    of: str
+    """The fingerprint of the version that it belongs to; it names itself, which does not count."""
+    text: str
+
+
+def _needed(versions: Versions, version: Version, newest: str, texts: Iterable[_Text]) -> str:
     """Why a version must stay; empty where nothing needs it."""
-    newest = list(all_of)[-1]
     pointers = {"latest": newest, **versions.pointers()}
     names = sorted(name for name, at in pointers.items() if at == version.version)
     if names:
         return f"it is {', '.join(names)}"
     if version.trained:
         return f"models were trained on it ({', '.join(sorted(version.trained))})"
-    return next(
-        (
-            f"{where} names it"
-            for where, text in _others(versions, version)
-            if _names(text, version)
-        ),
-        "",
-    )
+    named = re.compile(rf"\b{re.escape(version.name)}@{re.escape(version.version)}(?!\d)")
+    for one in texts:
+        own = version.fingerprint == one.of
+        if named.search(one.text) or (not own and version.fingerprint in one.text):
+            return f"{one.where} names it"
+    return ""
 
 
-def _names(text: str, version: Version) -> bool:
-    """Whether a text names a version, by its fingerprint or as `name@version`."""
-    import re
-
-    named = rf"\b{re.escape(version.name)}@{re.escape(version.version)}(?![\w.])"
-    return version.fingerprint in text or bool(re.search(named, text))
-
-
-def _others(versions: Versions, version: Version) -> Iterable[tuple[str, str]]:
-    """Manifests and recipes of all other versions of the store, and what is noted of models."""
-    for name in names_in(versions.store):
-        of = Versions(versions.store, name)
+def _texts(store: Path | str) -> list[_Text]:
+    """Manifests and recipes of all versions of a store, and what is noted of models."""
+    found = []
+    for name in names_in(store):
+        of = Versions(store, name)
         for number in of.known():
-            if (name, number) != (version.name, version.version):
-                other = of.read(number)
-                if other.fingerprint != version.fingerprint:  # equal data needs no other's files
-                    yield f"{name}@{number}", told(other)
-                for one in other.files:
-                    if one.path == "recipe.yaml" and of.file(other, one).is_file():
-                        yield (
-                            f"the recipe of {name}@{number}",
-                            of.file(other, one).read_text("utf-8"),
-                        )
+            made = of.read(number)
+            found.append(_Text(f"{name}@{number}", made.fingerprint, told(made)))
+            for one in made.files:
+                content = of.depot.read(of.key(made, one)) if one.path == "recipe.yaml" else None
+                if content:
+                    text = content.content.decode("utf-8", "replace")
+                    found.append(_Text(f"the recipe of {name}@{number}", made.fingerprint, text))
         for entry in of.depot.entries(f"{name}/models"):
             content = of.depot.read(entry.key)
             if content:
-                yield entry.key, content.content.decode("utf-8", "replace")
+                found.append(_Text(entry.key, "", content.content.decode("utf-8", "replace")))
+    return found
 
 
 def _remove_version(versions: Versions, number: str) -> None:

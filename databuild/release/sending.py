@@ -21,7 +21,7 @@ AT_ONCE = 8
 class Tick(Protocol):
     """Told of progress."""
 
-    def __call__(self, n_bytes: int, total: int) -> None:
+    def __call__(self, n_bytes: int, total: int, /) -> None:
         """So many bytes more are sent, of so many to send in all."""
 
 

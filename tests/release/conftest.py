@@ -55,10 +55,11 @@ class Shop:
 
     def release(self, name: str = "shop@auto", **allow: str) -> Path:
         """Release the last run; return the version's folder."""
-        return api.release(
+        where = api.release(
             self.folder / "shop.yaml", name,
             allow=allow, store=self.store, runs=self.folder / "runs",
         )[1]  # fmt: skip
+        return cast("Path", where)
 
 
 def tickets(n: int, start: int = 0) -> list[dict[str, Any]]:
