@@ -91,7 +91,8 @@ def make_bucket(server: Server, name: str) -> None:
     from obstore.store import S3Store
 
     names = {key.lower(): value for key, value in server.environment.items()}
-    url = obstore.sign(S3Store(name, config=names), "PUT", "", timedelta(minutes=1))
+    store = S3Store(name, config=names)
+    url = obstore.sign(store, "PUT", "", timedelta(minutes=1))  # type: ignore[call-overload]
     request = urllib.request.Request(url, method="PUT")  # noqa: S310 - our own server
     with urllib.request.urlopen(request) as answer:  # noqa: S310
         assert answer.status == 200
