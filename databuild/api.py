@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from databuild.profiling.facts import Difference, Profile
     from databuild.recipe.model import Recipe
     from databuild.release.differences import Changes
+    from databuild.release.sending import Sent, Tick
     from databuild.release.versions import Version
 
 RUNS = Path("runs")
@@ -232,24 +233,29 @@ def release(
     allow: Mapping[str, str] | None = None,
     store: str | Path = RELEASES,
     runs: str | Path = RUNS,
-) -> tuple[Version, Path]:
+    sent: Sent | None = None,
+    sending: Tick | None = None,
+) -> tuple[Version, Path | str]:
     """Publish what a recipe names under `release:`, as of its last run, as a version.
 
     Args:
         path: The recipe's YAML file.
         name: `name@1.2.0`, or `name@auto` for the next number.
         allow: Gates that need not be passed, each with the reason.
-        store: Where versions are kept.
+        store: Where versions are kept: a folder, or a URL as `s3://bucket/prefix`.
         runs: Where outputs are kept.
+        sent: Is told which bytes were written, and which were there already.
+        sending: Told of bytes on their way to an object store, and of how many there are.
 
     Returns:
-        The version, and its folder.
+        The version, and its folder or URL.
 
     Raises:
         DatabuildError: It cannot be released; nothing of it is there then.
     """
     from databuild.release.naming import AUTO, read_reference
     from databuild.release.publishing import publish
+    from databuild.release.sending import Sent, nobody
     from databuild.release.versions import Versions
 
     checked = check(path)
@@ -262,13 +268,13 @@ def release(
     if known.status != "complete":
         what = f"the last run of {checked.recipe.name} is not complete"
         raise StoreError(str(runs), what, fix="finish it with `databuild run`")
-    versions = Versions(Path(store), meant.name)
+    versions = Versions(store, meant.name, Sent() if sent is None else sent)
     number = meant.version if name.partition("@")[2] else AUTO
     made = publish(
         checked.recipe.release, known, versions, number,
-        recipe=checked.document.path, allow=allow,
+        recipe=checked.document.path, allow=allow, sending=sending or nobody,
     )  # fmt: skip
-    return made, versions.folder(made.version)
+    return made, versions.place(made.version)
 
 
 def difference(
@@ -285,7 +291,7 @@ def difference(
     from databuild.release.naming import read_reference
     from databuild.release.versions import at
 
-    (of_a, a), (of_b, b) = (at(Path(store), read_reference(one)) for one in (before, after))
+    (of_a, a), (of_b, b) = (at(store, read_reference(one)) for one in (before, after))
     return compared((of_a, of_b), a, b, by=by, key=key, limit=limit)
 
 

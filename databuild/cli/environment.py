@@ -36,6 +36,7 @@ EXTRAS = {
     "evaluate": "answers against references: BLEU, ROUGE-L",
     "hub": "data sets by name (datasets)",
     "report": "report.html with plots",
+    "stores": "released versions in object stores",
     "train": "SFT, DPO and reward models (TRL)",
     "vllm": "sampling with vLLM on the CPU",
     "vllm-gpu": "sampling with vLLM on a GPU",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from databuild.cli.telling import seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.console import Console, RenderableType
 
@@ -85,6 +85,45 @@ class Meter:
         if self.note:
             pieces.append(self.note)
         return "  ".join(pieces)
+
+
+@contextmanager
+def bytes_shown(
+    what: str, out: Console | None = None, *, every_s: float = _PLAIN_EVERY_S
+) -> Iterator[Callable[[int, int], None]]:
+    """Show bytes on their way on stderr, with rate and end, where it takes longer than a moment.
+
+    Args:
+        what: `sending`, `copying`, `verifying`.
+        out: Where to write; stderr.
+        every_s: Seconds between lines; in a terminal the line is rewritten once a second.
+    """
+    from databuild.cli.telling import console
+
+    out = out or console(stderr=True)
+    every_s = min(every_s, 1.0) if out.is_terminal else every_s
+    meter = Meter(what, "")
+    last = [time.monotonic()]
+
+    def tick(n_bytes: int, total: int) -> None:
+        if not meter.units:
+            meter.total(max(total, 1), "MB")
+        meter.tick(n_bytes)
+        if time.monotonic() - last[0] >= every_s:
+            last[0] = time.monotonic()
+            out.print(f"{what}: {_megabytes(meter)}", markup=False, soft_wrap=True,
+                      end="\r" if out.is_terminal else "\n")  # fmt: skip
+
+    yield tick
+    if out.is_terminal:
+        out.print(" " * 60, end="\r")
+
+
+def _megabytes(meter: Meter) -> str:
+    rate, left = meter.rate(), meter.units - meter.done
+    told = f"{meter.done / 1e6:,.1f} of {meter.units / 1e6:,.1f} MB"
+    told += f"  {100 * meter.done // meter.units}%"
+    return told + (f"  {rate / 1e6:,.1f} MB/s  ETA {seconds(left / rate)}" if rate and left else "")
 
 
 class Board:

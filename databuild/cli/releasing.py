@@ -1,7 +1,8 @@
-"""`databuild release` and what one does with versions: list, compare, verify, name, go back."""
+"""`databuild release` and what one asks of versions: list, compare, verify."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from databuild.cli import asking, telling
 from databuild.cli.application import command
+from databuild.cli.progress import bytes_shown
 from databuild.errors import RecipeError, StoreError
 
 if TYPE_CHECKING:
@@ -16,7 +18,12 @@ if TYPE_CHECKING:
     from databuild.release.versions import Version
 
 Store = Annotated[
-    Path, typer.Option("--store", metavar="DIR", help="Where released versions are kept.")
+    Path,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        help="Where released versions are kept: a folder, or s3://bucket/prefix.",
+    ),
 ]
 Name = Annotated[
     str, typer.Argument(metavar="NAME@VERSION", help="A version: 1.2.0, a tag, latest or best.")
@@ -45,6 +52,7 @@ STORE = Path("releases")
     [
         "databuild release support-bot@1.0.0",
         "databuild release support-bot@auto recipe.yaml --store /data/releases",
+        "databuild release support-bot@auto --store s3://our-bucket/releases",
         "databuild release support-bot@1.1.0 --allow shortfall='few French tickets so far'",
     ],
 )
@@ -72,12 +80,18 @@ def release(
     allowed with a reason.
     """
     from databuild.api import release as publish
+    from databuild.release.sending import Sent
 
     path, _ = asking.recipe_and_overrides([str(recipe)] if recipe else None)
     allowed = dict(_gate(text) for text in allow or ())
-    made, folder = publish(path, name, allow=allowed, store=store, runs=runs)
+    sent = Sent()
+    with bytes_shown("sending") as tick:
+        made, folder = publish(
+            path, name, allow=allowed, store=store, runs=runs, sent=sent, sending=tick
+        )
     if as_json:
-        telling.write_json({"folder": str(folder), **made.model_dump(mode="json")})
+        told_json = {"folder": str(folder), **made.model_dump(mode="json"), "sent": asdict(sent)}
+        telling.write_json(told_json)
         return
     table = telling.table(
         "configuration", "split", "rows", "from", left=("configuration", "split", "from")
@@ -88,6 +102,10 @@ def release(
     told = [f"{gate.name}: {gate.told}" + (f" (allowed: {gate.override})" if gate.override else "")
             for gate in made.gates]  # fmt: skip
     telling.say(f"{made.name}@{made.version}", "", table, "", *told, "")
+    telling.say(
+        f"new: {sent.new_files:,} files, {sent.new_bytes:,} bytes; shared with earlier versions: "
+        f"{sent.shared_files:,} files, {sent.shared_bytes:,} bytes"
+    )
     telling.say_path("version", folder)
 
 
@@ -165,8 +183,6 @@ def diff(
     A row is the same where its content and its parents are. A changed row has another content
     under the same key, or the same parents.
     """
-    from dataclasses import asdict
-
     from databuild.api import difference
 
     found = difference(before, after, by=by, key=key, limit=limit, store=store)
@@ -189,7 +205,8 @@ def verify(name: Name, store: Store = STORE, as_json: asking.AsJson = False) -> 
     from databuild.release.versions import Versions
 
     meant = read_reference(name)
-    found = check(Versions(store, meant.name), meant.version)
+    with bytes_shown("verifying") as tick:
+        found = check(Versions(store, meant.name), meant.version, tick)
     named = f"{found.version.name}@{found.version.version}"
     if as_json:
         telling.write_json({"version": named, "files": found.files, "bytes": found.bytes,
@@ -204,53 +221,6 @@ def verify(name: Name, store: Store = STORE, as_json: asking.AsJson = False) -> 
         what = f"{len(found.faults)} of {found.files} files are not as released: {some}"
         what += f"; still whole: {left or 'nothing'}"
         raise StoreError(named, what, fix="take those files from a copy, or release again")
-
-
-@command(
-    "tag",
-    "Give a version a name.",
-    ["databuild tag support-bot@1.2.0 production", "databuild tag support-bot@1.2.0 best"],
-)
-def tag(
-    name: Name,
-    word: Annotated[str, typer.Argument(metavar="TAG", help="Letters, digits, -, _ and dots.")],
-    store: Store = STORE,
-) -> None:
-    """Give a version a name that may be moved later, such as `best` or `production`."""
-    import re
-
-    from databuild.release.naming import numbers, read_reference
-    from databuild.release.versions import at
-
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,59}", word) or numbers(word) or word == "auto":
-        raise RecipeError("tag", f"{word!r} can be no tag", fix="begin with a letter, as in `best`")
-    versions, version = at(store, read_reference(name))
-    versions.point(**{word: version.version})
-    telling.say(f"{version.name}@{word} is {version.version}.")
-
-
-@command(
-    "rollback",
-    "Make an earlier version the latest again.",
-    ["databuild rollback support-bot@1.1.0"],
-)
-def rollback(name: Name, store: Store = STORE) -> None:
-    """Move `latest` (and `best`, where it points at a later version) back to a version.
-
-    No version is removed; the next one is numbered after all that there are.
-    """
-    from databuild.release.naming import numbers, read_reference
-    from databuild.release.versions import at
-
-    versions, version = at(store, read_reference(name))
-    pointers = {"latest": versions.known()[-1], **versions.pointers()}
-    here = numbers(version.version) or (0, 0, 0)
-    names = [n for n in ("latest", "best") if (numbers(pointers.get(n, "")) or here) > here]
-    versions.point(**dict.fromkeys(names or ["latest"], version.version))
-    for one in names:
-        telling.say(f"{version.name}@{one} is {version.version} (was {pointers[one]}).")
-    if not names:
-        telling.say(f"{version.name}@latest is {version.version} already.")
 
 
 def _gate(text: str) -> tuple[str, str]:

@@ -71,6 +71,18 @@ class View:
             raise StoreError(str(self.base), what, fix=fix) from error
         return rows
 
+    def schema(self, index: int) -> pl.Schema:
+        """Names and types of one part, as `part` would have them; rows are read only if need be."""
+        if any(one.what == "dropped" or not one.aligned for one in self.layers):
+            return self.part(index).schema
+        have = pl.read_parquet_schema(part_path(self.base, index))
+        found = {name: have[name] for name in _of(have, self.columns)}
+        for layer in self.layers:
+            if layer.what == "columns":
+                side = pl.read_parquet_schema(part_path(layer.folder, index))
+                found |= {name: side[name] for name in layer.columns if name in self.columns}
+        return pl.Schema(found)
+
     def read(self, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
         """Read the whole table, with only `columns`."""
         parts = [self.part(index, columns) for index in range(self.n_parts)]

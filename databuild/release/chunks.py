@@ -15,9 +15,9 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-EVERY = 8192
+EVERY = 2048
 """A cut is made before one in so many rows, on average."""
-LEAST = 2048
+LEAST = 512
 MOST = 65_536
 
 

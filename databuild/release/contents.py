@@ -88,6 +88,7 @@ def frames_of(view: View) -> Iterator[pl.DataFrame]:
     """The parts of a view, one after the other, all with the same columns and types."""
     import polars as pl
 
-    empty = pl.concat((view.part(n).clear() for n in range(view.n_parts)), how="diagonal_relaxed")
+    schemas = [view.schema(n) for n in range(view.n_parts)]
+    empty = pl.concat((pl.DataFrame(schema=one) for one in schemas), how="diagonal_relaxed")
     for n in range(view.n_parts):
         yield pl.concat([empty, view.part(n)], how="diagonal_relaxed")

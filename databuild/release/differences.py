@@ -89,13 +89,14 @@ def _rows(
     versions: Versions, version: Version, config: str, others: set[tuple[str, str]]
 ) -> pl.DataFrame:
     """The rows of the files that the other version does not have."""
-    folder = versions.folder(version.version)
     frames = [pl.DataFrame(schema={"row_id": pl.String, _SPLIT: pl.String})]
     for one in version.files:
         split = _split_of(one)
         if _config_of(one) == config and (split, one.sha256) not in others:
             frames.append(
-                pl.read_parquet(folder / one.path).with_columns(pl.lit(split).alias(_SPLIT))
+                pl.read_parquet(versions.file(version, one)).with_columns(
+                    pl.lit(split).alias(_SPLIT)
+                )
             )
     return pl.concat(frames, how="diagonal_relaxed")
 

