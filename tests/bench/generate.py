@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).with_name("generate.json")
 K = 16
 N_PROMPTS, ROUNDS = 4000, 7
-LIVE_PROMPTS, LIVE_TOKENS, LIVE_ROUNDS = 16, 32, 3
+LIVE_PROMPTS, LIVE_TOKENS, LIVE_ROUNDS = 8, 32, 4
 TEXT = "The quick brown fox jumps over the lazy dog, and then it sits down and waits. " * 4
 RECIPE = """
 name: bench
