@@ -226,6 +226,7 @@ def vllm(home: Path) -> dict[str, Any]:
         for side in order:
             if side != "plain" or turn == 0:
                 sides[side].append(engines.timed(side))
+                print(side, sides[side][-1], flush=True)  # a run that is stopped has told so much
     engines.services.close()
     return summary(sides)
 
