@@ -37,17 +37,17 @@ class RelatedConfig(StepConfig):
     min_score: float = Field(default=0.0, ge=0)
     """The least score that counts: a cosine (up to 1) with `embedding`, else a BM25 score, which
     has no upper bound."""
-    exact_up_to: int = Field(default=20_000, ge=0)
+    exact_up_to: int = Field(default=50_000, ge=0)
     """With `embedding`: up to so many different texts each is compared with all others. Beyond that
-    an index (FAISS) proposes which, and a few related texts are missed; their share is estimated
-    and told."""
+    an index (FAISS) proposes which, and some related texts are missed, one in five where the
+    vectors have no clear groups; their share is estimated and told."""
 
 
 @step(
     "generate.related",
     kind="measure",
     sees="table",
-    version=3,
+    version=4,
     adds=lambda config: (f"{config.column}_related",),
 )
 def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame | Reported:
@@ -79,7 +79,7 @@ def find_related(rows: pl.DataFrame, config: RelatedConfig) -> pl.DataFrame | Re
 
     Cost:
         Linear in the different texts without `embedding`; with it quadratic up to `exact_up_to`,
-        beyond it about n ** 1.5; see tests/bench/chunks.json.
+        beyond it about n ** 1.5; see tests/bench/chunks.json and related.json.
 
     Example:
         >>> texts = ["Elm rots slowly in water", "The wheel is of elm", "Tea is picked in April"]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PAIRS = {"text": pl.UInt32, "other": pl.UInt32, "score": pl.Float64}
 """A text, another one, and how related they are."""
 _BLOCK, _LOOKED_AT = 1024, 256
+_MOST_COSINES = 1024 * 20_000
+"""Cosines that are in memory at once while each vector is compared with each."""
 
 
 def nearest(
@@ -50,7 +52,8 @@ def nearest(
     has_length = np.isfinite(norms) & (norms > 0)
     unit_ND = np.divide(vectors_ND, norms, out=np.zeros_like(vectors_ND), where=has_length)
     if total <= exact_up_to:
-        blocks = (np.arange(i, min(i + _BLOCK, total)) for i in range(0, total, _BLOCK))
+        size = min(_BLOCK, max(1, _MOST_COSINES // total))
+        blocks = (np.arange(i, min(i + size, total)) for i in range(0, total, size))
         return pl.concat(_table(at, *_compared(unit_ND, at, n)) for at in blocks), {}
     others_Nn = _proposed(unit_ND, n)
     facts = {"texts": total, "search": "cells", "missed_ratio": _missed(unit_ND, others_Nn)}

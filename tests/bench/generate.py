@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).with_name("generate.json")
 K = 16
 N_PROMPTS, ROUNDS = 4000, 7
-LIVE_PROMPTS, LIVE_TOKENS, LIVE_ROUNDS = 8, 32, 3
+LIVE_PROMPTS, LIVE_TOKENS, LIVE_ROUNDS = 8, 32, 4
 TEXT = "The quick brown fox jumps over the lazy dog, and then it sits down and waits. " * 4
 RECIPE = """
 name: bench
@@ -216,15 +216,17 @@ def summary(sides: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 
 def vllm(home: Path) -> dict[str, Any]:
-    """Tokens per second of the whole step, of `LLM.chat`, and of `transformers` (two rounds)."""
+    """Tokens per second of the whole step, of `LLM.chat`, and of `transformers` (one round)."""
     engines = Engines(home)
     sides: dict[str, list[dict[str, float]]] = {"step": [], "raw": [], "plain": []}
     for side in sides:
         engines.timed(side, 2)  # starts it, and warms it up
     for turn in range(LIVE_ROUNDS):
-        for side, rounds in sides.items():
-            if side != "plain" or turn < 2:
-                rounds.append(engines.timed(side))
+        order = list(sides) if turn % 2 == 0 else ["raw", "step"]  # neither is always the first
+        for side in order:
+            if side != "plain" or turn == 0:
+                sides[side].append(engines.timed(side))
+                print(side, sides[side][-1], flush=True)  # a run that is stopped has told so much
     engines.services.close()
     return summary(sides)
 

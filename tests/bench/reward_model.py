@@ -180,7 +180,7 @@ def with_intervals(rows: pl.DataFrame) -> dict[str, Any]:
 
 
 def _interval(value: float, values: Any) -> list[float]:
-    low, high = np.quantile(values, [0.025, 0.975])
+    low, high = np.nanquantile(values, [0.025, 0.975])  # a draw of questions may have no couple
     return [round(float(one), 4) for one in (value, low, high)]
 
 

@@ -1,11 +1,12 @@
 """Training tokens per CPU second: `train.sft` and `train.dpo` beside a plain TRL script.
 
-    python tests/bench/training.py <model folder> <out.json> [rows] [runs]
+    python tests/bench/training.py <model folder> <out.json> [rows] [runs] [sft,dpo,graded]
 
 Both train the same LoRA of the same model on the same rows with the same settings (batch, learning rate, length, epochs, dtype,
 threads, no gradient checkpointing), each in a process of its own with the same environment variables, in turns, `runs` times;
 the best figure of each is kept. A run's figure is the tokens of its training rows (of a pair: prompt once, chosen, rejected)
 over the CPU seconds of its whole process between the start of `trainer.train()` and its end; set-up and saving are given apart.
+The kinds that are not asked for keep their figures in the file.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def compare(kind: str, model: Path, n: int, times: int, folder: Path) -> dict[st
     for _ in range(times):
         for side, done in runs.items():
             done.append(one(side, kind, model, path))
-    facts: dict[str, Any] = {"rows": n, "tokens": tokens}
+    facts: dict[str, Any] = {"rows": n, "tokens": tokens, "runs": times}
     for side, found in runs.items():
         best = min(found, key=lambda run: run["training_cpu_s"])
         facts[side] = {name: round(value, 1) for name, value in best.items()}
@@ -170,22 +171,21 @@ def main() -> None:
         told = work(kind, *map(Path, paths))
         sys.stdout.write("\n" + json.dumps(told) + "\n")
         return
-    model, given = Path(sys.argv[1]), [int(number) for number in sys.argv[3:]]
-    n, times = (*given, *(32, 3)[len(given) :])
+    model, out = Path(sys.argv[1]), Path(sys.argv[2])
+    n, times = (*map(int, sys.argv[3:5]), *(16, 3)[len(sys.argv[3:5]) :])
+    kinds = sys.argv[5].split(",") if len(sys.argv) > 5 else ["sft", "dpo", "graded"]
+    known = json.loads(out.read_text("utf-8"))["figures"] if out.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
-        figures = {
-            kind: compare(kind, model, n, times, Path(folder)) for kind in ("sft", "dpo", "graded")
-        }
+        figures = known | {kind: compare(kind, model, n, times, Path(folder)) for kind in kinds}
     facts = {
         "model": model.name.partition("@")[0],
-        "runs": times,
         "settings": {**SETTINGS, "lora": "r 16, all linear layers", "dtype": "float32"},
         "figures": figures,
         "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
         "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft")},
         "date": datetime.now(UTC).date().isoformat(),
     }
-    Path(sys.argv[2]).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+    out.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
