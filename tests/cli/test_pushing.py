@@ -52,7 +52,8 @@ def test_a_file_is_asked_answered_and_the_votes_are_rows_of_a_recipe_too(pairs: 
     folder = log_of(pairs).folder
     for name in ("ann", "bob"):
         assert f"{name} answers at runs/journals/votes/helpful/tasks-{name}.csv" in told.stdout
-        lines = [json.loads(line) for line in (folder / f"tasks-{name}.jsonl").open()]
+        text = (folder / f"tasks-{name}.jsonl").read_text("utf-8")
+        lines = [json.loads(line) for line in text.splitlines()]
         assert [line["prompt"][-2] for line in lines[:2]] in (["2", "3"], ["3", "2"])
         answered = [json.dumps(line | {"preference": "a_much"}) for line in lines]
         (folder / "answers" / f"{name}.jsonl").write_text("\n".join(answered))
