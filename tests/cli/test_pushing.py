@@ -66,7 +66,9 @@ def test_a_file_is_asked_answered_and_the_votes_are_rows_of_a_recipe_too(pairs: 
     assert set(votes["grade"].abs()) == {4}
     pairs(*words, "--out", "votes.parquet", code=6)  # never overwritten
     pairs("run")
-    rows = pl.read_parquet(next((pairs.folder / "runs" / "asked").glob("votes-*")) / "part-*.parquet")
+    rows = pl.read_parquet(
+        next((pairs.folder / "runs" / "asked").glob("votes-*")) / "part-*.parquet"
+    )
     assert sorted(rows["parent_ids"].to_list()) == sorted(votes["parent_ids"].to_list())
 
 
@@ -114,8 +116,14 @@ def test_what_is_wrong_is_said_in_one_line(
 
 def test_what_is_nowhere_is_said(pairs: Terminal) -> None:
     told = pairs("annotate", "pull", "helpful", code=6)
-    assert "nothing was put before people from runs. Fix: write `databuild annotate push" in told.stderr
+    assert (
+        "nothing was put before people from runs. Fix: write `databuild annotate push"
+        in told.stderr
+    )
     pairs("annotate", "push", "helpful", "nothing.jsonl", code=6)
     pairs(*PUSH)
-    assert "there is no tool 'file'" in pairs("annotate", "pull", "helpful", "--tool", "file", code=2).stderr
+    assert (
+        "there is no tool 'file'"
+        in pairs("annotate", "pull", "helpful", "--tool", "file", code=2).stderr
+    )
     assert "did you mean 'helpful'" in pairs("annotate", "pull", "helpfull", code=6).stderr
