@@ -112,6 +112,11 @@ def status(as_json: asking.AsJson = False) -> None:
         if found.restarts:
             telling.say(f"{found.restarts} restarts within two minutes: databuild annotate logs")
         telling.say(f"{found.free_mib:,} MiB are free on the disk of the answers.")
+        if found.free_mib < local.NEEDED_MIB:
+            told = (
+                "Make room: a full disk takes no answers (people see an error, none is half kept)."
+            )
+            telling.say(told, stderr=True)
     if found.state == "stopped":
         raise typer.Exit(5)
 
