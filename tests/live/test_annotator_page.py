@@ -139,7 +139,7 @@ def seat(argilla: Connection, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.mark.parametrize(
     ("key", "label"),
-    enumerate(PREFERENCES, 1),
+    list(enumerate(PREFERENCES, 1)),
 )
 def test_a_key_and_enter_are_a_vote(seat: Seat, key: int, label: str) -> None:
     seat.open()
