@@ -114,7 +114,7 @@ def _optional(config: PushConfig) -> tuple[str, ...]:
     "annotate.push",
     kind="deliver",
     sees="table",
-    version=1,
+    version=2,
     reads=lambda config: ("*", *columns_of(config)),
     also=_optional,
     brings=lambda config: task_files(config.task, config.language),
