@@ -93,4 +93,14 @@ def argilla(argilla_home: Path) -> Iterator[Connection]:
         port = free.getsockname()[1]
     local.start("127.0.0.1", port, lambda _: None)
     yield connect()
-    local.stop()
+    pids = local.state().pids.values()
+    assert local.stop()
+    assert not [pid for pid in pids if is_alive(pid)], "annotate down left a process"
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -47,25 +47,41 @@ class ArgillaDesk:
             found = api.dataset(dataset)
             return api.url if found is None else page_of(api.url, str(found["id"]))
 
+    def places(self, dataset: str, people: Sequence[str]) -> Mapping[str, str]:
+        """Each one's page, which shows only the records that are assigned to them."""
+        with self._api() as api:
+            found = api.dataset(dataset)
+            if found is None:
+                return {}
+            return {name: page_of(api.url, str(found["id"]), name) for name in people}
+
     def push(self, asked: Asked) -> Mapping[str, int]:
-        """Make the data set, or what is missing of it, then log the records that are not there."""
+        """Make the data set, or what is missing of it, then log what is not there as it is now."""
         if len(asked.task.guideline) > _GUIDELINE_CHARS:
             what = f"the guidelines have {len(asked.task.guideline):,} characters"
             fix = f"shorten them to {_GUIDELINE_CHARS:,}, which is what Argilla takes"
             raise ServiceError("annotate", what, fix=fix)
         with self._api() as api:
             dataset = _made(api, asked)
-            there = {one["external_id"] for one in api.records(dataset, responses=False)}
+            there = {
+                one["external_id"]: one.get("metadata") or {}
+                for one in api.records(dataset, responses=False)
+            }
             questions = {
                 one["name"]: one["id"] for one in api.get(f"/datasets/{dataset}/questions")["items"]
             }
             suggested = _suggestions(asked) if asked.assist else {}
-            new = [one for one in asked.records if one.record not in there]
-            for start in range(0, len(new), BULK):
-                some = new[start : start + BULK]
+            new = sum(one.record not in there for one in asked.records)
+            fresh = [one for one in asked.records if there.get(one.record) != _metadata(one)]
+            for start in range(0, len(fresh), BULK):
+                some = fresh[start : start + BULK]
                 items = [_item(one, questions, suggested.get(one.record)) for one in some]
+                for item in items:
+                    if item["external_id"] in there:
+                        del item["fields"]  # what is shown stays, also where a hand changed it
                 api.put(f"/datasets/{dataset}/records/bulk", {"items": items})
-            return {"new": len(new), "there": len(asked.records) - len(new)}
+            old = len(asked.records) - len(fresh)
+            return {"new": new, "changed": len(fresh) - new, "there": old}
 
     def pull(self, dataset: str, task: Task, records: Mapping[str, Record]) -> Found:
         """Read every response over REST; nulls, drafts, discards and extra votes are all lawful."""
@@ -213,14 +229,18 @@ def fields_of(record: Record) -> dict[str, Any]:
     return texts
 
 
-def _item(record: Record, questions: Mapping[str, str], suggested: str | None) -> dict[str, Any]:
+def _metadata(record: Record) -> dict[str, Any]:
     metadata: dict[str, Any] = {"place": record.place}
     if record.assigned:
         metadata["assigned_to"] = list(record.assigned)
+    return metadata
+
+
+def _item(record: Record, questions: Mapping[str, str], suggested: str | None) -> dict[str, Any]:
     item: dict[str, Any] = {
         "external_id": record.record,
         "fields": fields_of(record),
-        "metadata": metadata,
+        "metadata": _metadata(record),
     }
     if suggested is not None:
         item["suggestions"] = [

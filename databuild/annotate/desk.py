@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from databuild.annotate.tasks import Task
 
 Tool = Literal["argilla", "files", "label_studio"]
+TOOLS: tuple[Tool, ...] = ("argilla", "files", "label_studio")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,13 @@ class Desk(Protocol):
 
     def place(self, dataset: str) -> str:
         """Where people answer, in words: an address or a folder."""
+
+    def places(self, dataset: str, people: Sequence[str]) -> Mapping[str, str]:
+        """Where each of these people answers what is assigned to them, by user name.
+
+        Raises:
+            ServiceError: The tool cannot be reached, or refuses.
+        """
 
 
 def desk_of(tool: Tool, log: VoteLog, server: str | None = None) -> Desk:

@@ -45,6 +45,11 @@ class FileDesk:
         del dataset
         return f"{self._folder} (save answered copies of tasks*.csv or .jsonl in its answers/)"
 
+    def places(self, dataset: str, people: Sequence[str]) -> Mapping[str, str]:
+        """The table of each; the JSON Lines file of that name holds the same."""
+        del dataset
+        return {name: str(self._folder / f"tasks-{file_name(name)}.csv") for name in people}
+
     def push(self, asked: Asked) -> Mapping[str, int]:
         """Write a file for each annotator, or one for all, anew."""
         people = sorted({name for one in asked.records for name in one.assigned})

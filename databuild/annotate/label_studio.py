@@ -19,7 +19,7 @@ from databuild.annotate.log import Heard, utc
 from databuild.engine.store import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from databuild.annotate.desk import Asked
@@ -41,6 +41,10 @@ class LabelStudioDesk:
         """Where files come from and go."""
         del dataset
         return f"Label Studio (import {self._folder / TASKS}, export JSON to its answers/)"
+
+    def places(self, dataset: str, people: Sequence[str]) -> Mapping[str, str]:
+        """One place for all: there, a filter on `assigned_to` shows what is one's own."""
+        return dict.fromkeys(people, self.place(dataset))
 
     def push(self, asked: Asked) -> Mapping[str, int]:
         """Write the interface and the tasks anew."""

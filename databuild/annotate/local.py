@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 6900
 PROCESSES = ("supervisor", "server", "worker", "queue")
 _LONGEST_SOCKET_PATH = 100  # Linux allows 107 bytes
-_NEEDED_MIB = 200
+NEEDED_MIB = 200
+"""Room that a disk of answers is to have."""
 _supervisors: set[int] = set()
 """Those started by this process: they outlive it, and are waited for where it outlives them."""
 
@@ -175,9 +176,9 @@ def _already(folder: Path, host: str, port: int | None) -> State:
 
 def _check_disk(folder: Path) -> None:
     free_mib = shutil.disk_usage(folder).free >> 20
-    if free_mib < _NEEDED_MIB:
+    if free_mib < NEEDED_MIB:
         what = f"the disk of {folder} has {free_mib} MiB free, and votes need room"
-        fix = f"free at least {_NEEDED_MIB} MiB, or set DATABUILD_HOME to another disk"
+        fix = f"free at least {NEEDED_MIB} MiB, or set DATABUILD_HOME to another disk"
         raise StoreError("annotate up", what, fix=fix)
 
 

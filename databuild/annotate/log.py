@@ -5,7 +5,8 @@
 - `guideline`: a version (content hash) of the guidelines with its text, the fields and questions
   (`settings`) as they were shown, and since when (`at`);
 - `record`: see `Record`. A line with the hash of an earlier record adds a row that it came from, or
-  changes who is to answer; what is shown, and in which order, stays that of the first line;
+  changes who is to answer, when, and what is known of it (margins, stratum, gold, scores); what is
+  shown, and in which order, stays that of the first line;
 - `vote`: `record`, `annotator`, `at` (ISO 8601, UTC), `status` (submitted, discarded, or draft: a
   vote that was taken back), `answers` by question as they were given, in the order shown; `seconds`
   (null where not known), `guideline`, `from` (the tool), and `replaces`, the digest of the same
@@ -16,6 +17,7 @@ The log alone makes every table: no tool is asked for what it has told once.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -216,9 +218,15 @@ def _is_noted(before: Votes, record: Record) -> bool:
     known = before.records.get(record.record)
     if known is None or record.row not in before.rows[record.record]:
         return False
-    return (known.assigned, known.wanted, known.gold) == (
-        record.assigned, record.wanted, record.gold,
-    )  # fmt: skip
+    return _plan(known) == _plan(_turned_as(known, record))
+
+
+def _plan(record: Record) -> str:
+    """What may change of a record, as the log writes it."""
+    line = record.line()
+    for name in ("record", "task", "fields", "shown", "row"):
+        del line[name]
+    return json.dumps(line, sort_keys=True)
 
 
 def _is_news(one: Heard, last: Vote | None) -> bool:

@@ -32,6 +32,7 @@ from databuild.engine.step import Produced, step
 from databuild.errors import ServiceError, StepError, WaitingError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from databuild.annotate.log import Votes
@@ -69,7 +70,7 @@ def _fetched(config: PullConfig, log: VoteLog) -> str:
     "annotate.pull",
     kind="produce",
     sees="table",
-    version=1,
+    version=2,
     adds=lambda config: tuple(SCHEMAS[config.task]),
     attributes=_ATTRIBUTES,
     outside=look_outside,
@@ -130,7 +131,13 @@ def read_votes(
         need_records(votes, config.dataset, config.task)
     parents = _parents(rows, votes, config)
     facts = _facts(votes, parents, config)
-    _wait(log, facts, config, told)
+    owing = {
+        name
+        for record in parents
+        for name in votes.records[record].assigned
+        if (record, name) not in votes.votes
+    }
+    _wait(log, facts, config, told, sorted(owing))
     mine = [vote for vote in votes.submitted() if vote.record in parents]
     made = votes_table(config.task, mine, votes.records, parents)
     return Produced(made, dropped=_dropped(rows, votes, parents), facts=facts)
@@ -164,8 +171,10 @@ def _facts(votes: Votes, parents: dict[str, list[str]], config: PullConfig) -> d
     return {**facts, "votes_on_other_rows": elsewhere} if elsewhere else facts
 
 
-def _wait(log: VoteLog, facts: dict[str, Any], config: PullConfig, told: str) -> None:
-    """Stop while too few records are answered.
+def _wait(
+    log: VoteLog, facts: dict[str, Any], config: PullConfig, told: str, owing: Sequence[str]
+) -> None:
+    """Stop while too few records are answered; say where each of those who owe one answers.
 
     Raises:
         WaitingError: They are.
@@ -174,7 +183,10 @@ def _wait(log: VoteLog, facts: dict[str, Any], config: PullConfig, told: str) ->
     if facts["answered"] >= needed:
         return
     try:
-        place = desk_of(config.tool, log, config.server).place(config.dataset)
+        desk = desk_of(config.tool, log, config.server)
+        place = desk.place(config.dataset)
+        each = desk.places(config.dataset, owing) if owing else {}
+        place = "; ".join(f"{where} ({name})" for name, where in each.items()) or place
     except ServiceError as error:
         place = f"Argilla ({error.what})"
     what = (

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from databuild.annotate.desk import Desk
     from databuild.annotate.log import Votes
     from databuild.annotate.records import Record
 
@@ -113,7 +114,7 @@ def _optional(config: PushConfig) -> tuple[str, ...]:
     "annotate.push",
     kind="deliver",
     sees="table",
-    version=1,
+    version=2,
     reads=lambda config: ("*", *columns_of(config)),
     also=_optional,
     brings=lambda config: task_files(config.task, config.language),
@@ -131,9 +132,10 @@ def put_before_people(
     """Put rows before annotators: questions, guidelines, and what is answered first and by whom.
 
     A record's id is the hash of what it shows, so a row pushed twice is there once, and a row with
-    another text is another record. Records and guidelines are noted in the vote log first; a push
-    that was interrupted goes on where it stopped. Which of two answers is shown first is drawn for
-    each record, and only the log knows it. Gold questions look like all others.
+    another text is another record. Pushed again with other margins or people, it keeps its votes
+    and its order of answers, and takes the new place. Records and guidelines are noted in the vote
+    log first; a push that was interrupted goes on where it stopped. Which of two answers is shown
+    first is drawn for each record, and only the log knows it. Gold questions look like all others.
 
     Args:
         rows: n rows with `row_id` and the columns that the task needs.
@@ -145,9 +147,11 @@ def put_before_people(
         seed: Of all draws.
 
     Returns:
-        `dataset`, `tool`, `records`, `gold`, `guideline` (version) and, of this call, `new` and
-        `there` (in the tool already); `rows_skipped` with reasons such as "its prompt is empty" or
-        "a text is longer than the page shows".
+        `dataset`, `tool`, `records`, `gold`, `guideline` (version) and, of this call, `new`,
+        `changed` (there already, now in another place or for other people) and `there` (as they
+        were); `answer_at`, the page or file of each annotator (of everybody, under an empty name,
+        where none is named); `rows_skipped` with reasons such as "its prompt is empty" or "a text
+        is longer than the page shows".
 
     Raises:
         StepError: No rows, or none that can be shown; the data set is of another task.
@@ -171,13 +175,20 @@ def put_before_people(
     log.put(task, laid)
     noted = log.read().records
     asked = Asked(config.dataset, task, [noted[one.record] for one in laid], config.suggesting)
-    counts = desk_of(config.tool, log, config.server).push(asked)
+    desk = desk_of(config.tool, log, config.server)
+    counts = desk.push(asked)
     _write(out, task, laid)
     return {
         "dataset": config.dataset, "tool": config.tool, "records": len(laid),
         "gold": len(questions), "guideline": task.version, **counts,
-        "rows_skipped": skipped + odd,
+        "answer_at": _places(desk, asked), "rows_skipped": skipped + odd,
     }  # fmt: skip
+
+
+def _places(desk: Desk, asked: Asked) -> dict[str, str]:
+    """Where each annotator answers; under the empty name where nobody is named."""
+    people = sorted({name for one in asked.records for name in one.assigned})
+    return dict(desk.places(asked.dataset, people)) if people else {"": desk.place(asked.dataset)}
 
 
 def _gold_records(

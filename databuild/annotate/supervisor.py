@@ -172,6 +172,11 @@ class Supervisor:
                 child.wait()
 
     def _write(self, state: str) -> None:
+        """Say how it goes. On a full disk nothing can be said, and the server goes on."""
+        with suppress(OSError):
+            self._write_state(state)
+
+    def _write_state(self, state: str) -> None:
         pids = {name: child.pid for name, child in self.children.items()}
         content = {
             "state": state,
@@ -247,12 +252,22 @@ def _open_log(path: Path) -> IO[bytes]:
 
 
 def _reachable(host: str) -> str:
-    return "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104  # compared only
+    """The part of an address that leads to what listens on `host`.
+
+    Example:
+        >>> _reachable("0.0.0.0"), _reachable("::"), _reachable("fd00::7"), _reachable("10.0.0.7")
+        ('127.0.0.1', '[::1]', '[fd00::7]', '10.0.0.7')
+    """
+    if host in {"0.0.0.0", ""}:  # noqa: S104  # compared only
+        return "127.0.0.1"
+    host = "::1" if host == "::" else host
+    return f"[{host}]" if ":" in host else host
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # a full disk takes no log
+        sys.stdout.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

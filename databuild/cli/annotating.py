@@ -20,7 +20,9 @@ _EPILOG = """\b
 The first hour:
   databuild annotate up                  install and start Argilla here; prints where it is
   databuild annotate add-user alice      an account for each annotator; asks for a password
-  databuild run recipe.yaml              a recipe with annotate.push and annotate.pull
+  databuild annotate push good p.jsonl   the rows of a file before people, as data set `good`
+  databuild annotate pull good           what they said so far
+  databuild run recipe.yaml              or both in a recipe: annotate.push, annotate.pull
   databuild annotate down                stop it; all answers are kept
 
 Files: $DATABUILD_HOME/argilla (default ~/.databuild/argilla). Nothing listens beyond this
@@ -112,6 +114,11 @@ def status(as_json: asking.AsJson = False) -> None:
         if found.restarts:
             telling.say(f"{found.restarts} restarts within two minutes: databuild annotate logs")
         telling.say(f"{found.free_mib:,} MiB are free on the disk of the answers.")
+        if found.free_mib < local.NEEDED_MIB:
+            told = (
+                "Make room: a full disk takes no answers (people see an error, none is half kept)."
+            )
+            telling.say(told, stderr=True)
     if found.state == "stopped":
         raise typer.Exit(5)
 

@@ -9,12 +9,13 @@ import typer
 
 from databuild.cli import asking, telling
 from databuild.cli.annotating import annotate_command
-from databuild.errors import StoreError
+from databuild.errors import RecipeError, StoreError, nearest
 
 if TYPE_CHECKING:
     from databuild.annotate.log import VoteLog
 
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="The name of the data set.")]
+_SUFFIXES = (".jsonl", ".parquet")
 Server = Annotated[
     str | None,
     typer.Option("--server", metavar="URL", help="A team's Argilla.", show_default=False),
@@ -27,7 +28,11 @@ def _log(runs: Path, dataset: str) -> VoteLog:
     log = VoteLog(runs / "journals", dataset)
     if not log.path.exists():
         there = sorted(path.stem for path in log.path.parent.glob("*.jsonl"))
-        what = f"no vote log of that name; there are {there}"
+        if not there:
+            what = f"nothing was put before people from {runs}"
+            fix = "write `databuild annotate push DATASET TABLE`, or name another `--runs DIR`"
+            raise StoreError(str(log.path), what, fix=fix)
+        what = f"no vote log of that name; {nearest(dataset, there)}"
         raise StoreError(str(log.path), what, fix="name one of those, or `--runs DIR`")
     return log
 
@@ -52,21 +57,68 @@ def _say(log: VoteLog, new: int, note: str, *, as_json: bool) -> None:
 
 
 @annotate_command(
-    "pull", "Bring new votes into the vote log.", ["databuild annotate pull helpfulness"]
+    "pull",
+    "Bring new votes into the vote log.",
+    [
+        "databuild annotate pull helpfulness",
+        "databuild annotate pull helpfulness --out votes.jsonl",
+    ],
 )
 def pull(
     dataset: Dataset,
     server: Server = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            show_default=False,
+            help="Also write every vote as a row, to a new .jsonl or .parquet file.",
+        ),
+    ] = None,
+    tool: Annotated[
+        str, typer.Option("--tool", help="argilla, or files or label_studio: its folder answers/.")
+    ] = "argilla",
     runs: asking.RunsFolder = asking.RUNS,
     as_json: asking.AsJson = False,
 ) -> None:
     """Ask Argilla what people said, and append it to journals/votes/DATASET.jsonl."""
-    from databuild.annotate.desk import desk_of
+    from databuild.annotate.desk import TOOLS, desk_of
     from databuild.annotate.fetching import fetch
 
     log = _log(runs, dataset)
-    found = fetch(log, desk_of("argilla", log, server))
+    _check_out(out)
+    if tool not in TOOLS:
+        what = f"there is no tool {tool!r}; {nearest(tool, TOOLS)}"
+        raise RecipeError("command line", what, fix="correct `--tool`")
+    found = fetch(log, desk_of(tool, log, server))
     _say(log, found.new, found.note, as_json=as_json)
+    if out is not None:
+        _write(log, out)
+
+
+def _check_out(out: Path | None) -> None:
+    if out is None:
+        return
+    if out.suffix not in _SUFFIXES:
+        what = f"the name ends in {out.suffix!r}"
+        raise StoreError(str(out), what, fix=f"name a file that ends in {' or '.join(_SUFFIXES)}")
+    if out.exists():
+        raise StoreError(str(out), "this file exists", fix="name a new file")
+
+
+def _write(log: VoteLog, out: Path) -> None:
+    """Write the rows that `annotate.pull` makes of the log."""
+    from databuild.annotate.table import votes_table
+    from databuild.engine.store import writing
+
+    votes = log.read()
+    rows = votes_table(votes.task, votes.submitted(), votes.records, votes.rows)
+    with writing(out):
+        if out.suffix == ".parquet":
+            rows.write_parquet(out)
+        else:
+            rows.write_ndjson(out)
 
 
 @annotate_command(

@@ -21,6 +21,7 @@ from databuild.annotate.table import STRENGTHS, label_of
 from databuild.annotate.tasks import PREFERENCES
 from databuild.engine.batch import run_batch
 from databuild.errors import WaitingError
+from tests.annotate.label_studio_server import RealLabelStudio, program, results_of, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,25 +94,11 @@ class LabelStudio:
                         "was_cancelled": False,
                         "updated_at": "2026-03-01T09:30:00.000000Z",
                         "lead_time": 12.5,
-                        "result": [r for k, v in given.items() for r in _as_results(k, v)],
+                        "result": [r for k, v in given.items() for r in results_of(k, v)],
                     }
                 ]
         path = log.folder / "answers" / f"export-{who}.json"
         path.write_text(json.dumps(tasks, ensure_ascii=False), "utf-8")
-
-
-def _as_results(question: str, value: Any) -> Iterator[dict[str, Any]]:
-    if question == "ranking":
-        for one in value:
-            choices = {"choices": [str(one["rank"])]}
-            yield {"from_name": f"ranking_{one['value']}", "type": "choices", "value": choices}
-    elif isinstance(value, int):
-        yield {"from_name": question, "type": "rating", "value": {"rating": value}}
-    elif question in {"edited", "comment"}:
-        yield {"from_name": question, "type": "textarea", "value": {"text": [value]}}
-    else:
-        choices = {"choices": value if isinstance(value, list) else [value]}
-        yield {"from_name": question, "type": "choices", "value": choices}
 
 
 class Argilla:
@@ -159,11 +146,24 @@ class Argilla:
         return str(found["api_key"])
 
 
-@pytest.fixture(
-    params=[Jsonl, Csv, LabelStudio, pytest.param(Argilla, marks=pytest.mark.live)],
-    ids=lambda made: made.__name__,
-)
+@pytest.fixture(scope="module")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLabelStudio]:
+    if program() is None:
+        pytest.skip("no Label Studio (uv tool install label-studio, or DATABUILD_LABEL_STUDIO)")
+    with running(tmp_path_factory.mktemp("label-studio")) as url:
+        people = RealLabelStudio(url)
+        yield people
+        people.close()
+
+
+LIVE = [pytest.param(one, marks=pytest.mark.live) for one in (Argilla, RealLabelStudio)]
+
+
+@pytest.fixture(params=[Jsonl, Csv, LabelStudio, *LIVE], ids=lambda made: made.__name__)
 def people(request: pytest.FixtureRequest) -> People:
+    if request.param is RealLabelStudio:
+        real: People = request.getfixturevalue("label_studio")
+        return real
     if request.param is Argilla:
         request.getfixturevalue("argilla")
     made: People = request.param()

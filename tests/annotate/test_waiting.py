@@ -42,8 +42,9 @@ def test_a_recipe_waits_and_goes_on(tmp_path: Path) -> None:
         text = "\n".join(json.dumps(json.loads(one) | {"preference": "a_much"}) for one in lines)
         (folder / "answers" / f"{who}.jsonl").write_text(text)
         if done:
-            with pytest.raises(WaitingError, match="2 of 4 records"):
+            with pytest.raises(WaitingError, match="2 of 4 records") as told:
                 run(recipe, runs=runs)
+            assert f"answer at {folder}/tasks-bob.csv (bob), then" in told.value.fix
     assert run(recipe, runs=runs)["votes"].manifest.rows.dropped == 1
     assert show("votes", "votes", runs=runs).height == 4
     assert len(list((runs / "votes").glob("votes-*"))) == 1  # nothing is left of the waiting

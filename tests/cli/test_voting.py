@@ -103,7 +103,7 @@ def test_pull_without_a_server_says_that_the_log_goes_on_alone(asked: Terminal) 
 def test_an_unknown_data_set_and_a_missing_file_are_named(asked: Terminal) -> None:
     for words in (("pull",), ("export",)):
         told = asked("annotate", *words, "helpfull", code=6)
-        assert "no vote log of that name; there are ['helpful']" in told.stderr
+        assert "no vote log of that name; did you mean 'helpful'?" in told.stderr
     asked("annotate", "import", "helpful", "missing.csv", code=2)
     (asked.folder / "bad.json").write_text("{", encoding="utf-8")
     assert asked.json("annotate", "import", "helpful", "bad.json")["new"] == 0

@@ -14,7 +14,7 @@ import pytest
 
 from databuild.annotate.argilla_api import Api
 from databuild.annotate.push import PushConfig, put_before_people
-from databuild.annotate.tasks import load_task
+from databuild.annotate.tasks import PREFERENCES, load_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ pytestmark = [
 ]
 
 NAME, SECRET = "page-annotator", "a password of some length"
-N = 12
+N = 16
 ROWS = pl.DataFrame(
     {
         "row_id": [f"row{n}" for n in range(N)],
@@ -44,6 +44,7 @@ ROWS = pl.DataFrame(
     }
 )
 WAIT_S = 45
+GUIDELINES = load_task("preference").guideline.splitlines()[0].lstrip("# ")
 
 
 class Seat:
@@ -138,12 +139,27 @@ def seat(argilla: Connection, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.mark.parametrize(
     ("key", "label"),
-    [("1", "a_much"), ("4", "a_negligibly"), ("5", "b_negligibly"), ("8", "b_much")],
+    list(enumerate(PREFERENCES, 1)),
 )
-def test_a_key_and_enter_are_a_vote(seat: Seat, key: str, label: str) -> None:
+def test_a_key_and_enter_are_a_vote(seat: Seat, key: int, label: str) -> None:
     seat.open()
-    status, values = seat.new_response(lambda: seat.press(key, "Enter"))
+    status, values = seat.new_response(lambda: seat.press(str(key), "Enter"))
     assert (status, values["preference"]) == ("submitted", label)
+
+
+def test_guidelines_are_unfolded_until_they_are_folded_away(seat: Seat) -> None:
+    heading = seat.page.get_by_role("heading", name=GUIDELINES)
+    seat.open()
+    heading.wait_for()
+    box = heading.bounding_box()
+    assert box is not None
+    assert 0 < box["y"] < 900  # on the screen, without a click
+    seat.page.get_by_text("Guidelines", exact=True).last.click()
+    heading.wait_for(state="hidden")
+    seat.page.wait_for_timeout(600)  # the page keeps it after 300 ms
+    seat.open()
+    seat.page.get_by_text("Guidelines", exact=True).last.wait_for()
+    assert not heading.is_visible()
 
 
 def test_a_rewrite_a_rating_and_the_button_submit(seat: Seat) -> None:

@@ -20,6 +20,7 @@ from databuild.annotate.connection import connect
 from databuild.annotate.people import add_user, call
 from databuild.annotate.supervisor import answers
 from databuild.errors import ServiceError
+from tests.conftest import is_alive
 
 pytestmark = pytest.mark.live
 
@@ -184,21 +185,10 @@ def test_a_killed_supervisor_takes_all_with_it_and_up_starts_anew(argilla, datas
     os.kill(before["supervisor"], signal.SIGKILL)
     wait_for(
         lambda: (
-            not any(Path(f"/proc/{pid}/fd").exists() and running(pid) for pid in before.values())
+            not any(Path(f"/proc/{pid}/fd").exists() and is_alive(pid) for pid in before.values())
         )
     )
     with pytest.raises(ServiceError, match="no local Argilla is running"):
         connect()
     assert local.start("127.0.0.1", None, print).url == argilla.url
     assert found(connect(), dataset, "机器学习") == [2]
-    local.stop()
-    pids = [pid for pid in local.state().pids.values() if running(pid)]
-    assert pids == []
-    local.start("127.0.0.1", None, print)  # for the tests that come after
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False

@@ -71,6 +71,90 @@ def records_there(api: Api, dataset: str) -> list[dict[str, Any]]:
     return items
 
 
+def voter_of(argilla: Connection, name: str) -> Connection:
+    add_user(argilla, name, "a password of length")
+    with Api(argilla) as api:
+        users = {one["username"]: one["api_key"] for one in api.get("/users")["items"]}
+    return Connection(argilla.url, users[name], argilla.workspace)
+
+
+def answer(who: Connection, record: str, values: dict[str, Any]) -> None:
+    body = {"status": "submitted", "values": {k: {"value": v} for k, v in values.items()}}
+    with Api(who) as api:
+        api.post(f"/records/{record}/responses", body)
+
+
+def test_a_known_record_pushed_again_takes_its_new_place_and_keeps_its_votes(
+    argilla: Connection, tmp_path: Path
+) -> None:
+    rows = rows_of(4).with_columns(margin=pl.Series([0.4, 0.3, 0.2, 0.1]))
+    options = {"margins": ("margin",), "annotators": ("ann", "bob"), "assist": True}
+    told = push(tmp_path, rows, "moving", **options)
+    assert (told["new"], told["changed"], told["there"]) == (4, 0, 0)
+    assert set(told["answer_at"]) == {"ann", "bob"}
+    assert "metadata=assigned_to.ann&sort=metadata.place.asc" in told["answer_at"]["ann"]
+    with Api(argilla) as api:
+        before = {one["external_id"]: one for one in records_there(api, "moving")}
+    last = next(one for one in before.values() if one["metadata"]["place"] == 3)
+    answer(voter_of(argilla, "mover"), last["id"], {"preference": "b_better"})
+    with Api(argilla) as api:  # changed by hand, which is said at every pull, and never undone
+        api.patch(f"/records/{last['id']}", {"metadata": {"place": 77}})
+
+    again = rows.with_columns(margin=pl.Series([0.1, 0.2, -0.3, 0.4]))
+    told = push(tmp_path, again, "moving", **options)
+    assert (told["new"], told["there"]) == (0, 4 - told["changed"])
+    with Api(argilla) as api:
+        after = {one["external_id"]: one for one in records_there(api, "moving")}
+    noted = VoteLog(tmp_path, "moving").read().records
+    assert {name: one["metadata"]["place"] for name, one in after.items()} == {
+        name: one.place for name, one in noted.items()
+    }
+    assert noted[last["external_id"]].place == 0
+    assert {name: one["id"] for name, one in after.items()} == {
+        name: one["id"] for name, one in before.items()
+    }
+    turned = next(one for one in noted.values() if one.margins == {"margin": -0.3})
+    sides = [one[turned.record]["suggestions"][0]["value"][0] for one in (before, after)]
+    assert sides[0] != sides[1]
+    assert pull(tmp_path, rows, "moving").rows["annotator"].to_list() == ["mover"]
+    assert push(tmp_path, again, "moving", **options)["there"] == 4
+
+
+OWN = """\
+task: thumbs
+fields:
+  - {name: prompt, kind: chat, title: Question}
+  - {name: response, kind: text, title: Reply}
+questions:
+  - {name: thumb, kind: label, required: true, title: Send it?, options: {up: Send it, down: Do not}}
+  - {name: tone, kind: multi_label, title: Tone, options: {cold: Cold, pushy: Pushy, 太长: 太长了}}
+"""
+
+
+def test_questions_of_ones_own_are_asked_and_answered_in_argilla(
+    argilla: Connection, tmp_path: Path
+) -> None:
+    rows = rows_of(2).rename({"response_a": "response"})
+    (tmp_path / "own.yaml").write_text(OWN, encoding="utf-8")
+    (tmp_path / "own.md").write_text("# Ours\n\nBe kind.\n", encoding="utf-8")
+    rows.write_ndjson(tmp_path / "rows.jsonl")
+    words = ("annotate", "push", "own", "rows.jsonl", "task=thumbs", "files=[own.yaml, own.md]")
+    assert "2 records of own are before people (2 new)" in Terminal(tmp_path)(*words).stdout
+    with Api(argilla) as api:
+        found = api.dataset("own")
+        assert found is not None
+        assert found["guidelines"] == "# Ours\n\nBe kind.\n"
+        questions = {q["name"]: q for q in api.get(f"/datasets/{found['id']}/questions")["items"]}
+        assert questions["thumb"]["title"] == "Send it?"
+        first = records_there(api, "own")[0]["id"]
+    answer(voter_of(argilla, "own-voter"), first, {"thumb": "down", "tone": ["pushy", "太长"]})
+    told = Terminal(tmp_path).json("annotate", "pull", "own", "--out", "votes.jsonl")
+    assert (told["new"], told["note"]) == (1, "1 new votes")
+    (vote,) = VoteLog(tmp_path / "runs" / "journals", "own").read().submitted()
+    assert vote.answers == {"thumb": "down", "tone": ["pushy", "太长"]}
+    assert not pl.read_ndjson(tmp_path / "votes.jsonl")["label"].item()
+
+
 def test_simulated_people_vote_with_keys_of_their_own_and_the_truth_is_recovered(
     argilla: Connection, tmp_path: Path
 ) -> None:

@@ -49,6 +49,12 @@ NAME = "embedded"
 _FTS = (
     "SELECT d.record_id FROM dbx_fts JOIN dbx_doc d ON d.id = dbx_fts.rowid WHERE dbx_fts MATCH ?"
 )
+# CROSS JOIN keeps the order of the tables: records by their small index, then the hits by their id.
+_RANKED = f"""WITH hits AS MATERIALIZED (
+    SELECT d.record_id, bm25(dbx_fts, 0{", 1" * index.N_COLUMNS}) AS score
+    FROM dbx_fts JOIN dbx_doc d ON d.id = dbx_fts.rowid WHERE dbx_fts MATCH ?)
+SELECT r.id, count(*) OVER (), hits.score
+FROM records r CROSS JOIN hits WHERE hits.record_id = r.id AND """
 
 
 @SearchEngine.register(NAME)
@@ -130,26 +136,33 @@ class EmbeddedEngine(SearchEngine):  # type: ignore[misc]  # argilla_server has 
     ) -> SearchResponses:
         """Find records of a data set.
 
-        Without `sort` they come in the user's own order where `user_id` is given (Argilla gives it
-        for the page), else the best matches of `query` first, else the oldest.
+        Without `sort` the best matches of `query` come first (BM25); equal ones, and all without a
+        query, in the user's own order where `user_id` is given (Argilla gives it for the page),
+        else the oldest first.
         """
         where = self._where(dataset, query, filter)
         if where is None:
             return SearchResponses(items=[], total=0)
+        begin = f"FROM records r WHERE {where.text}"
+        sql = f"SELECT r.id, count(*) OVER (), -1.0 {begin}"
+        values = where.values
         if sort:
             by = order(sort, dataset.id.hex)
-        elif user_id:
-            by = shuffle(str(user_id))
         else:
-            by = Sql("r.inserted_at, r.id")
-        begin = f"FROM records r WHERE {where.text}"
-        sql = f"SELECT r.id, count(*) OVER () {begin} ORDER BY {by.text} LIMIT ? OFFSET ?"
-        rows = await self._run(sql, [*where.values, *by.values, limit, offset])
+            by = shuffle(str(user_id)) if user_id else Sql("r.inserted_at, r.id")
+            typed = _typed(dataset, query)
+            if typed is not None:
+                among = self._where(dataset, None, filter)
+                assert among is not None
+                sql, values = f"{_RANKED}{among.text}", [typed, *among.values]
+                by.text = f"hits.score, {by.text}"
+        sql = f"{sql} ORDER BY {by.text} LIMIT ? OFFSET ?"
+        rows = await self._run(sql, [*values, *by.values, limit, offset])
         if rows:
             total = rows[0][1]
         else:  # past the end, or none at all
             total = (await self._run(f"SELECT count(*) {begin}", where.values))[0][0]
-        items = [SearchResponseItem(record_id=UUID(row[0]), score=1.0) for row in rows]
+        items = [SearchResponseItem(record_id=UUID(row[0]), score=-row[2]) for row in rows]
         return SearchResponses(items=items, total=total)
 
     async def similarity_search(
@@ -228,20 +241,29 @@ class EmbeddedEngine(SearchEngine):  # type: ignore[misc]  # argilla_server has 
     ) -> Sql | None:
         """The condition on `records r`; None where the text asks for nothing that can be found."""
         parts = [Sql("r.dataset_id = ?", [dataset.id.hex])]
-        if query is not None:
-            text = TextQuery(q=query) if isinstance(query, str) else query
-            if text.q.strip() != "*":
-                expression = _expression(dataset, text)
-                if expression is None:
-                    return None
-                parts.append(Sql(f"r.id IN ({_FTS})", [expression]))
+        if not _is_all(query):
+            expression = _typed(dataset, query)
+            if expression is None:
+                return None
+            parts.append(Sql(f"r.id IN ({_FTS})", [expression]))
         if wanted:
             parts.append(condition(wanted, dataset.id.hex))
         return all_of(parts)
 
 
-def _expression(dataset: Dataset, text: TextQuery) -> str | None:
-    """What was typed, as an FTS5 expression that is true of documents of this data set only."""
+def _is_all(query: TextQuery | str | None) -> bool:
+    """Whether a query asks for every record."""
+    return query is None or (query if isinstance(query, str) else query.q).strip() == "*"
+
+
+def _typed(dataset: Dataset, query: TextQuery | str | None) -> str | None:
+    """What was typed, as an FTS5 expression that is true of documents of this data set only.
+
+    None where everything is asked for, or where nothing in it can be searched for.
+    """
+    if query is None or _is_all(query):
+        return None
+    text = TextQuery(q=query) if isinstance(query, str) else query
     node = queries.parse(text.q)
     if node is None:
         return None

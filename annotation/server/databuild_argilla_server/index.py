@@ -23,7 +23,7 @@ COLUMN_FILTER = "{" + " ".join(_COLUMNS) + "}"
 _TABLES = f"""
 CREATE TABLE dbx_doc (id INTEGER PRIMARY KEY, record_id CHAR(32) NOT NULL UNIQUE);
 CREATE VIRTUAL TABLE dbx_fts USING fts5(
-    dataset, {", ".join(_COLUMNS)}, columnsize=0,
+    dataset, {", ".join(_COLUMNS)},
     tokenize="unicode61 remove_diacritics 0 categories 'L* M* N* Co'");
 CREATE INDEX IF NOT EXISTS dbx_records_small
     ON records(dataset_id, status, inserted_at, updated_at, external_id, id, metadata);

@@ -29,10 +29,12 @@ def tell(text: str) -> None:
     sys.stdout.flush()
 
 
-@event.listens_for(Engine, "connect")
 def _add_functions(connection: Any, record: Any) -> None:
     del record
     index.add_functions(connection)
+
+
+event.listen(Engine, "connect", _add_functions)
 
 
 def migrate(database: Path) -> None:

@@ -61,7 +61,7 @@ async def explained(database):
             explain(name, sql, values)
             if "+p.status" in sql:  # what it would be without the sign
                 explain(f"{name}, without +", sql.replace("+p.status", "p.status"), values)
-            return [("0" * 32, 1)]
+            return [("0" * 32, 1, -1.0)]
 
         await EmbeddedEngine(run).search(DATASET, **page)
 
