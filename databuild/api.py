@@ -230,6 +230,7 @@ def release(
     name: str,
     *,
     allow: Mapping[str, str] | None = None,
+    turn: int | None = None,
     store: str | Path = RELEASES,
     runs: str | Path = RUNS,
 ) -> tuple[Version, Path]:
@@ -239,6 +240,7 @@ def release(
         path: The recipe's YAML file.
         name: `name@1.2.0`, or `name@auto` for the next number.
         allow: Gates that need not be passed, each with the reason.
+        turn: The round whose tables are released; None is the last one.
         store: Where versions are kept.
         runs: Where outputs are kept.
 
@@ -266,7 +268,9 @@ def release(
     number = meant.version if name.partition("@")[2] else AUTO
     made = publish(
         checked.recipe.release, known, versions, number,
-        recipe=checked.document.path, allow=allow,
+        recipe=checked.document.path, allow=allow, turn=turn,
+        words={name: (of.run.__doc__ or "").strip().partition("\n")[0]
+               for name, of in checked.steps.items()},
     )  # fmt: skip
     return made, versions.folder(made.version)
 
