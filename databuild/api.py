@@ -279,7 +279,7 @@ def difference(
     before: str,
     after: str,
     *,
-    by: str | None = None,
+    by: str | Iterable[str] | None = (),
     key: str = "key",
     limit: int = 3,
     store: str | Path = RELEASES,

@@ -1,6 +1,6 @@
 """What is to be known of a version beside its rows, as plain JSON: the card is written from it.
 
-It lies in the version's manifest under `about`, so that who has only the released folder has it too:
+It lies in the version's manifest under `about`, for whoever has only the released folder:
 
 | | |
 |---|---|

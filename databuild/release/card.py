@@ -277,23 +277,29 @@ def _limits(version: Version) -> Iterator[str]:
         yield ""
 
 
+_LINES = """\
+import datasets, polars as pl
+rows = datasets.load_dataset("parquet", data_files="data/{config}/{split}-*.parquet")["train"]
+mine = pl.col("row_id") == rows[0]["row_id"]
+print(pl.read_parquet("lineage/rows-*.parquet").filter(mine).select("step", "use", "parent_ids"))
+print(pl.read_parquet("lineage/sources-*.parquet").filter(mine))"""
+"""Where the first row comes from, for one who has only the folder."""
+
+
 def _reading(version: Version) -> Iterator[str]:
     config = next(iter(version.configs))
     split = next(iter(version.configs[config]))
     yield "## Reading it"
     yield ""
-    yield "In this folder, with `datasets` and Polars alone: rows to train on, and where the first"
-    yield "one comes from (step by step, and straight to file and record)."
+    yield "In this folder, with `datasets` and Polars alone: rows to train on, the step and the rows"
+    yield "that the first of them was made from, and the file and record that it goes back to."
     yield ""
     yield "```python"
-    yield "import datasets, polars as pl"
-    yield f'rows = datasets.load_dataset("parquet", data_files="data/{config}/{split}-*.parquet")["train"]'
-    yield 'made = pl.read_parquet("lineage/rows-*.parquet").filter(pl.col("row_id") == rows[0]["row_id"])'
-    yield 'came = pl.read_parquet("lineage/sources-*.parquet").filter(pl.col("row_id") == rows[0]["row_id"])'
-    yield 'print(made.select("step", "use", "parent_ids"), came.select("source_file", "source_record"))'
+    yield _LINES.format(config=config, split=split)
     yield "```"
     yield ""
-    yield f'From elsewhere: `datasets.load_dataset("path/to/this/folder", "{config}", split="{split}")`.'
+    path, name = '"path/to/this/folder"', f'"{config}"'
+    yield f'From elsewhere: `datasets.load_dataset({path}, {name}, split="{split}")`.'
     yield ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from databuild.pages import svg
@@ -57,7 +58,7 @@ def _lengths(config: str, told: Mapping[str, Any]) -> str:
     edges = [_short(2**power) for power in [*bins, bins[-1] + 1]]
     title = f"{config}: rows by length of {told['text']}"
     return svg.grouped_bars(
-        [f"{a} to {b}" for a, b in zip(edges, edges[1:], strict=False)],
+        [f"{a} to {b}" for a, b in pairwise(edges)],
         [("rows", svg.BLUE, values)], title,
         x_name=f"{config}: characters of {told['text']}", edges=edges,
     )  # fmt: skip
