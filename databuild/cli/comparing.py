@@ -168,3 +168,44 @@ def _pieces(kind: str, row: Mapping[str, Any]) -> Iterator[str]:
         texts = [n for n in COLUMNS if isinstance(row["row"].get(n), str)] or list(row["row"])
         for name in [n for n in texts if n != "model"][:2]:
             yield f"{printable(name)}: {telling.clipped(row['row'][name], 60)}"
+
+
+@command(
+    "browse",
+    "Write a version as a page to read, search and filter.",
+    [
+        "databuild browse support-bot@1.1.0",
+        "databuild browse support-bot --out support-bot.html --rows 500",
+    ],
+)
+def browse(
+    name: Name,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="The page; without it NAME-VERSION.html here.",
+            show_default=False,
+        ),
+    ] = None,
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=1, help="At most so many rows, drawn by id.")
+    ] = 5000,
+    store: Store = STORE,
+    as_json: asking.AsJson = False,
+) -> None:
+    """Write one HTML file that needs no server and no network: rows, grades and where they come from.
+
+    Of a version with more rows it holds a sample, of each split the same share, and says so.
+    """
+    from databuild.release.browsing import browse as write
+    from databuild.release.naming import read_reference
+    from databuild.release.versions import at
+
+    versions, version = at(store, read_reference(name))
+    path = out or Path(f"{version.name}-{version.version}.html")
+    n_rows = write(versions, version, path, rows)
+    if as_json:
+        telling.write_json({"page": str(path), "rows": n_rows})
+        return
+    telling.say(f"{version.name}@{version.version}: {n_rows:,} rows, {path.stat().st_size:,} bytes.")
+    telling.say_path("page", path)

@@ -1,8 +1,8 @@
 """What the licences of a version's sources ask for together. A reading aid, not legal advice.
 
 The table is small on purpose: licences under which data sets are published, by SPDX identifier,
-with what their texts say of adaptations. An identifier that it does not have is told as not known; it is
-never guessed, and neither is an expression such as `MIT OR GPL-3.0-only`.
+with what their texts say of adaptations. An identifier that it does not have is told as not known;
+it is never guessed, and neither is an expression such as `MIT OR GPL-3.0-only`.
 """
 
 from __future__ import annotations

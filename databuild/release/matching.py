@@ -189,10 +189,8 @@ def classify(
         of["any"] |= hit
         if name in GRADES:
             of["graded"] |= hit
-        elif name.startswith(_PAIR):
-            of["answers"] |= hit
         elif _is_content(name, b.types[name]):
-            of["content"] |= hit
+            of["answers" if name.startswith(_PAIR) else "content"] |= hit
     # Of a pair whose answers changed places people, or a scorer, changed their mind.
     of["content"] |= of["answers"] & ~_swapped(a, b, left, right, of["answers"])
     is_same_id = np.arange(left.size) < n_same_id

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from databuild.engine.store import write_json
 from databuild.release.chunks import chunks
 from databuild.release.tally import Tally
 from databuild.release.versions import MANIFEST, Gate, Split, Version, Versions, fingerprint, plain
-from databuild.engine.store import write_json
 from databuild.schema.parquet import write_parquet
 
 if TYPE_CHECKING:

@@ -93,7 +93,7 @@ def test_names_that_are_not_one_rows_alone_stand_for_nothing(tmp_path: Path) -> 
     a = [pair(n, **same, chosen="x", rejected="y") for n in range(2)]
     b = [pair(n, **same, chosen="x", rejected="y") for n in range(2, 4)]
     assert counted(compared(tmp_path / "a", a, b)) == {"added": 2, "removed": 2}
-    nothing = {name: None for name in same} | {"chosen": None, "rejected": None}
+    nothing = dict.fromkeys(same) | {"chosen": None, "rejected": None}
     a, b = [pair(1, **nothing)], [pair(2, **nothing)]
     assert counted(compared(tmp_path / "b", a, b)) == {"added": 1, "removed": 1}
 
