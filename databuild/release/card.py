@@ -154,7 +154,7 @@ def _languages(version: Version) -> Iterator[str]:
 
 def _strata(version: Version) -> Iterator[str]:
     there = [(c, name, values) for c, told in data_of(version).items()
-             for name, values in (told.get("strata") or {}).items()]  # fmt: skip
+             for name, values in (told.get("strata") or {}).items() if len(values) > 1]  # fmt: skip
     if not there:
         return
     yield "## Strata"

@@ -119,8 +119,9 @@ def _of_config(
     limit: int,
 ) -> Changes:
     if by is None:
-        told = [(v.about.get("data") or {}).get(config, {}).get("strata") or {} for v in pair]
-        by = tuple(dict.fromkeys([*told[1], *told[0]]))[:_MOST_STRATA]
+        strata = [(v.about.get("data") or {}).get(config, {}).get("strata") or {} for v in pair]
+        told = [name for of in strata[::-1] for name, values in of.items() if len(values) > 1]
+        by = tuple(dict.fromkeys(told))[:_MOST_STRATA]
     held = [
         {(split_of(one), one.sha256) for one in v.files if config_of(one) == config} for v in pair
     ]
@@ -234,9 +235,9 @@ def _examples(
                 "row_id_after": other["row_id"], "split_after": other["_split"],
                 "differs": {c: (one[c], other[c]) for c in shared if one[c] != other[c]},
             }  # fmt: skip
-        if not (one and other):
-            told["row"] = {c: row[c] for c in shared if row.get(c) is not None}
-        else:
-            told["row"] = {c: other[c] for c in shared if other.get(c) is not None}
+        shown = other or row
+        told["row"] = {
+            c: v for c, v in shown.items() if v is not None and c not in _ROWS and c != "_split"
+        }
         found.append(told)
     return found

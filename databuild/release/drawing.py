@@ -36,7 +36,7 @@ def plots(version: Version) -> Iterator[tuple[str, str]]:
         if len(told.get("chars") or {}) > 1:
             yield f"{config}-lengths", _lengths(config, told)
         strata = sorted((told.get("strata") or {}).items(), key=lambda one: one[0] != "strength")
-        for name, values in strata[:_MOST_STRATA]:
+        for name, values in [one for one in strata if len(one[1]) > 1][:_MOST_STRATA]:
             rows = [(value[:30], float(n)) for value, n in list(values.items())[:_MOST_BARS]]
             title = f"{config}: rows by {name}"
             safe = "".join(c if c.isalnum() and c.isascii() else "_" for c in name)

@@ -130,7 +130,7 @@ def _plain(of: _Config) -> dict[str, Any]:
     told: dict[str, Any] = {
         "rows": of.rows,
         "text": of.text,
-        "strata": {n: _ordered(c) for n, c in of.strata.items() if 1 < len(c) <= MOST_VALUES},
+        "strata": {n: _ordered(c) for n, c in of.strata.items() if len(c) <= MOST_VALUES},
         "languages": _ordered(of.languages),
         "chars": {str(power): n for power, n in sorted(of.chars.items())},
         "means": {
