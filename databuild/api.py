@@ -231,6 +231,7 @@ def release(
     name: str,
     *,
     allow: Mapping[str, str] | None = None,
+    turn: int | None = None,
     store: str | Path = RELEASES,
     runs: str | Path = RUNS,
     sent: Sent | None = None,
@@ -242,6 +243,7 @@ def release(
         path: The recipe's YAML file.
         name: `name@1.2.0`, or `name@auto` for the next number.
         allow: Gates that need not be passed, each with the reason.
+        turn: The round whose tables are released; None is the last one.
         store: Where versions are kept: a folder, or a URL as `s3://bucket/prefix`.
         runs: Where outputs are kept.
         sent: Is told which bytes were written, and which were there already.
@@ -272,7 +274,9 @@ def release(
     number = meant.version if name.partition("@")[2] else AUTO
     made = publish(
         checked.recipe.release, known, versions, number,
-        recipe=checked.document.path, allow=allow, sending=sending or nobody,
+        recipe=checked.document.path, allow=allow, sending=sending or nobody, turn=turn,
+        words={name: (of.run.__doc__ or "").strip().partition("\n")[0]
+               for name, of in checked.steps.items()},
     )  # fmt: skip
     return made, versions.place(made.version)
 
@@ -281,7 +285,7 @@ def difference(
     before: str,
     after: str,
     *,
-    by: str | None = None,
+    by: str | Iterable[str] | None = (),
     key: str = "key",
     limit: int = 3,
     store: str | Path = RELEASES,

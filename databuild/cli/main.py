@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from databuild.cli import (
     annotating,
+    comparing,
     costs,
     deduping,
     explaining,
@@ -26,6 +27,7 @@ from databuild.cli.application import app
 __all__ = [
     "annotating",
     "app",
+    "comparing",
     "costs",
     "deduping",
     "explaining",

@@ -1,4 +1,4 @@
-"""`databuild release` and what one asks of versions: list, compare, verify."""
+"""`databuild release` and what one asks of versions: list, verify."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from databuild.cli.progress import bytes_shown
 from databuild.errors import RecipeError, StoreError
 
 if TYPE_CHECKING:
-    from databuild.release.differences import Changes
     from databuild.release.versions import Version
 
 Store = Annotated[
@@ -53,6 +52,7 @@ STORE = Path("releases")
         "databuild release support-bot@1.0.0",
         "databuild release support-bot@auto recipe.yaml --store /data/releases",
         "databuild release support-bot@auto --store s3://our-bucket/releases",
+        "databuild release support-bot@1.0.0 --round 1",
         "databuild release support-bot@1.1.0 --allow shortfall='few French tickets so far'",
     ],
 )
@@ -67,6 +67,16 @@ def release(
         ),
     ] = None,
     allow: Allow = None,
+    turn: Annotated[
+        int | None,
+        typer.Option(
+            "--round",
+            metavar="N",
+            min=1,
+            help="Of steps that repeat, this round's tables; without it the last one's.",
+            show_default=False,
+        ),
+    ] = None,
     store: Store = STORE,
     runs: asking.RunsFolder = asking.RUNS,
     as_json: asking.AsJson = False,
@@ -76,8 +86,8 @@ def release(
     The folder has the layout of Hugging Face data sets (`datasets.load_dataset` reads it), with a
     card, checksums, the lineage of every row and the recipe beside the data. Files that an earlier
     version has are shared with it. The gates `leak` (equal prompts in two splits), `shortfall`,
-    `contamination`, `personal`, `licence` and `preview` must be passed, or be
-    allowed with a reason.
+    `contamination`, `personal`, `agreement` (of the people whose votes the rows rest on), `licence`
+    and `preview` must be passed, or be allowed with a reason.
     """
     from databuild.api import release as publish
     from databuild.release.sending import Sent
@@ -87,7 +97,7 @@ def release(
     sent = Sent()
     with bytes_shown("sending") as tick:
         made, folder = publish(
-            path, name, allow=allowed, store=store, runs=runs, sent=sent, sending=tick
+            path, name, allow=allowed, turn=turn, store=store, runs=runs, sent=sent, sending=tick
         )
     if as_json:
         told_json = {"folder": str(folder), **made.model_dump(mode="json"), "sent": asdict(sent)}
@@ -155,45 +165,6 @@ def versions(
 
 
 @command(
-    "diff",
-    "Say which rows changed between two versions.",
-    [
-        "databuild diff support-bot@1.0.0 support-bot@1.1.0",
-        "databuild diff support-bot@1.0.0 support-bot --by language --limit 5",
-    ],
-)
-def diff(
-    before: Name,
-    after: Name,
-    by: Annotated[
-        str | None,
-        typer.Option("--by", metavar="COLUMN", help="Count by this column.", show_default=False),
-    ] = None,
-    key: Annotated[
-        str, typer.Option("--key", metavar="COLUMN", help="Your own name of a row.")
-    ] = "key",
-    limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=0, help="Examples of each kind.")
-    ] = 3,
-    store: Store = STORE,
-    as_json: asking.AsJson = False,
-) -> None:
-    """Say which rows were added, removed, changed, scored anew or moved to another split.
-
-    A row is the same where its content and its parents are. A changed row has another content
-    under the same key, or the same parents.
-    """
-    from databuild.api import difference
-
-    found = difference(before, after, by=by, key=key, limit=limit, store=store)
-    if as_json:
-        telling.write_json([{**asdict(one), "same": one.same} for one in found])
-        return
-    for one in found:
-        _tell_changes(one)
-
-
-@command(
     "verify",
     "Hash a version again and compare.",
     ["databuild verify support-bot@1.2.0", "databuild verify support-bot --json"],
@@ -235,39 +206,3 @@ def _short(version: Version) -> dict[str, object]:
     rows = sum(split.rows for splits in version.configs.values() for split in splits.values())
     return {"name": version.name, "version": version.version, "created": version.created,
             "rows": rows, "run": version.run, "fingerprint": version.fingerprint}  # fmt: skip
-
-
-def _tell_changes(found: Changes) -> None:
-    from rich.text import Text
-
-    from databuild.release.differences import KINDS
-    from databuild.text.printable import printable
-
-    table = telling.table("", "rows", left=("",))
-    table.show_header = False
-    for kind in KINDS:
-        if found.counts[kind]:
-            table.add_row(kind, f"{found.counts[kind]:,}")
-    table.add_row("same", f"{found.same:,}")
-    telling.say(Text(f"{found.config}: {found.before:,} -> {found.after:,} rows", "bold"), table)
-    if found.columns:
-        told = ", ".join(f"{column} {n:,}" for column, n in list(found.columns.items())[:12])
-        telling.say(f"differ in: {told}")
-    if found.strata:
-        strata = telling.table("stratum", *KINDS, left=("stratum",))
-        for one in found.strata:
-            strata.add_row(printable(one["stratum"]), *(f"{one[kind]:,}" for kind in KINDS))
-        telling.say(strata)
-    for kind, rows in found.examples.items():
-        for row in rows:
-            shown = row.get("differs") or row.get("row") or {}
-            pieces = [
-                f"{name}: {telling.clipped(value[0], 60)} -> {telling.clipped(value[1], 60)}"
-                if "differs" in row
-                else f"{name}: {telling.clipped(value, 80)}"
-                for name, value in list(shown.items())[:3]
-            ]
-            if kind == "moved":
-                pieces = [f"{row['split']} -> {row['split_after']}"]
-            telling.say(Text(f"  {kind} {telling.short_id(row['row_id'])}  {'; '.join(pieces)}"))
-    telling.say("")

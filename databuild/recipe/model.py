@@ -168,6 +168,15 @@ class Release(Strict):
     """The licence of each source step, as an SPDX identifier; a source without one is unknown."""
     needs_licence: bool = False
     """Refuse to release while a source has no licence."""
+    refuse_licences: tuple[str, ...] = ()
+    """Refuse to release what these say: `share-alike`, `non-commercial`, `no-derivatives`,
+    `attribution`, `unknown`, `conflict` (licences that contradict each other), or SPDX ids."""
+    about: str = ""
+    """What the data set is and what it is for, in a few sentences: the head of its card."""
+    limits: tuple[str, ...] = ()
+    """What one who uses it should know, beside what the card says by itself."""
+    authors: tuple[str, ...] = ()
+    """Who made it, for the citation."""
 
 
 class Recipe(Strict):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from databuild.engine.outputs import view_of
 from databuild.errors import RecipeError, SchemaError, nearest
 from databuild.recipe.bind import Ref
+from databuild.release.licences import check_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,17 +23,21 @@ Tables = dict[str, dict[str, tuple[Ref, "View"]]]
 """Views by configuration and split, each with the reference that it stands for."""
 
 
-def last_of(name: str, known: Iterable[str]) -> str | None:
-    """The step of that name; of a step that repeats, that of the last round.
+def last_of(name: str, known: Iterable[str], turn: int | None = None) -> str | None:
+    """The step of that name; of a step that repeats, that of the last round, or of round `turn`.
 
     Example:
         >>> last_of("few", ["raw", "few@1", "few@2", "few@10", "few@10-best"])
         'few@10'
         >>> last_of("raw", ["raw"]), last_of("x", ["raw"])
         ('raw', None)
+        >>> last_of("few", ["few@1", "few@2"], turn=1)
+        'few@1'
     """
     if name in known:
         return name
+    if turn is not None:
+        return f"{name}@{turn}" if f"{name}@{turn}" in known else None
     rounds = [one.partition("@")[2] for one in known if one.partition("@")[0] == name]
     last = max((int(one) for one in rounds if one.isdigit()), default=None)
     return None if last is None else f"{name}@{last}"
@@ -49,6 +54,7 @@ def check_release(release: Release, steps: Mapping[str, str], where: str) -> Non
     Raises:
         RecipeError: It names a step that there is not, or one that has no rows.
     """
+    check_words(release.refuse_licences, where)
     for splits in release.configs.values():
         for reference in splits.values():
             name = reference.partition(".")[0]
@@ -61,8 +67,8 @@ def check_release(release: Release, steps: Mapping[str, str], where: str) -> Non
                 raise RecipeError(where, what, fix="name the step whose table it reads")
 
 
-def tables_of(release: Release, runs: Runs) -> Tables:
-    """The views that a version holds, by configuration and split.
+def tables_of(release: Release, runs: Runs, turn: int | None = None) -> Tables:
+    """The views that a version holds, by configuration and split; of round `turn`, else the last.
 
     Raises:
         SchemaError: The last run has not finished a step, or the step has no such part.
@@ -71,9 +77,10 @@ def tables_of(release: Release, runs: Runs) -> Tables:
     for config, splits in release.configs.items():
         for split, reference in splits.items():
             name, _, part = reference.partition(".")
-            step = last_of(name, runs.manifests)
+            step = last_of(name, runs.manifests, turn)
             if step is None:
-                what = f"the last run has not finished the step {name!r}"
+                of = "" if turn is None else f" of round {turn}"
+                what = f"the last run has not finished the step {name!r}{of}"
                 raise SchemaError("release", what, fix="run the recipe to its end first")
             parts = runs.manifests[step].part_digests
             if part and part not in parts:

@@ -1,32 +1,46 @@
-"""Which rows differ between two versions. Files that both hold are not read."""
+"""Which rows differ between two versions. Files that both hold are not read.
+
+Each of the other files is read once, and a row becomes a hash of what the versions both tell of it.
+Only rows whose hashes differ are looked at column by column, and only those shown are read whole.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from databuild.errors import SchemaError, nearest
+from databuild.release.matching import KINDS, Side, classify, counterparts
+from databuild.release.reading import config_of, split_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from databuild.release.versions import File, Version, Versions
+    from databuild.release.versions import Version, Versions
 
-KINDS = ("added", "removed", "changed", "rescored", "moved")
-_SPLIT = "_split"
-_NO_CONTENT = ("row_id", "content_id", "parent_ids", "source_file", "source_record", _SPLIT)
+__all__ = ["KINDS", "Changes", "difference"]
+_ROWS = ("row_id", "content_id", "parent_ids", "source_file", "source_record")
 """Who a row is and where it lay."""
+_MOST_STRATA = 3
 
 
 @dataclass(frozen=True)
 class Changes:
     """What became of the rows of one configuration.
 
-    `added` and `removed` rows are in one version only; a `changed` row stands for one of the other
-    version that has the same user key, or the same parents; a `rescored` row is the same row with
-    other measures, grades or weights; a `moved` row is in another split.
+    `added` and `removed` rows are in one version only. A row of one version stands for one of the
+    other where its id is the same, or else one of: the user's key, what an annotator was shown
+    (`record`), the content, the two answers of a pair whichever is chosen, the parents. Then it is
+
+    - `moved`: the same row in another split;
+    - `regraded`: people's or scorers' verdicts on it differ: grade, strength, vote, label, weight,
+      agreement, or which answer of a pair is chosen;
+    - `rescored`: only other measures differ;
+    - `changed`: its text or other content differs;
+    - `relinked`: nothing differs but what it was made from.
     """
 
     config: str
@@ -34,10 +48,17 @@ class Changes:
     after: int
     counts: dict[str, int]
     columns: dict[str, int] = field(default_factory=dict)
-    """Of changed and rescored rows: how many differ in each column."""
+    """Of rows that stand for each other: how many differ in each column."""
     strata: list[dict[str, Any]] = field(default_factory=list)
-    """`stratum`, and how many rows of it are of each kind."""
+    """`column`, `stratum`, how many rows of it are of each kind, and `before` and `after`: all rows
+    of it, None where the version does not tell."""
+    means: list[dict[str, Any]] = field(default_factory=list)
+    """`column`, and its mean over all rows `before` and `after`, where they differ."""
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """By kind: `row_id`, `split`, `row`; of two rows that stand for each other `row` is the one
+    after, and `row_id_after`, `split_after` and `differs` (column: before, after) are told."""
+    new_columns: tuple[str, ...] = ()
+    gone_columns: tuple[str, ...] = ()
 
     @property
     def same(self) -> int:
@@ -50,7 +71,7 @@ def difference(
     a: Version,
     b: Version,
     *,
-    by: str | None = None,
+    by: str | Iterable[str] | None = None,
     key: str = "key",
     limit: int = 3,
 ) -> list[Changes]:
@@ -60,151 +81,163 @@ def difference(
         versions: Where each of them lies.
         a: The version before.
         b: The version after.
-        by: A column whose values are counted apart.
-        key: The user's own name of a row, where the rows have one; else parents tell.
+        by: Columns whose values are counted apart; None: those that the versions' cards name.
+        key: The user's own name of a row, where the rows have one.
         limit: Examples of each kind.
 
     Raises:
-        SchemaError: Neither version has the column `by`.
+        SchemaError: Neither version has a column of `by`.
+        StoreError: A file cannot be read.
+
+    Cost:
+        Two versions of a million rows that share no file: tests/bench/diff.json.
     """
-    found = []
-    for config in sorted({*a.configs, *b.configs}):
-        splits = (a.configs.get(config, {}), b.configs.get(config, {}))
-        known = {name for of in splits for split in of.values() for name in split.columns}
-        if by is not None and by not in known:
-            what = f"{config} has no column {by!r}; {nearest(by, known)}"
-            raise SchemaError("diff", what, fix="name one of its columns with --by")
-        mine, others = (
-            {(_split_of(one), one.sha256) for one in v.files if _config_of(one) == config}
-            for v in (a, b)
-        )
-        left = _rows(versions[0], a, config, others)
-        right = _rows(versions[1], b, config, mine)
-        n = [sum(split.rows for split in of.values()) for of in splits]
-        found.append(_compare(config, (n[0], n[1]), left, right, by, key, limit))
-    return found
+    columns = (by,) if isinstance(by, str) else None if by is None else tuple(by)
+    _check(a, b, columns or ())
+    return [
+        _of_config(config, versions, (a, b), columns, key, limit)
+        for config in sorted({*a.configs, *b.configs})
+    ]
 
 
-def _rows(
-    versions: Versions, version: Version, config: str, others: set[tuple[str, str]]
-) -> pl.DataFrame:
-    """The rows of the files that the other version does not have."""
-    frames = [pl.DataFrame(schema={"row_id": pl.String, _SPLIT: pl.String})]
-    for one in version.files:
-        split = _split_of(one)
-        if _config_of(one) == config and (split, one.sha256) not in others:
-            frames.append(
-                pl.read_parquet(versions.file(version, one)).with_columns(
-                    pl.lit(split).alias(_SPLIT)
-                )
-            )
-    return pl.concat(frames, how="diagonal_relaxed")
+def _check(a: Version, b: Version, by: Iterable[str]) -> None:
+    known = {
+        name for v in (a, b) for of in v.configs.values() for s in of.values() for name in s.columns
+    }
+    for name in by:
+        if name not in known:
+            what = f"the versions have no column {name!r}; {nearest(name, known)}"
+            raise SchemaError("diff", what, fix="name one of their columns with --by")
 
 
-def _compare(
+def _of_config(
     config: str,
-    rows: tuple[int, int],
-    a: pl.DataFrame,
-    b: pl.DataFrame,
-    by: str | None,
+    versions: tuple[Versions, Versions],
+    pair: tuple[Version, Version],
+    by: tuple[str, ...] | None,
     key: str,
     limit: int,
 ) -> Changes:
-    shared = [name for name in a.columns if name in b.columns and name not in _NO_CONTENT]
-    shared = [name for name in shared if a.schema[name] == b.schema[name]]
-    removed = a.join(b, on="row_id", how="anti")
-    added = b.join(a, on="row_id", how="anti")
-    both = a.join(b, on="row_id", how="inner", suffix=":after")
-    moved = both.filter(pl.col(_SPLIT) != pl.col(f"{_SPLIT}:after"))
-    rescored = both.filter(_differs(both, shared)).join(moved, on="row_id", how="anti")
-    changed = _same_key(removed, added, [key, "parent_ids"])
-    removed = removed.join(changed, on="row_id", how="anti")
-    added = added.join(changed, left_on="row_id", right_on="row_id:after", how="anti")
-    kinds = dict(zip(KINDS, (added, removed, changed, rescored, moved), strict=True))
-    pairs = [changed, rescored]
+    if by is None:
+        strata = [(v.about.get("data") or {}).get(config, {}).get("strata") or {} for v in pair]
+        told = [name for of in strata[::-1] for name, values in of.items() if len(values) > 1]
+        by = tuple(dict.fromkeys(told))[:_MOST_STRATA]
+    held = [
+        {(split_of(one), one.sha256) for one in v.files if config_of(one) == config} for v in pair
+    ]
+    types = [_types(v, config) for v in pair]
+    shared = [n for n, t in types[0].items() if types[1].get(n) == t and n not in _ROWS]
+    sides = [
+        Side.read(versions[n], pair[n], config, held[1 - n], shared, types[n]) for n in range(2)
+    ]
+    at = _in_both(sides[0], sides[1])
+    alone = [np.setdiff1d(np.arange(side.height), at[n]) for n, side in enumerate(sides)]
+    stand = counterparts(sides[0], sides[1], alone[0], alone[1], key)
+    alone = [np.setdiff1d(alone[n], stand[n]) for n in range(2)]
+    kinds, columns = classify(sides[0], sides[1], at, stand, shared)
+    kinds["removed"] = (alone[0], np.zeros(0, dtype=np.int64))
+    kinds["added"] = (np.zeros(0, dtype=np.int64), alone[1])
+    rows = [sum(split.rows for split in v.configs.get(config, {}).values()) for v in pair]
+    counts = {kind: max(kinds[kind][0].size, kinds[kind][1].size) for kind in KINDS}
     return Changes(
         config=config,
         before=rows[0],
         after=rows[1],
-        counts={kind: of.height for kind, of in kinds.items()},
-        columns=_by_column(pairs, shared),
-        strata=_by_stratum(kinds, by),
-        examples={kind: _examples(of, shared, limit) for kind, of in kinds.items() if of.height},
+        counts=counts,
+        columns=columns,
+        strata=[one for name in by for one in _by_stratum(sides, kinds, name, pair, config)],
+        means=_means(pair, config),
+        examples={
+            kind: _examples(sides, kinds[kind], shared, limit) for kind in KINDS if counts[kind]
+        },
+        new_columns=tuple(n for n in types[1] if n not in types[0] and types[0]),
+        gone_columns=tuple(n for n in types[0] if n not in types[1] and types[1]),
     )
 
 
-def _differs(both: pl.DataFrame, shared: Iterable[str]) -> pl.Expr:
-    """Whether any column of a pair of rows differs."""
-    names = [name for name in shared if f"{name}:after" in both.columns]
-    found = [pl.col(name).ne_missing(pl.col(f"{name}:after")) for name in names]
-    return pl.any_horizontal(found) if found else pl.lit(value=False)
+def _types(version: Version, config: str) -> dict[str, str]:
+    """The columns of a configuration with their types, of all its splits."""
+    return {
+        n: t for split in version.configs.get(config, {}).values() for n, t in split.columns.items()
+    }
 
 
-def _same_key(removed: pl.DataFrame, added: pl.DataFrame, keys: Iterable[str]) -> pl.DataFrame:
-    """Rows of one side that stand for one of the other, by the first column that both have."""
-    for key in keys:
-        if key in removed.columns and key in added.columns:
-            sides = [side.filter(_names_one(side, key)) for side in (removed, added)]
-            return sides[0].join(sides[1], on=key, how="inner", suffix=":after")
-    return removed.join(added, on="row_id", how="inner", suffix=":after").with_columns(
-        pl.col("row_id").alias("row_id:after")
-    )
+def _in_both(a: Side, b: Side) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of the rows that both sides have, by id; of several equal ids the n-th."""
+    frames = [pl.DataFrame({"row_id": side.ids, f"at_{n}": np.arange(side.height)}) for n, side in
+              enumerate((a, b))]  # fmt: skip
+    names = ["row_id"]
+    if any(side.ids.n_unique() < side.height for side in (a, b)):
+        names.append("nth")
+        frames = [f.with_columns(nth=pl.int_range(pl.len()).over("row_id")) for f in frames]
+    both = frames[0].join(frames[1], on=names).sort("at_0")
+    return both["at_0"].to_numpy(), both["at_1"].to_numpy()
 
 
-def _names_one(side: pl.DataFrame, key: str) -> pl.Expr:
-    is_list = isinstance(side.schema[key], pl.List)
-    told = pl.col(key).list.len() > 0 if is_list else pl.col(key).is_not_null()
-    return told & pl.col(key).is_unique()
-
-
-def _by_column(pairs: Iterable[pl.DataFrame], shared: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for both in pairs:
-        for name in shared:
-            if f"{name}:after" in both.columns:
-                n = both.select(pl.col(name).ne_missing(pl.col(f"{name}:after")).sum()).item()
-                counts[name] = counts.get(name, 0) + n
-    return {name: n for name, n in sorted(counts.items(), key=lambda one: -one[1]) if n}
-
-
-def _by_stratum(kinds: dict[str, pl.DataFrame], by: str | None) -> list[dict[str, Any]]:
-    if by is None:
-        return []
+def _by_stratum(
+    sides: Sequence[Side],
+    kinds: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    by: str,
+    pair: tuple[Version, Version],
+    config: str,
+) -> list[dict[str, Any]]:
+    """How many rows of each kind have each value; a pair counts by its value after."""
+    values = [side.column(by) for side in sides]
     counts: dict[str, dict[str, int]] = {}
-    for kind, rows in kinds.items():
-        if by in rows.columns:
-            tally = rows.group_by(pl.col(by).cast(pl.String).alias("stratum")).len()
-            for stratum, n in tally.rows():
-                counts.setdefault(str(stratum), {})[kind] = n
+    for kind, (before, after) in kinds.items():
+        of, at = (values[1], after) if after.size else (values[0], before)
+        if of is not None:
+            told = of.gather(pl.Series(at)).cast(pl.String).fill_null("(none)").value_counts()
+            for stratum, n in told.iter_rows():
+                counts.setdefault(stratum, {})[kind] = n
+    totals = [
+        ((v.about.get("data") or {}).get(config, {}).get("strata") or {}).get(by) for v in pair
+    ]
+    for of_all in totals:
+        counts |= {name: {} for name in of_all or () if name not in counts}
     return [
-        {"stratum": stratum, **{kind: of.get(kind, 0) for kind in KINDS}}
+        {
+            "column": by, "stratum": stratum, **{kind: of.get(kind, 0) for kind in KINDS},
+            "before": None if totals[0] is None else totals[0].get(stratum, 0),
+            "after": None if totals[1] is None else totals[1].get(stratum, 0),
+        }
         for stratum, of in sorted(counts.items())
+    ]  # fmt: skip
+
+
+def _means(pair: tuple[Version, Version], config: str) -> list[dict[str, Any]]:
+    a, b = ((v.about.get("data") or {}).get(config, {}).get("means") or {} for v in pair)
+    return [
+        {"column": name, "before": a[name][1], "after": b[name][1]}
+        for name in a
+        if name in b and abs(a[name][1] - b[name][1]) > 1e-9 * max(1.0, abs(a[name][1]))
     ]
 
 
-def _examples(rows: pl.DataFrame, shared: Iterable[str], limit: int) -> list[dict[str, Any]]:
+def _examples(
+    sides: Sequence[Side],
+    of: tuple[np.ndarray, np.ndarray],
+    shared: Iterable[str],
+    limit: int,
+) -> list[dict[str, Any]]:
     """The first rows by id: of a pair, what it was before and after, where that differs."""
+    n = 0 if of[0].size else 1
+    ids = sides[n].ids.gather(pl.Series(of[n]))
+    first = ids.arg_sort().head(limit).to_numpy()
+    rows = [side.rows(at[first]) if at.size else None for side, at in zip(sides, of, strict=True)]
     found = []
-    for row in rows.sort("row_id").head(limit).to_dicts():
-        pairs = {
-            name: (row[name], row[f"{name}:after"])
-            for name in shared
-            if f"{name}:after" in row and row[name] != row[f"{name}:after"]
+    for number in range(first.size):
+        one, other = (side[number] if side is not None else None for side in rows)
+        row = one or other or {}
+        told: dict[str, Any] = {"row_id": row["row_id"], "split": row["_split"]}
+        if one and other:
+            told |= {
+                "row_id_after": other["row_id"], "split_after": other["_split"],
+                "differs": {c: (one[c], other[c]) for c in shared if one[c] != other[c]},
+            }  # fmt: skip
+        shown = other or row
+        told["row"] = {
+            c: v for c, v in shown.items() if v is not None and c not in _ROWS and c != "_split"
         }
-        told: dict[str, Any] = {"row_id": row["row_id"], "split": row[_SPLIT]}
-        if f"{_SPLIT}:after" in row:
-            told |= {"split_after": row[f"{_SPLIT}:after"], "differs": pairs}
-            told["row_id_after"] = row.get("row_id:after", row["row_id"])
-        else:
-            told["row"] = {name: row[name] for name in shared if row.get(name) is not None}
         found.append(told)
     return found
-
-
-def _config_of(one: File) -> str:
-    pieces = one.path.split("/")
-    return pieces[1] if pieces[0] == "data" else ""
-
-
-def _split_of(one: File) -> str:
-    return one.path.rpartition("/")[2].rpartition("-")[0]

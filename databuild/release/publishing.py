@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from databuild.engine.store import write_json
 from databuild.errors import RecipeError, StepError, nearest
+from databuild.release.about import about, strata_of
 from databuild.release.card import card
 from databuild.release.contents import tables_of
+from databuild.release.drawing import write_plots
 from databuild.release.gates import NAMES, gates
 from databuild.release.naming import AUTO, check_version, next_version
 from databuild.release.sending import nobody
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from databuild.release.sending import Tick
 
 
-def publish(
+def publish(  # noqa: PLR0913 -- every option has a default
     release: Release,
     runs: Runs,
     versions: Versions,
@@ -44,6 +46,8 @@ def publish(
     *,
     recipe: Path,
     allow: Mapping[str, str] | None = None,
+    words: Mapping[str, str] | None = None,
+    turn: int | None = None,
     tick: Callable[[int], None] = lambda _rows: None,
     sending: Tick = nobody,
 ) -> Version:
@@ -56,6 +60,8 @@ def publish(
         version: Three numbers, or `auto`.
         recipe: The recipe's file, which is put beside the data.
         allow: Gates that need not be passed, each with the reason, which the card repeats.
+        words: What each kind of step does, in one sentence.
+        turn: The round whose tables are released; None is the last one.
         tick: Told of rows that are written.
         sending: Told of bytes that are sent to an object store.
 
@@ -70,27 +76,26 @@ def publish(
         if name not in NAMES:
             what = f"{name!r} is no gate; {nearest(name, NAMES)}"
             raise RecipeError("release", what, fix="name one of those")
-    tables = tables_of(release, runs)
+    tables = tables_of(release, runs, turn)
     version = _number(versions, version, tables)
     with versions.making(version, sending) as folder:
-        written = Writer(versions, folder, tick)
+        behind = _behind(runs, tables)
+        strata = strata_of(runs.manifests[n] for n in runs.manifests if n in behind)
+        written = Writer(versions, folder, tick, strata)
         for config, splits in tables.items():
             for split, (_, view) in splits.items():
                 written.table(config, split, view)
-        behind = _behind(runs, tables)
         roots = sorted(n for n in behind if not runs.manifests[n].inputs)
         licence = {name: release.licence.get(name) for name in roots}
-        found = gates(
-            written.prompts, written.personal, runs, behind, licence,
-            needs_licence=release.needs_licence,
-        )  # fmt: skip
+        found = gates(written.prompts, written.personal, runs, tables, release, licence)
         passed = _allowed(list(found), allow)
         written.lineage(runs, tables)
         made = _described(versions.name, version, runs, tables, written, behind)
         made.gates, made.licence = passed, licence
+        made.about = about(release, runs, behind, words or {}, written.tally.facts())
         shutil.copyfile(recipe, folder / "recipe.yaml")
-        text = card(made, [runs.manifests[n] for n in runs.manifests if n in behind])
-        (folder / "README.md").write_text(text, encoding="utf-8")
+        made.files += [versions.keep(path, folder) for path in write_plots(made, folder)]
+        (folder / "README.md").write_text(card(made), encoding="utf-8")
         made.files += [versions.keep(folder / n, folder) for n in ("README.md", "recipe.yaml")]
         write_json(folder / MANIFEST, plain(made))
     versions.point(latest=version)

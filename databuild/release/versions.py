@@ -102,6 +102,8 @@ class Version(BaseModel):
     """The key of every step behind it, by name."""
     trained: dict[str, str] = Field(default_factory=dict)
     """Models that were trained on it in the run that it was released from: step to identity."""
+    about: dict[str, Any] = Field(default_factory=dict)
+    """What else the card tells: see `release.about`."""
     token: str = ""
     """A word drawn when it was made: by it a writer knows its own manifest from another's."""
 

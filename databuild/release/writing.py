@@ -10,6 +10,7 @@ from databuild.errors import StepError
 from databuild.release.ancestry import ancestors, sources
 from databuild.release.chunks import chunks
 from databuild.release.contents import frames_of
+from databuild.release.tally import Tally
 from databuild.schema.parquet import write_parquet
 
 if TYPE_CHECKING:
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
 class Writer:
     """Writes tables into a version's folder, and notes what the gates want to know of them."""
 
-    def __init__(self, versions: Versions, folder: Path, tick: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        versions: Versions,
+        folder: Path,
+        tick: Callable[[int], None],
+        strata: Iterable[str] = (),
+    ) -> None:
+        self.tally = Tally(strata)
         self.versions, self.folder, self.tick = versions, folder, tick
         self.files: list[File] = []
         self.ids: dict[tuple[str, str], pl.Series] = {}
@@ -44,6 +52,7 @@ class Writer:
             if rows.schema.get("prompt") == pl.String:
                 prompts.append(rows["prompt"].drop_nulls())
             self._count_personal(rows)
+            self.tally.add(config, rows)
             self.tick(rows.height)
         if not ids:
             what = f"{config}/{split} has no rows"

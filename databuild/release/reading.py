@@ -1,0 +1,57 @@
+"""Read the files of a version: the one place where they are opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from databuild.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from databuild.release.versions import File, Version, Versions
+
+
+def config_of(one: File) -> str:
+    """The configuration whose rows a file holds; empty where it holds none.
+
+    Example:
+        >>> from databuild.release.versions import File
+        >>> one = File(path="data/sft/train-00000.parquet", sha256="", bytes=1)
+        >>> config_of(one), split_of(one)
+        ('sft', 'train')
+    """
+    pieces = one.path.split("/")
+    return pieces[1] if pieces[0] == "data" else ""
+
+
+def split_of(one: File) -> str:
+    """The split that a file is of."""
+    return one.path.rpartition("/")[2].rpartition("-")[0]
+
+
+def read_file(
+    versions: Versions, version: Version, one: File, columns: Iterable[str] | None = None
+) -> pl.DataFrame:
+    """The rows of one file, all columns of it or some.
+
+    Raises:
+        StoreError: It is missing or cannot be read.
+    """
+    names = None if columns is None else list(columns)
+    path = versions.file(version, one)
+    try:
+        return pl.read_parquet(path, columns=names)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        what = f"cannot read {one.path}: {str(error).splitlines()[0]}"
+        fix = f"see `databuild verify {version.name}@{version.version}`"
+        raise StoreError(f"{versions.where}/{version.version}", what, fix=fix) from error
+
+
+def read_lineage(versions: Versions, version: Version, name: str) -> Iterator[pl.DataFrame]:
+    """The files of `lineage/rows` or `lineage/sources`, one after the other."""
+    for one in version.files:
+        if one.path.startswith(f"lineage/{name}-"):
+            yield read_file(versions, version, one)
