@@ -158,6 +158,9 @@ class Versions:
         found = [one for one in self.depot.children(self.name) if numbers(one)]
         if isinstance(self.depot, Folder):
             found = [one for one in found if (self.root / one / MANIFEST).is_file()]
+        elif found:  # a store may still list the folder of what was removed
+            gone = self.removed()
+            found = [one for one in found if one not in gone]
         return sorted(found, key=lambda one: numbers(one) or ())
 
     def taken(self) -> list[str]:
