@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +69,18 @@ class Gate(BaseModel):
     """Why it was released all the same."""
 
 
+class Tombstone(BaseModel):
+    """What was erased from a version after it was released."""
+
+    at: str
+    what: list[str]
+    why: str
+    rows: dict[str, int]
+    """Rows that were erased, by `config/split`."""
+    fingerprint: str
+    """That of the version before; nobody is to train on it any more."""
+
+
 class Version(BaseModel):
     """A released version of a data set."""
 
@@ -90,6 +103,13 @@ class Version(BaseModel):
     """The key of every step behind it, by name."""
     trained: dict[str, str] = Field(default_factory=dict)
     """Models that were trained on it in the run that it was released from: step to identity."""
+    withdrawn: list[Tombstone] = Field(default_factory=list)
+    """What was erased from it since."""
+
+    def of(self, config: str, split: str) -> list[File]:
+        """The files of a split, in the order of its rows."""
+        place = re.compile(rf"data/{re.escape(config)}/{re.escape(split)}-\d+\.parquet")
+        return sorted((f for f in self.files if place.fullmatch(f.path)), key=lambda f: f.path)
 
 
 @dataclass(frozen=True)
@@ -158,6 +178,16 @@ class Versions:
     def point(self, **names: str) -> None:
         """Move names to versions, all of them or none."""
         write_json(self.root / "pointers.json", {**self.pointers(), **names})
+
+    def notes(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Small documents that were kept beside the versions, by name."""
+        return {path.stem: read_json(path) for path in sorted((self.root / kind).glob("*.json"))}
+
+    def note(self, kind: str, name: str, content: dict[str, Any]) -> None:
+        """Keep a small document beside the versions, in the place of one of that name."""
+        with writing(self.root):
+            (self.root / kind).mkdir(parents=True, exist_ok=True)
+        write_json(self.root / kind / f"{name}.json", content)
 
     @contextmanager
     def making(self, version: str) -> Iterator[Path]:
