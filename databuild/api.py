@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from databuild.engine.plan import Planned, make_plan
 from databuild.engine.resources import Silence, Watcher
 from databuild.engine.run import RunResult, run_nodes
 from databuild.engine.store import Manifest, Store, read_manifest
-from databuild.errors import RecipeError, SchemaError, StoreError, nearest
+from databuild.errors import DatabuildError, RecipeError, SchemaError, StoreError, nearest
 from databuild.models.checking import check_budgets, check_models
 from databuild.models.services import LocalServices
 from databuild.recipe.bind import Node, Ref, bind
@@ -24,6 +25,7 @@ from databuild.recipe.load import Document, load_document
 from databuild.recipe.rounds import unroll
 from databuild.recipe.validate import as_recipe
 from databuild.release.contents import check_release
+from databuild.release.models import register, released_model, started_from
 from databuild.report.ledger import Ledger, ledger_of
 from databuild.steps import all_steps
 
@@ -137,7 +139,7 @@ def run(  # noqa: PLR0913 -- the one entry point; every option has a default
     services = LocalServices(outputs.store.runs, settings.device)
     with outputs.store.locked():
         try:
-            return run_nodes(
+            result = run_nodes(
                 checked.nodes,
                 outputs,
                 services,
@@ -145,8 +147,14 @@ def run(  # noqa: PLR0913 -- the one entry point; every option has a default
                 settings,
                 again_from=from_step,
             )
+        except BaseException:
+            with suppress(DatabuildError):  # the error that is on its way matters more
+                register(Runs(outputs.store), started_from(checked.recipe, checked.document.path))
+            raise
         finally:
             services.close()
+        register(Runs(outputs.store), started_from(checked.recipe, checked.document.path))
+        return result
 
 
 def show(
@@ -304,7 +312,10 @@ def _outputs(checked: Checked, runs: Path, limit: int | None) -> Outputs:
     services = LocalServices(runs, "cpu")
     folder = checked.document.path.resolve().parent
     targets = {
-        name: services.identify(spec, folder) for name, spec in checked.recipe.models.items()
+        name: released_model(spec, folder, checked.document.where("models", name))
+        if spec.released
+        else services.identify(spec, folder)
+        for name, spec in checked.recipe.models.items()
     }
     return Outputs(
         store=Store(runs, checked.recipe.name),

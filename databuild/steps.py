@@ -46,6 +46,7 @@ from databuild.generate.self_instruct import bootstrap_instructions
 from databuild.ingest.files import read_files
 from databuild.ingest.hub import read_dataset
 from databuild.ingest.rows import read_rows
+from databuild.release.reading import read_release
 from databuild.measure.answer import measure_answer
 from databuild.measure.arithmetic import measure_arithmetic
 from databuild.measure.basics import measure_basics
@@ -96,6 +97,7 @@ STEPS: tuple[Step, ...] = (
     read_files,
     read_rows,
     read_dataset,
+    read_release,
     measure_basics,
     measure_characters,
     measure_language,

@@ -52,7 +52,7 @@ class Runs:
     """The finished steps of a recipe's last run, and the relations between them."""
 
     def __init__(self, store: Store) -> None:
-        self.recipe = store.recipe
+        self.recipe, self.root = store.recipe, store.root
         latest = store.latest()
         self.run, self.status = str(latest.get("run", "")), str(latest.get("status", ""))
         steps: Mapping[str, str] = latest.get("steps", {})

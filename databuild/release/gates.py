@@ -60,6 +60,19 @@ def gates(
     yield Gate(name="licence", passed=not (unknown and needs_licence), told=said)
 
 
+def withdrawn(ids: pl.Series, forbidden: pl.Series) -> Gate:
+    """Whether a row that was withdrawn is back; nothing can allow that.
+
+    Args:
+        ids: The released rows and all that they came from.
+        forbidden: What was withdrawn from earlier versions.
+    """
+    n = int(ids.is_in(forbidden.implode()).sum())
+    said = "none is back" if len(forbidden) else "nothing was withdrawn so far"
+    told = f"{n:,} rows that were withdrawn are back, or rows made of them" if n else said
+    return Gate(name="withdrawn", passed=not n, told=told)
+
+
 def _leak(prompts: Mapping[str, Mapping[str, pl.Series | None]]) -> Gate:
     """Whether two splits of one configuration hold an equal prompt."""
     shared = []

@@ -11,7 +11,9 @@ from databuild.engine.store import write_json
 from databuild.errors import RecipeError, StepError, nearest
 from databuild.release.card import card
 from databuild.release.contents import tables_of
-from databuild.release.gates import NAMES, gates
+from databuild.release.forgotten import forbidden
+from databuild.release.gates import NAMES, gates, withdrawn
+from databuild.release.models import note_trained
 from databuild.release.naming import AUTO, check_version, next_version
 from databuild.release.versions import (
     MANIFEST,
@@ -22,6 +24,7 @@ from databuild.release.versions import (
     fingerprint,
     plain,
 )
+from databuild.release.told import told_steps
 from databuild.release.writing import Writer
 
 if TYPE_CHECKING:
@@ -80,15 +83,19 @@ def publish(
             needs_licence=release.needs_licence,
         )  # fmt: skip
         passed = _allowed(list(found), allow)
-        written.lineage(runs, tables)
+        rows = written.lineage(runs, tables)
+        passed += _allowed([withdrawn(rows["row_id"], forbidden(versions))], {})
+        write_json(folder / "lineage/steps.json", told_steps(runs, behind))
         made = _described(versions.name, version, runs, tables, written, behind)
         made.gates, made.licence = passed, licence
         shutil.copyfile(recipe, folder / "recipe.yaml")
         text = card(made, [runs.manifests[n] for n in runs.manifests if n in behind])
         (folder / "README.md").write_text(text, encoding="utf-8")
-        made.files += [versions.keep(folder / n, folder) for n in ("README.md", "recipe.yaml")]
+        kept = ("README.md", "recipe.yaml", "lineage/steps.json")
+        made.files += [versions.keep(folder / n, folder) for n in kept]
         write_json(folder / MANIFEST, plain(made))
     versions.point(latest=version)
+    note_trained(versions, made, runs)
     return made
 
 
