@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from databuild.profiling.facts import Difference, Profile
     from databuild.recipe.model import Recipe
     from databuild.release.differences import Changes
+    from databuild.release.forgetting import Withdrawn
+    from databuild.release.uses import Meant
     from databuild.release.versions import Version
 
 RUNS = Path("runs")
@@ -164,9 +166,34 @@ def show(
     return _latest_view(Store(Path(runs), recipe), step).read(columns)
 
 
-def why(row_id: str, recipe: str, *, runs: str | Path = RUNS) -> list[Life]:
-    """The way of a row, from its source to the training set; a unique start of its id is enough."""
-    return _why(Runs(Store(Path(runs), recipe)), row_id)
+def why(
+    row_id: str,
+    recipe: str | None,
+    *,
+    runs: str | Path = RUNS,
+    store: str | Path = RELEASES,
+) -> list[Life]:
+    """The way of a row, from its source to the training set; a unique start of its id is enough.
+
+    Args:
+        row_id: A row of the last run, or of a released version.
+        recipe: Whose run; None where only the versions are asked.
+        runs: Where outputs are kept.
+        store: Where versions are kept, into which a row that came from one is followed.
+
+    Raises:
+        SchemaError: No row has such an id, or several have; names those that are near.
+    """
+    from databuild.release.tracing import extend, trace
+    from databuild.release.versions import names_in
+
+    if recipe is not None:
+        try:
+            return extend(_why(Runs(Store(Path(runs), recipe)), row_id), Path(store))
+        except SchemaError:
+            if not names_in(Path(store)):
+                raise
+    return trace(Path(store), row_id)
 
 
 def profile(
@@ -295,6 +322,34 @@ def difference(
 
     (of_a, a), (of_b, b) = (at(Path(store), read_reference(one)) for one in (before, after))
     return compared((of_a, of_b), a, b, by=by, key=key, limit=limit)
+
+
+def withdraw(  # noqa: PLR0913 -- the one entry point; every option has a default
+    name: str,
+    meant: Sequence[Meant],
+    *,
+    after: str = "auto",
+    why: str = "not said",
+    purge: bool = False,
+    dry_run: bool = False,
+    allow: Mapping[str, str] | None = None,
+    store: str | Path = RELEASES,
+    runs: str | Path = RUNS,
+) -> Withdrawn:
+    """Make the next version without what is meant and all that was made of it; maybe erase it.
+
+    See `release.withdrawing` and `release.purging`.
+    """
+    from databuild.release.forgetting import forget
+    from databuild.release.naming import read_reference
+    from databuild.release.versions import Versions
+
+    reference = read_reference(name)
+    versions = Versions(Path(store), reference.name)
+    return forget(
+        versions, reference.version, meant, Path(runs),
+        after=after, why=why, purge=purge, dry_run=dry_run, allow=allow or {},
+    )  # fmt: skip
 
 
 def recipes_in(runs: str | Path = RUNS) -> list[str]:

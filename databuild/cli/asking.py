@@ -40,6 +40,10 @@ Limit = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
 RUNS = Path("runs")
+Store = Annotated[
+    Path, typer.Option("--store", metavar="DIR", help="Where released versions are kept.")
+]
+STORE = Path("releases")
 
 
 def recipe_and_overrides(words: list[str] | None) -> tuple[Path, list[str]]:

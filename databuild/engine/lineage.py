@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from databuild.engine.outputs import Output
+from databuild.engine.outputs import Output, view_of
 from databuild.engine.store import Manifest, Store, part_path, read_manifest
 from databuild.errors import SchemaError, StoreError
+from databuild.recipe.bind import Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,6 +79,11 @@ class Runs:
     def producers(self) -> Iterator[str]:
         """The steps that made rows, in order."""
         return (name for name, m in self.manifests.items() if m.kind == "produce" and m.n_parts)
+
+    def ids(self, reference: str) -> pl.Series:
+        """The ids of the rows of a table, `step` or `step.part`."""
+        name, _, part = reference.partition(".")
+        return view_of(self.outputs, Ref(name, part or None)).read(("row_id",))["row_id"]
 
     def scan(self, name: str, folder: str = "") -> pl.LazyFrame | None:
         """The files of a step (or of its `dropped` or `failed`), None where there are none."""

@@ -147,9 +147,11 @@ def earlier(runs: Runs, name: str, ids: pl.Series) -> pl.DataFrame:
         raise StoreError(str(versions.store), what, fix="take it from a copy, or run again")
     whole = table_of(versions, reference.version)
     back = upwards(whole, ids)
-    return whole.join(back.to_frame("row_id"), on="row_id", how="semi", maintain_order="left").select(
-        pl.exclude("version"), version=pl.coalesce("version", pl.lit(str(reference)))
-    ).select(list(COLUMNS))
+    return (
+        whole.join(back.to_frame("row_id"), on="row_id", how="semi", maintain_order="left")
+        .select(pl.exclude("version"), version=pl.coalesce("version", pl.lit(str(reference))))
+        .select(list(COLUMNS))
+    )
 
 
 def table_of(versions: Versions, version: str, columns: Iterable[str] = COLUMNS) -> pl.DataFrame:
@@ -195,9 +197,7 @@ def _closure(edges: pl.DataFrame, ids: pl.Series, way: tuple[str, str]) -> pl.Se
     return reached["id"]
 
 
-def _scored(
-    runs: Runs, name: str, rows: pl.LazyFrame
-) -> tuple[pl.LazyFrame, tuple[str, ...]]:
+def _scored(runs: Runs, name: str, rows: pl.LazyFrame) -> tuple[pl.LazyFrame, tuple[str, ...]]:
     """Rows with the numbers that rewards and people gave them, and the names of these columns."""
     more: list[str] = []
     for other, manifest in runs.manifests.items():

@@ -1,7 +1,7 @@
 """What was withdrawn from a data set, as its store remembers it: ids and fingerprints, no text.
 
-    <store>/<name>/withdrawals/<version>.json      one withdrawal, named after the version it made
-    <runs>/withdrawn.json                          fingerprints that were purged, for this folder
+<store>/<name>/withdrawals/<version>.json      one withdrawal, named after the version it made
+<runs>/withdrawn.json                          fingerprints that were purged, for this folder
 """
 
 from __future__ import annotations

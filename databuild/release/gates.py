@@ -36,7 +36,8 @@ def gates(
         licence: The licence of each source, None where it is unknown.
         needs_licence: An unknown licence is a fault.
     """
-    yield _leak(prompts)
+    leak, of_people = data_gates(prompts, personal)
+    yield leak
     short = {n: runs.manifests[n].metrics.get("shortfall") for n in sorted(behind)}
     told = [f"{name}: {one[0]['of']} has {one[0]['got']} of {one[0]['wanted']}"
             for name, one in short.items() if one]  # fmt: skip
@@ -47,17 +48,23 @@ def gates(
         name="contamination", passed=True if cards else None,
         told=" ".join(cards) or "no step dedup.contamination is behind these rows",
     )  # fmt: skip
-    spans = [f"{n:,} rows with spans in {column}" for column, n in personal.items() if n]
-    said = f"none in {', '.join(personal)}" if personal else "no step measure.pii is behind them"
-    yield Gate(
-        name="personal", passed=not spans if personal else None, told="; ".join(spans) or said
-    )
+    yield of_people
     limits = [n for name in behind if (n := runs.manifests[name].key_parts.get("limit"))]
     said = f"of a run with --limit {limits[0]}" if limits else "of a whole run"
     yield Gate(name="preview", passed=not limits, told=said)
     unknown = sorted(name for name, one in licence.items() if one is None)
     said = f"unknown of {', '.join(unknown)}" if unknown else "known of every source"
     yield Gate(name="licence", passed=not (unknown and needs_licence), told=said)
+
+
+def data_gates(
+    prompts: Mapping[str, Mapping[str, pl.Series | None]], personal: Mapping[str, int]
+) -> tuple[Gate, Gate]:
+    """The gates that look at the rows alone: `leak` and `personal`."""
+    spans = [f"{n:,} rows with spans in {column}" for column, n in personal.items() if n]
+    said = f"none in {', '.join(personal)}" if personal else "no step measure.pii is behind them"
+    passed = not spans if personal else None
+    return _leak(prompts), Gate(name="personal", passed=passed, told="; ".join(spans) or said)
 
 
 def withdrawn(ids: pl.Series, forbidden: pl.Series) -> Gate:

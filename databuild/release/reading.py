@@ -120,7 +120,9 @@ def _read(versions: Versions, version: Version, path: str, digest: str) -> pl.Da
         raise StoreError(named, f"{path} cannot be read: {error.strerror}", fix=fix) from error
     found = hashlib.sha256(content).hexdigest()
     if found != digest:
-        what = f"{path} is not as it was released: its checksum is {found[:12]}…, not {digest[:12]}…"
+        what = (
+            f"{path} is not as it was released: its checksum is {found[:12]}…, not {digest[:12]}…"
+        )
         raise StoreError(named, what, fix=fix)
     return pl.read_parquet(BytesIO(content))
 

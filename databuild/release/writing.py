@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from databuild.engine.lineage import Runs
-    from databuild.engine.table import View
-    from databuild.release.contents import Tables
+    from databuild.release.contents import Parted, Tables
     from databuild.release.versions import File, Versions
 
 
@@ -34,7 +33,7 @@ class Writer:
         self.prompts: dict[str, dict[str, pl.Series | None]] = {}
         self.personal: dict[str, int] = {}
 
-    def table(self, config: str, split: str, view: View) -> None:
+    def table(self, config: str, split: str, view: Parted) -> None:
         """Write one split, cut where its rows say so."""
         place = self.folder / "data" / config
         place.mkdir(parents=True, exist_ok=True)

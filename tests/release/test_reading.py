@@ -32,7 +32,9 @@ steps:
 """
 
 
-def train(shop: Shop, version: str = "shop@1.0.0", model: str = "fake: {skill_ratio: 0.2}", **changes):
+def train(
+    shop: Shop, version: str = "shop@1.0.0", model: str = "fake: {skill_ratio: 0.2}", **changes
+):
     """Run the training recipe; return the manifests of its last run by step."""
     text = TRAINING.replace("VERSION", version).replace("MODEL", model)
     for old, new in changes.items():
@@ -72,7 +74,10 @@ def test_a_model_says_what_it_was_trained_on_and_the_store_knows_it(shop: Shop) 
     folder, manifest = done["sft"]
     assert manifest.versions == {"shop@1.0.0": fingerprint}
     beside = json.loads((folder / "best/databuild.json").read_text())
-    assert (beside["trained_on"], beside["identity"]) == (manifest.versions, manifest.model.identity)
+    assert (beside["trained_on"], beside["identity"]) == (
+        manifest.versions,
+        manifest.model.identity,
+    )
     assert done["exam"][1].versions == manifest.versions
     [model] = models_of(versions)
     assert (model.identity, model.versions) == (manifest.model.identity, manifest.versions)
