@@ -112,8 +112,9 @@ def withdraw(  # noqa: PLR0913 -- options of a command
     ] = False,
     allow: Annotated[
         list[str] | None,
-        typer.Option("--allow", metavar="GATE=REASON", help="As of `databuild release`.",
-                     show_default=False),
+        typer.Option(
+            "--allow", metavar="GATE=REASON", help="As of `databuild release`.", show_default=False
+        ),
     ] = None,
     store: asking.Store = asking.STORE,
     runs: asking.RunsFolder = asking.RUNS,

@@ -151,7 +151,8 @@ def _note(versions: Versions, runs: Runs, steps: dict[str, dict[str, str]]) -> l
         model, before = manifest.model, known.get(manifest.model.identity)
         place = (runs.root.parent / model.location).resolve()
         one = Model(
-            identity=model.identity, recipe=runs.recipe, step=step, use=manifest.use, run=runs.run,
+            identity=model.identity, recipe=runs.recipe, step=step, use=manifest.use,
+            run=before.run if before else runs.run,
             at=before.at if before else datetime.now(UTC).isoformat(timespec="microseconds"),
             target=model.model_copy(update={"location": str(place)}),
             versions={**(before.versions if before else {}), **on},

@@ -31,7 +31,7 @@ from databuild.errors import StoreError, nearest
 from databuild.release.naming import Reference, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -230,6 +230,15 @@ class Versions:
         _link(there, path)
         name = path.relative_to(within).as_posix()
         return File(path=name, sha256=digest, bytes=path.stat().st_size, rows=rows)
+
+    def drop_objects(self, digests: Iterable[str]) -> int:
+        """Remove those of some objects that no version has any more; return how many."""
+        needed = {one.sha256 for version in self.known() for one in self.read(version).files}
+        gone = [self.root / "objects" / one for one in set(digests) - needed]
+        there = [path for path in gone if path.exists()]
+        for path in there:
+            path.unlink()
+        return len(there)
 
     def _sweep(self) -> None:
         """Remove what killed releases left; what they had kept among the objects is used again."""
