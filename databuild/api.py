@@ -30,7 +30,7 @@ from databuild.report.ledger import Ledger, ledger_of
 from databuild.steps import all_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import polars as pl
 

@@ -46,7 +46,6 @@ from databuild.generate.self_instruct import bootstrap_instructions
 from databuild.ingest.files import read_files
 from databuild.ingest.hub import read_dataset
 from databuild.ingest.rows import read_rows
-from databuild.release.reading import read_release
 from databuild.measure.answer import measure_answer
 from databuild.measure.arithmetic import measure_arithmetic
 from databuild.measure.basics import measure_basics
@@ -67,6 +66,7 @@ from databuild.measure.tokens import measure_tokens
 from databuild.measure.turns import measure_turns
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
+from databuild.release.reading import read_release
 from databuild.reward.calibrate import calibrate_scorers
 from databuild.reward.code import measure_code
 from databuild.reward.compare import compare_answers

@@ -12,8 +12,6 @@ from databuild.cli.application import command
 from databuild.errors import RecipeError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from databuild.release.purging import Purged
     from databuild.release.uses import Meant, Uses
     from databuild.release.withdrawing import Plan
@@ -51,7 +49,7 @@ _SHOWN = 20
         "databuild uses --annotator ann --json",
     ],
 )
-def uses(  # noqa: PLR0913 -- options of a command
+def uses(
     row_id: Annotated[
         str | None, typer.Argument(metavar="ROW_ID", help="A row.", show_default=False)
     ] = None,
@@ -65,8 +63,8 @@ def uses(  # noqa: PLR0913 -- options of a command
 ) -> None:
     """Say everything that was made from something: rows per step, versions, trained models.
 
-    The last run of every recipe of the runs folder and all versions of the store are looked through;
-    either may be missing.
+    The last run of every recipe of the runs folder and all versions of the store are looked
+    through; either may be missing.
     """
     from databuild.release.uses import uses as found_of
 
@@ -91,7 +89,7 @@ def uses(  # noqa: PLR0913 -- options of a command
         "databuild withdraw support-bot@latest --annotator ann --purge --why 'left the project'",
     ],
 )
-def withdraw(  # noqa: PLR0913 -- options of a command
+def withdraw(  # noqa: PLR0913, PLR0917 -- options of a command
     name: Name,
     row: Rows = None,
     source: Sources = None,

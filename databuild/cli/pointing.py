@@ -71,7 +71,8 @@ def rollback(
     moved = {
         one: {
             "version": version.version, "was": pointers[one],
-            "model": _model(versions, version.version), "model_was": _model(versions, pointers[one]),
+            "model": _model(versions, version.version),
+            "model_was": _model(versions, pointers[one]),
         }
         for one in names
     }  # fmt: skip

@@ -89,7 +89,8 @@ class ModelSpec(Strict):
             if getattr(self, o) is not None
         ]
         if len(origins) != 1:
-            msg = f"a model has exactly one of packaged, path, endpoint, released and fake, not {origins}"
+            known = "packaged, path, endpoint, released and fake"
+            msg = f"a model has exactly one of {known}, not {origins}"
             raise ValueError(msg)
         if self.endpoint is not None and not self.identity:
             msg = "an endpoint needs `identity: name@revision`: its URL does not say what it serves"

@@ -10,15 +10,16 @@ million rows reads 40 MB; a false match of 32 bits costs one look into a file.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 _MARK = 0x31644964  # "dId1"
 _DIGITS = 8

@@ -82,8 +82,5 @@ def _blocks(handle: Iterator[bytes]) -> Iterator[list[bytes]]:
 
 
 def _is_of(line: bytes, meant: Set[bytes]) -> bool:
-    """Whether a line names a row or a request; its own key, a hash of everything, does not count."""
-    for found in _ID.findall(line, _KEY_BYTES):
-        if found in meant or found[:32] in meant:
-            return True
-    return False
+    """Whether a line names a row or a request; its own key, a hash, does not count."""
+    return any(one in meant or one[:32] in meant for one in _ID.findall(line, _KEY_BYTES))

@@ -72,7 +72,7 @@ def model_of(versions: Versions, number: str) -> Model | None:
 def note_trained(versions: Versions, made: Version, runs: Runs) -> None:
     """Note the models that the run which a version was released from had trained on its tables."""
     named = {f"{made.name}@{made.version}": made.fingerprint}
-    _note(versions, runs, {step: named for step in made.trained})
+    _note(versions, runs, dict.fromkeys(made.trained, named))
 
 
 def started_from(recipe: Recipe, path: Path) -> list[Versions]:

@@ -15,6 +15,7 @@ from databuild.release.forgotten import forbidden
 from databuild.release.gates import NAMES, gates, withdrawn
 from databuild.release.models import note_trained
 from databuild.release.naming import AUTO, check_version, next_version
+from databuild.release.told import told_steps
 from databuild.release.versions import (
     MANIFEST,
     Gate,
@@ -24,7 +25,6 @@ from databuild.release.versions import (
     fingerprint,
     plain,
 )
-from databuild.release.told import told_steps
 from databuild.release.writing import Writer
 
 if TYPE_CHECKING:

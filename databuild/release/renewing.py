@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -83,7 +84,7 @@ def renew(
         elif path.exists():
             said = sweep_file(path, patterns)
             done += [f"{version.name}@{number}: {said}"] if said else []
-            files += [versions.keep(path, folder)] if path.exists() else []
+            files += [_kept(versions, folder, path)] if path.exists() else []
     version.files, version.configs = files, _configs(version, files)
     version.fingerprint = fingerprint(files)
     version.withdrawn = [*version.withdrawn, stone]
@@ -100,19 +101,39 @@ def _erased(versions: Versions, folder: Path, one: File, ids: pl.Series) -> list
         return []
     rows = pl.read_parquet(path)
     left = rows.filter(~has_gone(rows, ids))
-    waiting = path.with_name(f".{path.name}.erased")
     if not left.height:
         path.unlink()
         index.unlink(missing_ok=True)
         return []
+    waiting = _beside(path)
     write_parquet(left, waiting)  # never into the file itself, which other versions share
-    waiting.replace(path)
-    found = [versions.keep(path, folder, left.height)]
+    found = [_put(versions, folder, waiting, path, left.height)]
     if index.exists():
+        waiting = _beside(index)
         write_ids(left, waiting)
-        waiting.replace(index)
-        found.append(versions.keep(index, folder))
+        found.append(_put(versions, folder, waiting, index))
     return found
+
+
+def _kept(versions: Versions, folder: Path, path: Path) -> File:
+    """A file as it is now, among the objects."""
+    waiting = _beside(path)
+    waiting.unlink(missing_ok=True)
+    shutil.copyfile(path, waiting)
+    return _put(versions, folder, waiting, path)
+
+
+def _put(
+    versions: Versions, folder: Path, waiting: Path, path: Path, rows: int | None = None
+) -> File:
+    """Put a file that was written beside its place there, whatever happens on the way."""
+    kept = versions.keep(waiting, folder, rows)
+    waiting.replace(path)
+    return kept.model_copy(update={"path": path.relative_to(folder).as_posix()})
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.erased")
 
 
 def _configs(version: Version, files: list[File]) -> dict[str, dict[str, Split]]:
@@ -138,11 +159,10 @@ def _tell(versions: Versions, folder: Path, version: Version, stone: Tombstone) 
     text += f"\n## Withdrawn on {stone.at}\n\n"
     text += f"Rows that were erased: {told}. Reason: {stone.why}. The counts above are those of "
     text += f"the release; the fingerprint of what is left is `{version.fingerprint}`.\n"
-    waiting = path.with_name(f".{path.name}.erased")
+    waiting = _beside(path)
     waiting.write_text(text, encoding="utf-8")
-    waiting.replace(path)
     version.files = [one for one in version.files if one.path != _CARD]
-    version.files.append(versions.keep(path, folder))
+    version.files.append(_put(versions, folder, waiting, path))
 
 
 def _permit(folder: Path, mode: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -131,10 +132,8 @@ def sweep_file(path: Path, patterns: Patterns) -> str:
         if not patterns.are_in(path):
             return f"{int(which.sum())} lines of {path.name} are erased"
     if path.suffix == ".json":
-        try:
+        with suppress(ValueError, TypeError):  # it is no JSON, and removed
             write_json(path, _hidden(json.loads(path.read_bytes()), patterns))
-        except (ValueError, TypeError):
-            pass
         if not patterns.are_in(path):
             return f"values in {path.name} are erased"
     with writing(path.parent):
