@@ -101,6 +101,29 @@ def read_release(split: Mapping[str, Any], config: ReleaseConfig) -> Produced:
 
     Raises:
         StoreError: A file is missing, or its checksum is off.
+
+    Example:
+        >>> import tempfile
+        >>> from databuild.engine.store import write_json
+        >>> from databuild.release.versions import fingerprint, plain
+        >>> told = {"created": "", "databuild": "", "recipe": "", "run": ""}
+        >>> rows = pl.DataFrame({"row_id": ["a"], "content_id": ["b"], "parent_ids": [["c"]]})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     versions = Versions(Path(folder), "demo")
+        ...     with versions.making("1.0.0") as place:
+        ...         rows.write_parquet(path := place / "data-sft-train-0.parquet")
+        ...         file = versions.keep(path, place, 1)
+        ...         (place / "data/sft").mkdir(parents=True)
+        ...         _ = path.rename(place / "data/sft/train-0.parquet")
+        ...         file.path = "data/sft/train-0.parquet"
+        ...         split = Split(step="s", rows=1, columns={})
+        ...         made = Version(name="demo", version="1.0.0", fingerprint=fingerprint([file]),
+        ...                        configs={"sft": {"train": split}}, files=[file], **told)
+        ...         write_json(place / "manifest.json", plain(made))
+        ...     config = ReleaseConfig(version="demo@1.0.0", store=folder)
+        ...     [split] = plan_files(config, (), 1 << 20)
+        ...     read_release(split, config).rows.equals(rows)
+        True
     """
     versions, version, _, _ = _meant(config)
     frames = [_read(versions, version, path, digest) for path, digest in split["parts"]]

@@ -7,8 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -21,6 +20,9 @@ from databuild.release.tracing import trace
 from databuild.release.uses import Meant, uses
 from databuild.release.verifying import verify
 from databuild.release.versions import Versions
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CANARY = "the heron walked alone along the frozen canal at dawn"
 PEOPLE = ("ann", "bo")
@@ -41,7 +43,7 @@ steps:
   graded: {use: annotate.aggregate, from: votes}
   few: {use: sample.where, from: length, keep: "response_chars > 0"}
   sft: {use: train.sft, from: few, model: start}
-  out: {use: export.jsonl, from: few}
+  out: {use: export.jsonl, from: few, kind: sft}
 release:
   configs: {sft: {train: few}, preference: {train: graded}}
 """
