@@ -229,8 +229,7 @@ def _texts(store: Path, runs: Path, ids: pl.Series) -> tuple[list[str], list[str
     texts = candidates.to_list()
     for rows in _tables(store, runs) if texts else ():
         left = leaves(rows.filter(~has_gone(rows, ids)))
-        lines = left.str.split("\n").explode().str.strip_chars()
-        there = pl.concat([left, lines.alias("text")])
+        there = pl.concat([left, pieces(left)])
         texts = unsaid(texts, there.filter(there.is_in(candidates.implode())))
     return sorted(texts), sorted(requests)
 

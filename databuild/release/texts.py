@@ -1,8 +1,8 @@
 """What erased rows said, and where else it stands: in logs, journals, exports and pages.
 
-A text is looked for whole and line by line, as it is and as JSON and HTML write it. Texts of fewer
-than 8 characters, lines of fewer than 24, and whatever a row that stays says too are no sign of an
-erased row, and are not looked for.
+A text is looked for whole, line by line, and by its first 40 characters (pages and logs cut texts
+short), as it is and as JSON and HTML write it. Texts of fewer than 8 characters, lines of fewer
+than 24, and whatever a row that stays says too are no sign of an erased row: not looked for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-LEAST, LEAST_LINE = 8, 24
+LEAST, LEAST_LINE, HEAD = 8, 24, 40
 _NO_TEXT = {"row_id", "content_id", "parent_ids", "source_id", "source_file", "model", "model_a",
             "model_b", "annotator", "annotators", "step", "use", "record", "guideline"}  # fmt: skip
 _WEIGHTS = {".safetensors", ".bin", ".gguf", ".pt", ".pth"}
@@ -53,10 +53,18 @@ def _texts(column: pl.Series) -> list[pl.Series]:
 
 
 def pieces(texts: pl.Series) -> pl.Series:
-    """Texts that are long enough, and their lines."""
+    r"""Texts that are long enough, their lines, and their beginnings.
+
+    Example:
+        >>> sorted(pieces(pl.Series("text", ["Short.", "No line of these\nis long."])))
+        ['No line of these\nis long.']
+    """
+    size = texts.str.len_chars()
     lines = texts.str.split("\n").explode().str.strip_chars()
-    whole = texts.filter(texts.str.len_chars() >= LEAST)
-    return pl.concat([whole, lines.filter(lines.str.len_chars() >= LEAST_LINE)]).unique()
+    heads = texts.filter(size >= HEAD).str.slice(0, HEAD).str.strip_chars()
+    whole = texts.filter(size >= LEAST)
+    found = [whole, lines.filter(lines.str.len_chars() >= LEAST_LINE), heads]
+    return pl.concat(one.alias("text") for one in found).drop_nulls().unique()
 
 
 @dataclass(frozen=True)

@@ -170,13 +170,15 @@ def test_a_dry_run_says_it_and_changes_nothing(desk: Desk) -> None:
 
 
 def test_after_a_purge_no_file_says_it(desk: Desk) -> None:
-    (desk.runs / "desk/notes.html").write_text(f"<p>{CANARY} 1</p>")
+    clipped = f"Question 1: {CANARY}"[:44]
+    (desk.runs / "desk/notes.html").write_text(f"<p>{clipped}…</p>")
     gone = rows_of(desk, "1.0.0").filter(pl.col("prompt").str.contains(CANARY))
     answers = gone["response"].to_list()
     assert len(places_of(CANARY, desk.runs, desk.store)) > 8
     old = desk.versions.read("1.0.0").fingerprint
     done = desk.withdraw(Meant("source", "mine.jsonl"), purge=True, why="asked to")
     assert places_of(CANARY, desk.runs, desk.store) == []
+    assert places_of(clipped, desk.runs, desk.store) == []
     kept = set(rows_of(desk, "1.1.0")["response"])
     for answer in answers:
         if len(answer) >= 8 and answer not in kept:
