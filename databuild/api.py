@@ -167,11 +167,7 @@ def show(
 
 
 def why(
-    row_id: str,
-    recipe: str | None,
-    *,
-    runs: str | Path = RUNS,
-    store: str | Path = RELEASES,
+    row_id: str, recipe: str | None, *, runs: str | Path = RUNS, store: str | Path = RELEASES
 ) -> list[Life]:
     """The way of a row, from its source to the training set; a unique start of its id is enough.
 

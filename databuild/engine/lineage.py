@@ -141,6 +141,9 @@ def why(runs: Runs, prefix: str) -> list[Life]:
 
 def _life(runs: Runs, name: str, row: Mapping[str, Any]) -> Life:
     plain = {k: v for k, v in row.items() if k not in _INTERNAL and v is not None}
+    prompts = runs.manifests[name].key_parts.get("brings")
+    if prompts and "prompts" not in plain:
+        plain["prompts"] = prompts  # the files that it asked with, by content
     life = Life(row["row_id"], name, runs.manifests[name].use, plain)
     life.events = list(_events(runs, name, row["row_id"]))
     return life

@@ -137,6 +137,8 @@ def _finish(versions: Versions, runs: Path, waiting: dict[str, Any]) -> Withdraw
     after = plan.after if any(plan.left.values()) else ""
     if after and after not in versions.known():
         withdraw(versions, plan, meant, waiting["why"], waiting["allow"])
+    elif after:  # made by an attempt that was stopped, perhaps before it was pointed at
+        versions.point(latest=after)
     stone = Tombstone(
         at=waiting["at"], what=[str(one) for one in meant], why=waiting["why"], rows={},
         fingerprint="",
