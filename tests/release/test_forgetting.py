@@ -139,7 +139,7 @@ def test_the_next_version_is_without_every_descendant(desk: Desk) -> None:
     assert not after["prompt"].str.contains(CANARY).any()
     assert verify(desk.versions, "1.1.0").faults == {}
     came = pl.read_parquet(desk.versions.folder("1.1.0") / "lineage/sources-*.parquet")
-    assert set(came["source_file"]) == {"data/other.jsonl"}
+    assert set(came["source_file"]) == {"other.jsonl"}
     # The model of the run that it came from is named, and the old version is as it was.
     [model] = models_of(desk.versions)
     assert done.plan.models == [model.identity]
@@ -176,6 +176,7 @@ def test_after_a_purge_no_file_says_it(desk: Desk) -> None:
     answers = gone["response"].to_list()
     assert len(places_of(CANARY, desk.runs, desk.store)) > 8
     old = desk.versions.read("1.0.0").fingerprint
+    n_records = len(VoteLog(desk.runs / "journals", "herons").read().records)
     done = desk.withdraw(Meant("source", "mine.jsonl"), purge=True, why="asked to")
     assert places_of(CANARY, desk.runs, desk.store) == []
     assert places_of(clipped, desk.runs, desk.store) == []
@@ -193,7 +194,7 @@ def test_after_a_purge_no_file_says_it(desk: Desk) -> None:
     assert verify(desk.versions, "1.0.0").faults == {}
     assert rows_of(desk, "1.0.0")["row_id"].sort().equals(rows_of(desk, "1.1.0")["row_id"].sort())
     # Of the other source nothing is lost.
-    assert VoteLog(desk.runs / "journals", "herons").read().counts().__len__() == 20
+    assert len(VoteLog(desk.runs / "journals", "herons").read().records) == n_records - 3
     with pytest.raises(SchemaError, match="was withdrawn and erased"):
         trace(desk.store, gone["row_id"][0])
 
@@ -227,13 +228,14 @@ def test_data_that_was_purged_is_refused_by_its_fingerprint(desk: Desk) -> None:
 
 
 def test_an_annotator_is_forgotten_and_does_not_come_back(desk: Desk) -> None:
+    n_records = len(VoteLog(desk.runs / "journals", "herons").read().records)
     done = desk.withdraw(Meant("annotator", "bo"), purge=True, why="left")
     assert places_of("so says bo", desk.runs, desk.store) == []
     assert done.plan.removed == {"preference/train": 10}
     log = VoteLog(desk.runs / "journals", "herons")
     votes = log.read()
     assert {vote.annotator for vote in votes.votes.values()} == {"ann"}
-    assert len(votes.records) == 23
+    assert len(votes.records) == n_records
     assert digest_of_name("bo") in votes.forgotten
     again = [Heard(next(iter(votes.records)), "bo", "2026-03-02T09:30:00Z", "submitted",
                    {"preference": "b_much"})]  # fmt: skip
