@@ -50,19 +50,19 @@ def has_gone(rows: pl.DataFrame, gone: pl.Series) -> pl.Series:
 
 
 def erase_step(folder: Path, gone: pl.Series, patterns: Patterns) -> int:
-    """Erase rows from a step's folder; return how many its own table had."""
+    """Erase rows from a step's folder; return how many it had made."""
     manifest = read_manifest(folder)
     if manifest is None:
         return 0
-    n = sum(_erase_plain(path, gone, patterns) for path in _others(folder))
+    for path in _others(folder):
+        _erase_plain(path, gone, patterns)
     parts = sorted(folder.glob("part-*.parquet"))
     kind = manifest.kind
     renewed = [_erase_part(folder, int(p.stem.removeprefix("part-")), kind, gone) for p in parts]
-    n += sum(count for count, _ in renewed)
     known = [part for _, part in renewed if part is not None]
     if known and manifest.status == "complete" and kind in {"produce", "measure", "select"}:
         _settle(folder, manifest, known)
-    return n
+    return sum(n for n, _ in renewed) if kind == "produce" else 0
 
 
 def erase_rows(path: Path, gone: pl.Series, patterns: Patterns) -> tuple[pl.DataFrame, int]:
@@ -83,13 +83,13 @@ def _others(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.rglob("*.parquet")) if path.parent != folder]
 
 
-def _erase_plain(path: Path, gone: pl.Series, patterns: Patterns) -> int:
+def _erase_plain(path: Path, gone: pl.Series, patterns: Patterns) -> None:
     """Erase rows from what was dropped, failed or staged; there the part says less than it had."""
     rows, n = erase_rows(path, gone, patterns)
     said = [c for c in ("reason", "evidence", "error") if rows.schema.get(c) == pl.String]
     hides = [c for c in said if patterns.within(rows[c]).any()]
     if not n and not hides:
-        return 0
+        return
     for name in hides:
         hidden = pl.Series(patterns.within(rows[name]))
         rows = rows.with_columns(
@@ -100,8 +100,9 @@ def _erase_plain(path: Path, gone: pl.Series, patterns: Patterns) -> int:
     if number.isdigit():
         write_part(path.parent, int(number), rows, part)
     else:
-        rows.write_parquet(path)
-    return n
+        waiting = path.with_name(f".{path.name}.erased")
+        rows.write_parquet(waiting)
+        waiting.replace(path)
 
 
 def _erase_part(folder: Path, index: int, kind: str, gone: pl.Series) -> tuple[int, Part | None]:

@@ -154,7 +154,9 @@ def weigh(runs: Path, what: Erasure) -> Purged:
         for number, paths in numbers.items():
             done.count(f"{name}@{number}", sum(_by_split(paths).values()))
     for folder in step_folders(runs):
-        for path in folder.glob("part-*.parquet"):
+        manifest = read_manifest(folder)
+        makes = manifest is not None and manifest.kind == "produce"
+        for path in folder.glob("part-*.parquet") if makes else ():
             done.count(f"run {folder.parent.name}", _gone_in(path, what.ids))
     return done
 
