@@ -89,6 +89,8 @@ def renew(
     version.fingerprint = fingerprint(files)
     version.withdrawn = [*version.withdrawn, stone]
     _tell(versions, folder, version, stone)
+    for left in folder.rglob(".*.erased"):  # of an attempt that was killed
+        left.unlink()
     write_json(folder / MANIFEST, plain(version))
     _permit(folder, 0o555)
     return done
@@ -129,6 +131,7 @@ def _put(
     """Put a file that was written beside its place there, whatever happens on the way."""
     kept = versions.keep(waiting, folder, rows)
     waiting.replace(path)
+    waiting.unlink(missing_ok=True)  # a move onto a link of the same file does nothing
     return kept.model_copy(update={"path": path.relative_to(folder).as_posix()})
 
 
