@@ -176,5 +176,7 @@ def _allowed(found: list[Gate], allow: Mapping[str, str]) -> list[Gate]:
             if gate.override is None:
                 what = f"the gate `{gate.name}` is not passed: {gate.told}"
                 fix = f"mend it, or release all the same: --allow {gate.name}='the reason'"
+                if gate.name == "withdrawn":
+                    fix = "take these rows out of the sources, and run again"
                 raise StepError("release", what, fix=fix)
     return found

@@ -190,6 +190,8 @@ def _gates(before: Version, written: Writer, back: Gate, allow: Mapping[str, str
         if gate.override is None or gate.name == "withdrawn":
             what = f"the gate `{gate.name}` is not passed: {gate.told}"
             fix = f"release all the same: --allow {gate.name}='the reason'"
+            if gate.name == "withdrawn":
+                fix = "withdraw these rows from this version, too"
             raise StepError("withdraw", what, fix=fix)
     return found
 
