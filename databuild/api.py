@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from databuild.engine.plan import Planned, make_plan
 from databuild.engine.resources import Silence, Watcher
 from databuild.engine.run import RunResult, run_nodes
 from databuild.engine.store import Manifest, Store, read_manifest
-from databuild.errors import RecipeError, SchemaError, StoreError, nearest
+from databuild.errors import DatabuildError, RecipeError, SchemaError, StoreError, nearest
 from databuild.models.checking import check_budgets, check_models
 from databuild.models.services import LocalServices
 from databuild.recipe.bind import Node, Ref, bind
@@ -24,11 +25,12 @@ from databuild.recipe.load import Document, load_document
 from databuild.recipe.rounds import unroll
 from databuild.recipe.validate import as_recipe
 from databuild.release.contents import check_release
+from databuild.release.models import register, released_model, started_from
 from databuild.report.ledger import Ledger, ledger_of
 from databuild.steps import all_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import polars as pl
 
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
     from databuild.profiling.facts import Difference, Profile
     from databuild.recipe.model import Recipe
     from databuild.release.differences import Changes
+    from databuild.release.forgetting import Withdrawn
     from databuild.release.sending import Sent, Tick
+    from databuild.release.uses import Meant
     from databuild.release.versions import Version
 
 RUNS = Path("runs")
@@ -138,7 +142,7 @@ def run(  # noqa: PLR0913 -- the one entry point; every option has a default
     services = LocalServices(outputs.store.runs, settings.device)
     with outputs.store.locked():
         try:
-            return run_nodes(
+            result = run_nodes(
                 checked.nodes,
                 outputs,
                 services,
@@ -146,8 +150,14 @@ def run(  # noqa: PLR0913 -- the one entry point; every option has a default
                 settings,
                 again_from=from_step,
             )
+        except BaseException:
+            with suppress(DatabuildError):  # the error that is on its way matters more
+                register(Runs(outputs.store), started_from(checked.recipe, checked.document.path))
+            raise
         finally:
             services.close()
+        register(Runs(outputs.store), started_from(checked.recipe, checked.document.path))
+        return result
 
 
 def show(
@@ -157,9 +167,30 @@ def show(
     return _latest_view(Store(Path(runs), recipe), step).read(columns)
 
 
-def why(row_id: str, recipe: str, *, runs: str | Path = RUNS) -> list[Life]:
-    """The way of a row, from its source to the training set; a unique start of its id is enough."""
-    return _why(Runs(Store(Path(runs), recipe)), row_id)
+def why(
+    row_id: str, recipe: str | None, *, runs: str | Path = RUNS, store: str | Path = RELEASES
+) -> list[Life]:
+    """The way of a row, from its source to the training set; a unique start of its id is enough.
+
+    Args:
+        row_id: A row of the last run, or of a released version.
+        recipe: Whose run; None where only the versions are asked.
+        runs: Where outputs are kept.
+        store: Where versions are kept, into which a row that came from one is followed.
+
+    Raises:
+        SchemaError: No row has such an id, or several have; names those that are near.
+    """
+    from databuild.release.tracing import extend, trace
+    from databuild.release.versions import names_in
+
+    if recipe is not None:
+        try:
+            return extend(_why(Runs(Store(Path(runs), recipe)), row_id), Path(store))
+        except SchemaError:
+            if not names_in(Path(store)):
+                raise
+    return trace(Path(store), row_id)
 
 
 def profile(
@@ -299,6 +330,34 @@ def difference(
     return compared((of_a, of_b), a, b, by=by, key=key, limit=limit)
 
 
+def withdraw(  # noqa: PLR0913 -- the one entry point; every option has a default
+    name: str,
+    meant: Sequence[Meant],
+    *,
+    after: str = "auto",
+    why: str = "not said",
+    purge: bool = False,
+    dry_run: bool = False,
+    allow: Mapping[str, str] | None = None,
+    store: str | Path = RELEASES,
+    runs: str | Path = RUNS,
+) -> Withdrawn:
+    """Make the next version without what is meant and all that was made of it; maybe erase it.
+
+    See `release.withdrawing` and `release.purging`.
+    """
+    from databuild.release.forgetting import forget
+    from databuild.release.naming import read_reference
+    from databuild.release.versions import Versions
+
+    reference = read_reference(name)
+    versions = Versions(Path(store), reference.name)
+    return forget(
+        versions, reference.version, meant, Path(runs),
+        after=after, why=why, purge=purge, dry_run=dry_run, allow=allow or {},
+    )  # fmt: skip
+
+
 def recipes_in(runs: str | Path = RUNS) -> list[str]:
     """The names of the recipes that were run in a folder."""
     return sorted(path.parent.name for path in Path(runs).glob("*/latest.json"))
@@ -314,7 +373,10 @@ def _outputs(checked: Checked, runs: Path, limit: int | None) -> Outputs:
     services = LocalServices(runs, "cpu")
     folder = checked.document.path.resolve().parent
     targets = {
-        name: services.identify(spec, folder) for name, spec in checked.recipe.models.items()
+        name: released_model(spec, folder, checked.document.where("models", name))
+        if spec.released
+        else services.identify(spec, folder)
+        for name, spec in checked.recipe.models.items()
     }
     return Outputs(
         store=Store(runs, checked.recipe.name),

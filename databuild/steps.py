@@ -66,6 +66,7 @@ from databuild.measure.tokens import measure_tokens
 from databuild.measure.turns import measure_turns
 from databuild.pairs.best import select_best_answers
 from databuild.pairs.graded import make_graded_pairs
+from databuild.release.ingesting import read_release
 from databuild.reward.calibrate import calibrate_scorers
 from databuild.reward.code import measure_code
 from databuild.reward.compare import compare_answers
@@ -96,6 +97,7 @@ STEPS: tuple[Step, ...] = (
     read_files,
     read_rows,
     read_dataset,
+    read_release,
     measure_basics,
     measure_characters,
     measure_language,

@@ -12,6 +12,9 @@
   (null where not known), `guideline`, `from` (the tool), and `replaces`, the digest of the same
   person's earlier vote on the record.
 
+- `withdrawn` and `purge`: what was erased, by digest (see `engine.chain`); a `purge` also has the
+  `records` and `annotators` (by digest of the name) whose votes are not to come in again.
+
 The log alone makes every table: no tool is asked for what it has told once.
 """
 
@@ -23,10 +26,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from databuild.annotate.records import Record, record_of
-from databuild.engine.chain import Chain
+from databuild.engine.chain import PURGE, Chain
+from databuild.schema.identity import digest_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Sequence, Set
     from pathlib import Path
 
     from databuild.annotate.tasks import Task
@@ -75,6 +79,8 @@ class Votes:
     """The rows that each record came from."""
     votes: dict[tuple[str, str], Vote] = field(default_factory=dict)
     """The last of each person on each record."""
+    forgotten: set[str] = field(default_factory=set)
+    """Records, and digests of the names of annotators, whose votes were erased."""
 
     def submitted(self) -> list[Vote]:
         """The votes that count, in the order of the log."""
@@ -154,7 +160,8 @@ class VoteLog:
             told = (replace(one, annotator=names.get(one.origin, one.annotator)) for one in heard)
             for one in sorted(told, key=lambda vote: (vote.at, vote.annotator, vote.record)):
                 last = before.votes.get((one.record, one.annotator))
-                if not _is_news(one, last):
+                is_gone = {one.record, digest_of_name(one.annotator)} & before.forgotten
+                if is_gone or not _is_news(one, last):
                     continue
                 lines.append({
                     "kind": "vote", "record": one.record, "annotator": one.annotator, "at": one.at,
@@ -165,6 +172,38 @@ class VoteLog:
                 })  # fmt: skip
             appender.append(lines)
         return len(lines)
+
+    def forget(self, rows: Set[str], annotators: Set[str], why: str) -> int:
+        """Erase the records of rows, the votes on them, and all votes of some people.
+
+        A record that another row shares stays. What is erased does not come in again, though the
+        tool that people voted in may still have it.
+
+        Args:
+            rows: Ids of rows.
+            annotators: Names.
+            why: The reason, which the log keeps.
+
+        Returns:
+            How many lines are gone.
+        """
+        before = self.read()
+        gone = {name for name, of in before.rows.items() if of and set(of) <= rows}
+
+        def is_meant(line: dict[str, Any]) -> bool:
+            if line["kind"] == "record":
+                return line["record"] in gone or line["row"] in rows
+            is_vote = line["kind"] == "vote"
+            return is_vote and (line["record"] in gone or line["annotator"] in annotators)
+
+        people = sorted(digest_of_name(name) for name in annotators)
+        note = {"at": now(), "why": why, "records": sorted(gone), "annotators": people}
+        return self._chain.erase(is_meant, note)
+
+
+def digest_of_name(annotator: str) -> str:
+    """What stands for the name of somebody who is forgotten."""
+    return digest_text("annotator", annotator)
 
 
 def now() -> str:
@@ -202,6 +241,8 @@ def _take(found: Votes, line: dict[str, Any]) -> None:
             line["seconds"], line["origin"], line["digest"], line["guideline"], line["from"],
         )  # fmt: skip
         found.votes[vote.record, vote.annotator] = vote
+    elif line["kind"] == PURGE:
+        found.forgotten.update(line["records"], line["annotators"])
 
 
 def _turned_as(first: Record, again: Record) -> Record:

@@ -40,6 +40,18 @@ Limit = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
 RUNS = Path("runs")
+Store = Annotated[
+    Path,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        help="Where released versions are kept: a folder, or s3://bucket/prefix.",
+    ),
+]
+STORE = Path("releases")
+VersionName = Annotated[
+    str, typer.Argument(metavar="NAME@VERSION", help="A version: 1.2.0, a tag, latest or best.")
+]
 
 
 def recipe_and_overrides(words: list[str] | None) -> tuple[Path, list[str]]:

@@ -9,7 +9,6 @@ import typer
 
 from databuild.cli import asking, telling
 from databuild.cli.application import command
-from databuild.cli.releasing import STORE, Name, Store
 from databuild.text.printable import printable
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ _WORDS = {
     ],
 )
 def diff(
-    before: Name,
-    after: Name,
+    before: asking.VersionName,
+    after: asking.VersionName,
     by: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,7 +66,7 @@ def diff(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write a page.", show_default=False),
     ] = None,
-    store: Store = STORE,
+    store: asking.Store = asking.STORE,
     as_json: asking.AsJson = False,
 ) -> None:
     """Say which rows were added, removed, changed, graded or scored anew, or moved.
@@ -139,7 +138,8 @@ def _tell_means(found: Changes) -> None:
 
 
 def _by_how_much(one: Mapping[str, Any]) -> float:
-    return abs(one["after"] - one["before"]) / max(abs(one["before"]), abs(one["after"]), 1e-12)
+    before, after = float(one["before"]), float(one["after"])
+    return abs(after - before) / max(abs(before), abs(after), 1e-12)
 
 
 def _tell_strata(found: Changes, kinds: list[str]) -> None:
@@ -179,7 +179,7 @@ def _pieces(kind: str, row: Mapping[str, Any]) -> Iterator[str]:
     ],
 )
 def browse(
-    name: Name,
+    name: asking.VersionName,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -192,7 +192,7 @@ def browse(
     rows: Annotated[
         int, typer.Option("--rows", metavar="N", min=1, help="At most so many rows, drawn by id.")
     ] = 5000,
-    store: Store = STORE,
+    store: asking.Store = asking.STORE,
     as_json: asking.AsJson = False,
 ) -> None:
     """Write one HTML file, which needs no server: rows, grades and where they come from.

@@ -36,22 +36,33 @@ _COLOURS = {
 @command(
     "why",
     "Explain a row: its origin, its scores, its fate.",
-    ["databuild show chosen@1", "databuild why 3fa94c", "databuild why 3fa94c --json"],
+    [
+        "databuild show chosen@1",
+        "databuild why 3fa94c",
+        "databuild why 3fa94c --store releases --json",
+    ],
 )
 def why(
     row_id: RowId,
     recipe: asking.RecipeName = None,
     runs: asking.RunsFolder = asking.RUNS,
+    store: asking.Store = asking.STORE,
     as_json: asking.AsJson = False,
 ) -> None:
     """Explain a row: where it came from, what was measured, why it was dropped, what it became.
 
     Of a generated row: its prompt, model, sampling parameters, seed and every score, the pair it
-    ended in and the training set. Everything is looked up in the last run's files.
+    ended in, each vote on it, the training set. Everything is looked up in the last run's files and
+    in released versions: a row that was read from a version is followed into that. Where the runs
+    folder is gone, the versions alone tell.
     """
+    from databuild.api import recipes_in
     from databuild.api import why as lives_of
+    from databuild.release.versions import names_in
 
-    lives = lives_of(row_id, asking.recipe_name(runs, recipe), runs=runs)
+    alone = recipe is None and not recipes_in(runs) and bool(names_in(store))
+    name = None if alone else asking.recipe_name(runs, recipe)
+    lives = lives_of(row_id, name, runs=runs, store=store)
     if as_json:
         telling.write_json([asdict(life) for life in lives])
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 -- typer reads it
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,17 +16,6 @@ from databuild.errors import RecipeError, StoreError
 if TYPE_CHECKING:
     from databuild.release.versions import Version
 
-Store = Annotated[
-    Path,
-    typer.Option(
-        "--store",
-        metavar="DIR",
-        help="Where released versions are kept: a folder, or s3://bucket/prefix.",
-    ),
-]
-Name = Annotated[
-    str, typer.Argument(metavar="NAME@VERSION", help="A version: 1.2.0, a tag, latest or best.")
-]
 NewName = Annotated[
     str,
     typer.Argument(
@@ -42,7 +31,6 @@ Allow = Annotated[
         show_default=False,
     ),
 ]
-STORE = Path("releases")
 
 
 @command(
@@ -77,7 +65,7 @@ def release(
             show_default=False,
         ),
     ] = None,
-    store: Store = STORE,
+    store: asking.Store = asking.STORE,
     runs: asking.RunsFolder = asking.RUNS,
     as_json: asking.AsJson = False,
 ) -> None:
@@ -128,7 +116,7 @@ def versions(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="A data set.", show_default=False)
     ] = None,
-    store: Store = STORE,
+    store: asking.Store = asking.STORE,
     as_json: asking.AsJson = False,
 ) -> None:
     """List the versions of a data set, or of all, and the names that point at them."""
@@ -169,7 +157,9 @@ def versions(
     "Hash a version again and compare.",
     ["databuild verify support-bot@1.2.0", "databuild verify support-bot --json"],
 )
-def verify(name: Name, store: Store = STORE, as_json: asking.AsJson = False) -> None:
+def verify(
+    name: asking.VersionName, store: asking.Store = asking.STORE, as_json: asking.AsJson = False
+) -> None:
     """Compare every file of a version with its checksum; exit code 6 where one differs."""
     from databuild.release.naming import read_reference
     from databuild.release.verifying import verify as check

@@ -11,7 +11,6 @@ import typer
 from databuild.cli import asking, telling
 from databuild.cli.application import command
 from databuild.cli.progress import bytes_shown
-from databuild.cli.releasing import STORE, Name, Store
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")]
 
@@ -26,7 +25,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is ne
     ],
 )
 def checkout(
-    name: Name,
+    name: asking.VersionName,
     folder: Folder,
     config: Annotated[
         str | None,
@@ -36,7 +35,7 @@ def checkout(
         str | None,
         typer.Option("--split", metavar="NAME", help="Only this one.", show_default=False),
     ] = None,
-    store: Store = STORE,
+    store: asking.Store = asking.STORE,
     as_json: asking.AsJson = False,
 ) -> None:
     """Copy a version into an ordinary folder that `datasets.load_dataset` reads.
@@ -90,7 +89,7 @@ def gc(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be removed.")
     ] = False,
-    store: Store = STORE,
+    store: asking.Store = asking.STORE,
     as_json: asking.AsJson = False,
 ) -> None:
     """Remove what killed releases left and files that no version has, and say how much it was.

@@ -37,7 +37,7 @@ def say(*pieces: RenderableType, stderr: bool = False) -> None:
         out.print(piece, markup=False)
 
 
-def say_path(label: str, path: Path) -> None:
+def say_path(label: str, path: Path | str) -> None:
     """Print a path in one line, never wrapped or cut, so that it can be copied."""
     from rich.text import Text
 

@@ -254,7 +254,8 @@ def _produced(step: Step, inputs: Sequence[pl.DataFrame], out: Produced) -> Batc
         rows = _carry(step, rows, inputs)
     if "content_id" not in rows.columns:
         rows = rows.with_columns(content_ids(rows, own))
-    rows = rows.with_columns(row_ids(rows, occurrences(rows)))
+    if not step.keeps_ids:
+        rows = rows.with_columns(row_ids(rows, occurrences(rows)))
     order = ["row_id", "content_id", "parent_ids"]
     rows = rows.select(*order, pl.exclude(order))
     # A source's rows stay as they lie in the file: quicker, smaller, and what a reader expects.

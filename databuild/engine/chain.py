@@ -5,6 +5,10 @@ the line's bytes without the newline) of the line before, empty on the first. Th
 line, the head, therefore says everything that the log says: it is a step's key where a step reads
 the log. A line that a kill cut short is cut off at the next append; a line that was changed, taken
 out or put in by hand breaks the chain, and the log is refused from there.
+
+What has to be forgotten is erased in the open: a line becomes `{"kind": "withdrawn", "was": <its
+digest>}`, which stands for it in the chain, and a line of the kind `purge` at the end names every
+digest that was erased, when and why. A line that is withdrawn and not named by such is refused.
 """
 
 from __future__ import annotations
@@ -20,10 +24,11 @@ from databuild.engine.store import writing
 from databuild.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
 BEFORE = "before"
+WITHDRAWN, PURGE = "withdrawn", "purge"
 _TAIL = 1 << 16
 
 
@@ -59,19 +64,60 @@ class Chain:
         """
         if not self.path.exists():
             return
-        before = ""
+        before, unnamed = "", set[str]()
         with self.path.open("rb") as handle:
             for number, raw in enumerate(handle, 1):
                 if not raw.endswith(b"\n"):
-                    return  # torn by a kill; the next append cuts it off
+                    break  # torn by a kill; the next append cuts it off
                 line = raw[:-1]
                 entry = _parsed(line)
                 if entry is None or entry.get(BEFORE) != before:
                     what = f"line {number} does not follow the line before it: it was changed"
                     fix = "put back a copy of the file; a log is only ever appended to"
                     raise StoreError(str(self.path), what, fix=fix)
+                if entry.get("kind") == WITHDRAWN:
+                    before = str(entry.get("was"))
+                    unnamed.add(before)
+                    continue
+                if entry.get("kind") == PURGE:
+                    unnamed.difference_update(entry["erased"])
                 before = digest_of_line(line)
                 yield {**entry, "digest": before}
+        if unnamed:
+            what = f"{len(unnamed)} lines were taken out, and no purge names them"
+            raise StoreError(str(self.path), what, fix="put back a copy of the file")
+
+    def erase(self, which: Callable[[dict[str, Any]], bool], note: Mapping[str, Any]) -> int:
+        """Take out the lines that are meant; return how many there were.
+
+        The file is replaced in one move: all of them are gone, and named, or none is.
+
+        Args:
+            which: Says of a line whether it is to be forgotten.
+            note: What the line that names them says besides, such as when and why.
+
+        Raises:
+            StoreError: The log was changed by hand, or cannot be written.
+        """
+        if not self.path.exists():
+            return 0
+        for _ in self.read():  # refuse to go on from a log that was changed
+            pass
+        with self.appending() as appender, self.path.open("rb") as handle:
+            lines, erased = [], []
+            for raw in handle:
+                entry = _parsed(raw[:-1])
+                assert entry is not None
+                if entry.get("kind") not in {WITHDRAWN, PURGE} and which(entry):
+                    erased.append(digest_of_line(raw[:-1]))
+                    stone = {"kind": WITHDRAWN, "was": erased[-1], BEFORE: entry[BEFORE]}
+                    lines.append(_written(stone))
+                else:
+                    lines.append(raw)
+            if erased:
+                told = {**note, "kind": PURGE, "erased": erased, BEFORE: appender.head}
+                _replace(self.path, b"".join([*lines, _written(told)]))
+        return len(erased)
 
     @contextmanager
     def appending(self) -> Iterator[Appender]:
@@ -80,14 +126,28 @@ class Chain:
         Raises:
             StoreError: It cannot be written.
         """
-        with writing(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        handle = self._held()
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
             yield Appender(self.path, handle)
         finally:
             os.close(handle)
+
+    def _held(self) -> int:
+        """The file, locked; once more where it was replaced while we waited."""
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            while True:
+                handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if self._is_current(handle):
+                    return handle
+                os.close(handle)
+
+    def _is_current(self, handle: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(handle), self.path.stat())
+        except FileNotFoundError:
+            return False
 
 
 class Appender:
@@ -98,6 +158,11 @@ class Appender:
         _cut_torn_line(handle)
         line = _last_line(handle)
         self._head = digest_of_line(line) if line else ""
+
+    @property
+    def head(self) -> str:
+        """The digest of the last line."""
+        return self._head
 
     def append(self, entries: Iterable[Mapping[str, Any]]) -> list[str]:
         """Append entries, all or none, and sync them to the disk; return their digests.
@@ -135,6 +200,23 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return entry if isinstance(entry, dict) else None
+
+
+def _written(entry: Mapping[str, Any]) -> bytes:
+    text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass") + b"\n"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file anew, whole or not at all."""
+    waiting = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing(path):
+        handle = os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        waiting.replace(path)
 
 
 def _end_of_lines(handle: int) -> int:

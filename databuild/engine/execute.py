@@ -26,6 +26,7 @@ from databuild.engine.store import (
     staged,
     write_part,
 )
+from databuild.engine.trained import trained
 from databuild.errors import SchemaError, StepError, nearest
 from databuild.schema.identity import add_digests, digest_text
 
@@ -328,18 +329,7 @@ def _deliver(task: Task, manifest: Manifest) -> None:
     )  # fmt: skip
     manifest.digest = manifest.key
     if task.step.kind == "train":
-        chosen = str(manifest.metrics.get("model"))
-        if chosen in task.targets:
-            manifest.model = task.targets[chosen]
-        else:
-            where = f"{task.folder.parent.name}/{task.folder.name}/best"
-            identity = f"{task.node.origin}:{manifest.key}"
-            # It is run as the model that it grew from: an engine's options are no part of weights.
-            start = task.targets.get("model")
-            options = start.options if start and start.kind in {"folder", "packaged"} else {}
-            manifest.model = ModelTarget(
-                identity=identity, kind="folder", location=where, options=options
-            )
+        manifest.model = trained(task, manifest)
 
 
 def _finish_table(task: Task, manifest: Manifest, parts: list[Part]) -> None:

@@ -86,7 +86,8 @@ def key_parts(  # noqa: PLR0913 -- everything that determines an output, each by
     journal of the world outside.
     """
     options = node.config.model_dump(mode="json", exclude_defaults=True)
-    for option in {o for mark in ("path", "model", "models") for o, _ in marked(node.config, mark)}:
+    said_elsewhere = ("path", "model", "models", "place", "outside")
+    for option in {o for mark in said_elsewhere for o, _ in marked(node.config, mark)}:
         options.pop(option, None)
     parts: dict[str, Any] = {
         "step": f"{step.name} v{step.version}",

@@ -55,12 +55,13 @@ def check_produce(step: Step, inputs: Iterable[pl.DataFrame], out: Produced) -> 
     """Raise LawError unless parents exist and no input row vanished."""
     _check_frames(step, out)
     given = pl.concat([_no_ids(), *(table.select("row_id") for table in inputs)])
-    reserved = sorted((RESERVED - {"parent_ids"}) & set(out.rows.columns) - {"part"})
+    own = {"parent_ids", "row_id", "content_id"} if step.keeps_ids else {"parent_ids"}
+    reserved = sorted((RESERVED - own) & set(out.rows.columns) - {"part"})
     if reserved:
         raise LawError(step.name, f"it makes {reserved}", fix="leave these columns to the engine")
     used = [_parents(out.rows), _parents(out.failed), _ids(out.dropped)]
     strangers = pl.concat(used).join(given, on="row_id", how="anti")
-    if strangers.height:
+    if strangers.height and not step.keeps_ids:
         what = f"{strangers.height} parents are no rows of its input, as {_some(strangers)}"
         raise LawError(step.name, what, fix="take `parent_ids` from the input's row_id")
     lost = given.join(pl.concat(used), on="row_id", how="anti")

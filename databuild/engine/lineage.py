@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from databuild.engine.outputs import Output
+from databuild.engine.outputs import Output, view_of
 from databuild.engine.store import Manifest, Store, part_path, read_manifest
 from databuild.errors import SchemaError, StoreError
+from databuild.recipe.bind import Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,7 +53,7 @@ class Runs:
     """The finished steps of a recipe's last run, and the relations between them."""
 
     def __init__(self, store: Store) -> None:
-        self.recipe = store.recipe
+        self.recipe, self.root = store.recipe, store.root
         latest = store.latest()
         self.run, self.status = str(latest.get("run", "")), str(latest.get("status", ""))
         steps: Mapping[str, str] = latest.get("steps", {})
@@ -78,6 +79,11 @@ class Runs:
     def producers(self) -> Iterator[str]:
         """The steps that made rows, in order."""
         return (name for name, m in self.manifests.items() if m.kind == "produce" and m.n_parts)
+
+    def ids(self, reference: str) -> pl.Series:
+        """The ids of the rows of a table, `step` or `step.part`."""
+        name, _, part = reference.partition(".")
+        return view_of(self.outputs, Ref(name, part or None)).read(("row_id",))["row_id"]
 
     def scan(self, name: str, folder: str = "") -> pl.LazyFrame | None:
         """The files of a step (or of its `dropped` or `failed`), None where there are none."""
@@ -135,6 +141,9 @@ def why(runs: Runs, prefix: str) -> list[Life]:
 
 def _life(runs: Runs, name: str, row: Mapping[str, Any]) -> Life:
     plain = {k: v for k, v in row.items() if k not in _INTERNAL and v is not None}
+    prompts = runs.manifests[name].key_parts.get("brings")
+    if prompts and "prompts" not in plain:
+        plain["prompts"] = prompts  # the files that it asked with, by content
     life = Life(row["row_id"], name, runs.manifests[name].use, plain)
     life.events = list(_events(runs, name, row["row_id"]))
     return life

@@ -135,6 +135,7 @@ def _run_node(
         services=services, progress=progress, meter=_meter(node, folder.name, outputs, settings),
         told=outputs.told.get(node.name, ""),
     )  # fmt: skip
+    manifest.versions = _versions(node, outputs)
     try:
         manifest = execute(task, manifest)
     except BaseException as error:
@@ -144,10 +145,25 @@ def _run_node(
         _note_end(folder, manifest, task.meter, error)
         raise
     manifest.seconds += time.monotonic() - started
+    manifest.versions |= read_by(manifest)
     _save(outputs, node, identity, manifest)
     outputs.done[node.name] = Output(folder, manifest)
     watcher.step_ends(node.name, "done", _with_note(manifest, outputs.told.get(node.name)))
     return Ran(node.name, node.use, cached=False, manifest=manifest, folder=str(folder))
+
+
+def _versions(node: Node, outputs: Outputs) -> dict[str, str]:
+    """The released versions that the rows of a step's inputs came from."""
+    found: dict[str, str] = {}
+    for ref in node.inputs.values():
+        found |= outputs.done[ref.step].manifest.versions
+    return dict(sorted(found.items()))
+
+
+def read_by(manifest: Manifest) -> dict[str, str]:
+    """The released version that a source read, as its splits say."""
+    told = [one for one in manifest.splits or () if "fingerprint" in one]
+    return {str(one["version"]): str(one["fingerprint"]) for one in told}
 
 
 def _with_note(manifest: Manifest, note: str | None) -> str:

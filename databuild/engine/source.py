@@ -89,7 +89,10 @@ def run_source(task: Task, manifest: Manifest) -> Iterator[Part]:
     for split, pieces in zip(waiting, staged, strict=True):
         for part in pieces:
             hashes = _kept_hashes(split, part)
-            yield settle_piece(split, part, number, seen.count_and_add(hashes))
+            before = seen.count_and_add(hashes)
+            if task.step.keeps_ids:  # equals are numbered already
+                before = np.zeros_like(before)
+            yield settle_piece(split, part, number, before)
             number += 1
         shutil.rmtree(split.staging, ignore_errors=True)
         rows = sum(part.counts.rows_out for part in (*split.settled, *pieces))

@@ -177,6 +177,8 @@ class Step:
     group: Names = ()
     attributes: tuple[str, ...] = ()
     carries: bool = False
+    keeps_ids: bool = False
+    """Of a source: its rows have ids already, and keep them and their parents."""
     splits: Callable[..., list[dict[str, Any]]] | None = None
     peeks: Callable[..., tuple[str, ...] | None] | None = None
     brings: Callable[..., Iterable[Path]] | None = None
@@ -261,6 +263,7 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
     group: Names = (),
     attributes: tuple[str, ...] = (),
     carries: bool = False,
+    keeps_ids: bool = False,
     splits: Callable[..., list[dict[str, Any]]] | None = None,
     peeks: Callable[..., tuple[str, ...] | None] | None = None,
     brings: Callable[..., Iterable[Path]] | None = None,
@@ -283,6 +286,7 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         group: The columns whose equal values make a group, or a function of the config.
         attributes: Columns of a produced row that say how it was made; not its identity.
         carries: The children of a one-parent produce keep the parent's other columns.
+        keeps_ids: See `Step.keeps_ids`.
         splits: For a source: `(config, files, shard_bytes) -> list` of JSON-able splits to read.
         peeks: For a source: `(config, files) -> columns`, read from the heads of the files.
         brings: `(config) -> files` that ship with databuild and are part of the key by content.
@@ -301,8 +305,8 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
             function), inputs=tuple(p.name for p in tables),
             optional=frozenset(p.name for p in tables if _is_optional(p)),
             needs=needs, is_open=is_open, reads=reads, also=also, mirrors=mirrors, adds=adds,
-            parts=parts, group=group, attributes=attributes, carries=carries, splits=splits,
-            peeks=peeks, brings=brings, checks=checks, outside=outside,
+            parts=parts, group=group, attributes=attributes, carries=carries, keeps_ids=keeps_ids,
+            splits=splits, peeks=peeks, brings=brings, checks=checks, outside=outside,
             plugin=plugin_of(function.__module__), module=function.__module__,
         )  # fmt: skip
 

@@ -106,6 +106,8 @@ class ModelTarget(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
     prices: Prices | None = None
     """What its tokens cost, where the recipe says so."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """The released versions that it was trained on, or its start was: fingerprints by name."""
 
 
 class Manifest(BaseModel):
@@ -138,6 +140,8 @@ class Manifest(BaseModel):
     """Why it is unfinished, where it ended in good order."""
     metrics: dict[str, Any] = Field(default_factory=dict)
     model: ModelTarget | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    """The released versions (`name@1.2.0`) that its rows came from, with their fingerprints."""
     seed: int | None = None
     machine: dict[str, Any] = Field(default_factory=dict)
 

@@ -89,5 +89,5 @@ def _check_place(spec: ModelSpec, folder: Path, where: str) -> None:
     if spec.path is not None and not (folder / spec.path).is_dir():
         what = f"the model folder {spec.path!r} does not exist"
         raise RecipeError(where, what, fix="correct `path`; it is relative to the recipe")
-    if spec.packaged not in {None, HASHED}:
-        package_named(str(spec.packaged), where)
+    if spec.packaged is not None and spec.packaged != HASHED:
+        package_named(spec.packaged, where)

@@ -208,7 +208,7 @@ def _bind_one(
 
 def _config(step: Asked, kind: StepType, document: Document) -> StepConfig:
     try:
-        return kind.config.model_validate(step.options)
+        return _placed(kind.config.model_validate(step.options), document)
     except ValidationError as error:
         first = likeliest(error)
         option = str(first["loc"][0]) if first["loc"] else ""
@@ -222,6 +222,13 @@ def _config(step: Asked, kind: StepType, document: Document) -> StepConfig:
         message = first["msg"][0].lower() + first["msg"][1:]
         what = f"option {path!r} of step {step.origin!r} ({step.use}): {message}{given}"
         raise RecipeError(where, what, fix="correct the option's value") from error
+
+
+def _placed(config: StepConfig, document: Document) -> StepConfig:
+    """The options with their folders as seen from anywhere."""
+    folder = document.path.resolve().parent
+    places = {o: str(folder / text) for o, text in marked(config, "place") if "://" not in text}
+    return config.model_copy(update=places) if places else config
 
 
 def _inputs(

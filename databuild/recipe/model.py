@@ -59,7 +59,7 @@ class Budget(Strict):
 
 
 class ModelSpec(Strict):
-    """Where a model comes from: exactly one of `packaged`, `path`, `endpoint` and `fake`."""
+    """Where it comes from: exactly one of `packaged`, `path`, `endpoint`, `released`, `fake`."""
 
     packaged: str | None = None
     """A model that an installed package carries: `smollm2-135m-instruct`."""
@@ -67,6 +67,11 @@ class ModelSpec(Strict):
     """A Hugging Face model folder, relative to the recipe."""
     endpoint: str | None = None
     """The base URL of an OpenAI-compatible server, up to and with `/v1`."""
+    released: str | None = None
+    """The best model that was trained on a version: `support-bot@best`. It follows when `databuild
+    rollback` moves that name."""
+    store: str = "releases"
+    """With `released`: the folder of versions, relative to the recipe."""
     fake: dict[str, Any] | None = None
     """Options of the deterministic fake model, for trying a recipe without a model."""
     identity: str | None = None
@@ -79,10 +84,13 @@ class ModelSpec(Strict):
     @model_validator(mode="after")
     def _one_origin(self) -> ModelSpec:
         origins = [
-            o for o in ("packaged", "path", "endpoint", "fake") if getattr(self, o) is not None
+            o
+            for o in ("packaged", "path", "endpoint", "released", "fake")
+            if getattr(self, o) is not None
         ]
         if len(origins) != 1:
-            msg = f"a model has exactly one of packaged, path, endpoint and fake, not {origins}"
+            known = "packaged, path, endpoint, released and fake"
+            msg = f"a model has exactly one of {known}, not {origins}"
             raise ValueError(msg)
         if self.endpoint is not None and not self.identity:
             msg = "an endpoint needs `identity: name@revision`: its URL does not say what it serves"

@@ -2,8 +2,9 @@
 
 A mark tells the checker what an option points to, so that a typo is found before anything runs:
 `Column` names a column of the step's inputs, `ModelRef` a model, `ModelNames` several, `Paths`
-files beside the recipe, `InputName` one of the step's inputs. The keys of a mapping may be marked
-like the items of a tuple.
+files beside the recipe, `InputName` one of the step's inputs. `Place` and `Outside` say where
+something lies whose content the step's `outside` puts into its key: the words are in no key. The
+keys of a mapping may be marked like the items of a tuple.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mark:
-    """Says what the text of an option refers to: a `column`, `model`, file `path` or `input`.
+    """What the text of an option refers to: a `column`, `model`, `path`, `input`, `place` ...
 
     `of` says which inputs have a column: `all`, the `first`, or the `others`.
     """
@@ -40,6 +41,10 @@ OtherColumn = Annotated[str, Mark("column", of="others")]
 InputName = Annotated[str, Mark("input")]
 """The name of one of the step's inputs, as under `from:`."""
 ModelRef = Annotated[str, Mark("model")]
+Place = Annotated[str, Mark("place")]
+"""A folder, relative to the recipe's, or a URL."""
+Outside = Annotated[str, Mark("outside")]
+"""A name of something there."""
 
 
 def _as_named(value: object) -> object:

@@ -69,7 +69,7 @@ class Bucket:
                 content = bytes(got.bytes())
             except FileNotFoundError:
                 return None
-        tag = {name: got.meta[name] for name in ("e_tag", "version") if got.meta.get(name)}  # type: ignore[literal-required]
+        tag = {name: got.meta[name] for name in ("e_tag", "version") if got.meta.get(name)}
         return Found(content, json.dumps(tag))
 
     def create(self, key: str, content: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from databuild.engine.outputs import view_of
 from databuild.errors import RecipeError, SchemaError, nearest
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 
 Tables = dict[str, dict[str, tuple[Ref, "View"]]]
 """Views by configuration and split, each with the reference that it stands for."""
+
+
+class Parted(Protocol):
+    """A table that is read part by part, such as a view."""
+
+    @property
+    def n_parts(self) -> int:
+        """How many parts it has."""
+
+    def schema(self, index: int) -> dict[str, pl.DataType]:
+        """The columns of one part, with their types."""
+
+    def part(self, index: int) -> pl.DataFrame:
+        """Read one part, all columns."""
 
 
 def last_of(name: str, known: Iterable[str], turn: int | None = None) -> str | None:
@@ -91,7 +105,7 @@ def tables_of(release: Release, runs: Runs, turn: int | None = None) -> Tables:
     return found
 
 
-def frames_of(view: View) -> Iterator[pl.DataFrame]:
+def frames_of(view: Parted) -> Iterator[pl.DataFrame]:
     """The parts of a view, one after the other, all with the same columns and types."""
     import polars as pl
 

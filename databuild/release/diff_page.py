@@ -91,7 +91,9 @@ def _texts(
             continue
         told = [_told(one) if one is not None else "" for one in pair]
         cut = max(len(one) - _MOST_CHARS for one in told)
-        pieces = [(mark, piece) for mark, piece in marked(*(one[:_MOST_CHARS] for one in told))]
+        pieces: list[tuple[str, str]] = [
+            (mark, piece) for mark, piece in marked(*(one[:_MOST_CHARS] for one in told))
+        ]
         yield name, pieces, max(cut, 0)
 
 

@@ -41,7 +41,8 @@ def gates(
     """
     behind = {name for splits in tables.values() for ref, _ in splits.values()
               for name in ancestors_of(runs, ref.step)}  # fmt: skip
-    yield _leak(prompts)
+    leak, of_people = data_gates(prompts, personal)
+    yield leak
     short = {n: runs.manifests[n].metrics.get("shortfall") for n in sorted(behind)}
     told = [f"{name}: {one[0]['of']} has {one[0]['got']} of {one[0]['wanted']}"
             for name, one in short.items() if one]  # fmt: skip
@@ -52,11 +53,7 @@ def gates(
         name="contamination", passed=True if cards else None,
         told=" ".join(cards) or "no step dedup.contamination is behind these rows",
     )  # fmt: skip
-    spans = [f"{n:,} rows with spans in {column}" for column, n in personal.items() if n]
-    said = f"none in {', '.join(personal)}" if personal else "no step measure.pii is behind them"
-    yield Gate(
-        name="personal", passed=not spans if personal else None, told="; ".join(spans) or said
-    )
+    yield of_people
     yield _agreement(runs, tables)
     limits = [n for name in behind if (n := runs.manifests[name].key_parts.get("limit"))]
     said = f"of a run with --limit {limits[0]}" if limits else "of a whole run"
@@ -114,6 +111,29 @@ def _licence(release: Release, licence: Mapping[str, str | None]) -> Gate:
     if found.strictest:
         told.append(f"strictest together: {' and '.join(found.strictest)}")
     return Gate(name="licence", passed=not wrong, told="; ".join(wrong or told) or "no source")
+
+
+def data_gates(
+    prompts: Mapping[str, Mapping[str, pl.Series | None]], personal: Mapping[str, int]
+) -> tuple[Gate, Gate]:
+    """The gates that look at the rows alone: `leak` and `personal`."""
+    spans = [f"{n:,} rows with spans in {column}" for column, n in personal.items() if n]
+    said = f"none in {', '.join(personal)}" if personal else "no step measure.pii is behind them"
+    passed = not spans if personal else None
+    return _leak(prompts), Gate(name="personal", passed=passed, told="; ".join(spans) or said)
+
+
+def withdrawn(ids: pl.Series, forbidden: pl.Series) -> Gate:
+    """Whether a row that was withdrawn is back; nothing can allow that.
+
+    Args:
+        ids: The released rows and all that they came from.
+        forbidden: What was withdrawn from earlier versions.
+    """
+    n = int(ids.is_in(forbidden.implode()).sum())
+    said = "none is back" if len(forbidden) else "nothing was withdrawn so far"
+    told = f"{n:,} rows that were withdrawn are back, or rows made of them" if n else said
+    return Gate(name="withdrawn", passed=not n, told=told)
 
 
 def _leak(prompts: Mapping[str, Mapping[str, pl.Series | None]]) -> Gate:

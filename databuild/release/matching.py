@@ -108,7 +108,8 @@ class Side:
             return pl.DataFrame(schema=dict.fromkeys(wanted, pl.Null))
         back = np.empty_like(order)
         back[order] = np.arange(order.size)
-        return pl.concat(frames, how="diagonal_relaxed")[back]
+        found: pl.DataFrame = pl.concat(frames, how="diagonal_relaxed")[back]
+        return found
 
     def rows(self, at: np.ndarray) -> list[dict[str, Any]]:
         """Whole rows, with their `_split`."""
@@ -146,8 +147,9 @@ def _named(side: Side, at: np.ndarray, names: list[str]) -> pl.DataFrame:
     """Rows with what names them, those that are the only one of their name."""
     rows = side.take(names, at)
     if len(names) > 1:  # a pair is the same pair whichever of its answers is the better one
-        answers = {"first": pl.min_horizontal(_PAIR), "last": pl.max_horizontal(_PAIR)}
-        told, missing = pl.struct("prompt", **answers), pl.any_horizontal(pl.col(names).is_null())
+        first, last = pl.min_horizontal(_PAIR), pl.max_horizontal(_PAIR)
+        told = pl.struct("prompt", first=first, last=last)
+        missing = pl.any_horizontal(pl.col(names).is_null())
     else:
         told, missing = pl.col(names[0]), pl.col(names[0]).is_null()
         if isinstance(rows.schema[names[0]], pl.List):

@@ -14,9 +14,12 @@ from databuild.release.about import about, strata_of
 from databuild.release.card import card
 from databuild.release.contents import tables_of
 from databuild.release.drawing import write_plots
-from databuild.release.gates import NAMES, gates
+from databuild.release.forgotten import forbidden
+from databuild.release.gates import NAMES, gates, withdrawn
+from databuild.release.models import note_trained
 from databuild.release.naming import AUTO, check_version, next_version
 from databuild.release.sending import nobody
+from databuild.release.told import told_steps
 from databuild.release.versions import (
     MANIFEST,
     Gate,
@@ -89,16 +92,20 @@ def publish(  # noqa: PLR0913 -- every option has a default
         licence = {name: release.licence.get(name) for name in roots}
         found = gates(written.prompts, written.personal, runs, tables, release, licence)
         passed = _allowed(list(found), allow)
-        written.lineage(runs, tables)
+        rows = written.lineage(runs, tables)
+        passed += _allowed([withdrawn(rows["row_id"], forbidden(versions))], {})
+        write_json(folder / "lineage/steps.json", told_steps(runs, behind))
         made = _described(versions.name, version, runs, tables, written, behind)
         made.gates, made.licence = passed, licence
         made.about = about(release, runs, behind, words or {}, written.tally.facts())
         shutil.copyfile(recipe, folder / "recipe.yaml")
         made.files += [versions.keep(path, folder) for path in write_plots(made, folder)]
         (folder / "README.md").write_text(card(made), encoding="utf-8")
-        made.files += [versions.keep(folder / n, folder) for n in ("README.md", "recipe.yaml")]
+        kept = ("README.md", "recipe.yaml", "lineage/steps.json")
+        made.files += [versions.keep(folder / n, folder) for n in kept]
         write_json(folder / MANIFEST, plain(made))
     versions.point(latest=version)
+    note_trained(versions, made, runs)
     return made
 
 
@@ -180,5 +187,7 @@ def _allowed(found: list[Gate], allow: Mapping[str, str]) -> list[Gate]:
             if gate.override is None:
                 what = f"the gate `{gate.name}` is not passed: {gate.told}"
                 fix = f"mend it, or release all the same: --allow {gate.name}='the reason'"
+                if gate.name == "withdrawn":
+                    fix = "take these rows out of the sources, and run again"
                 raise StepError("release", what, fix=fix)
     return found

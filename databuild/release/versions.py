@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ from databuild.release.naming import Reference, numbers
 from databuild.release.sending import Sent, nobody, send
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from databuild.release.depots import Depot
     from databuild.release.sending import Tick
@@ -80,6 +81,18 @@ class Gate(BaseModel):
     """Why it was released all the same."""
 
 
+class Tombstone(BaseModel):
+    """What was erased from a version after it was released."""
+
+    at: str
+    what: list[str]
+    why: str
+    rows: dict[str, int]
+    """Rows that were erased, by `config/split`."""
+    fingerprint: str
+    """That of the version before; nobody is to train on it any more."""
+
+
 class Version(BaseModel):
     """A released version of a data set."""
 
@@ -104,8 +117,15 @@ class Version(BaseModel):
     """Models that were trained on it in the run that it was released from: step to identity."""
     about: dict[str, Any] = Field(default_factory=dict)
     """What else the card tells: see `release.about`."""
+    withdrawn: list[Tombstone] = Field(default_factory=list)
+    """What was erased from it since."""
     token: str = ""
     """A word drawn when it was made: by it a writer knows its own manifest from another's."""
+
+    def of(self, config: str, split: str) -> list[File]:
+        """The files of a split, in the order of its rows."""
+        place = re.compile(rf"data/{re.escape(config)}/{re.escape(split)}-\d+\.parquet")
+        return sorted((f for f in self.files if place.fullmatch(f.path)), key=lambda f: f.path)
 
 
 class Removed(BaseModel):
@@ -298,6 +318,24 @@ class Versions:
         )
         self._merge("removed.json", {version.version: gone.model_dump()})
 
+    def notes(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Small documents that were kept beside the versions, by name."""
+        keys = [one.key for one in self.depot.entries(f"{self.name}/{kind}")]
+        return {Path(key).stem: self._json(key) for key in keys if key.endswith(".json")}
+
+    def note(self, kind: str, name: str, content: dict[str, Any]) -> None:
+        """Keep a small document beside the versions, in the place of one of that name."""
+        self._change(f"{kind}/{name}.json", lambda _: content)
+
+    def drop_objects(self, digests: Iterable[str]) -> int:
+        """Remove those of some objects that no version has any more; return how many."""
+        needed = {one.sha256 for version in self.known() for one in self.read(version).files}
+        there = {one.key.rpartition("/")[2] for one in self.depot.entries(f"{self.name}/objects")}
+        gone = (set(digests) - needed) & there
+        for digest in gone:
+            self.depot.delete(f"{self.name}/objects/{digest}")
+        return len(gone)
+
     @contextmanager
     def making(self, version: str, tick: Tick = nobody) -> Iterator[Path]:
         """A folder to write a version to; at the end it is moved into its place, whole.
@@ -360,11 +398,14 @@ class Versions:
             raise taken(self, version) from error
 
     def _merge(self, file: str, content: dict[str, Any]) -> None:
+        self._change(file, lambda before: {**before, **content})
+
+    def _change(self, file: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         key = f"{self.name}/{file}"
         for attempt in range(60):
             found = self.depot.read(key)
             before = _read_json(found.content, f"{self.depot.where}/{key}") if found else {}
-            new = json.dumps({**before, **content}, indent=1, ensure_ascii=False) + "\n"
+            new = json.dumps(change(before), indent=1, ensure_ascii=False) + "\n"
             if self.depot.swap(key, new.encode(), found.tag if found else None):
                 return
             time.sleep(min(0.02 * (attempt + 1), 0.5))

@@ -10,6 +10,7 @@ from databuild.errors import StepError
 from databuild.release.ancestry import ancestors, sources
 from databuild.release.chunks import chunks
 from databuild.release.contents import frames_of
+from databuild.release.finding import index_path, write_ids
 from databuild.release.tally import Tally
 from databuild.schema.parquet import write_parquet
 
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from databuild.engine.lineage import Runs
-    from databuild.engine.table import View
-    from databuild.release.contents import Tables
+    from databuild.release.contents import Parted, Tables
     from databuild.release.versions import File, Versions
 
 
@@ -41,7 +41,7 @@ class Writer:
         self.prompts: dict[str, dict[str, pl.Series | None]] = {}
         self.personal: dict[str, int] = {}
 
-    def table(self, config: str, split: str, view: View) -> None:
+    def table(self, config: str, split: str, view: Parted) -> None:
         """Write one split, cut where its rows say so."""
         place = self.folder / "data" / config
         place.mkdir(parents=True, exist_ok=True)
@@ -61,17 +61,22 @@ class Writer:
         self.ids[config, split] = pl.concat(ids)
         self.prompts.setdefault(config, {})[split] = pl.concat(prompts) if prompts else None
 
-    def lineage(self, runs: Runs, tables: Tables) -> None:
-        """Write where all rows came from, and forget them."""
-        place = self.folder / "lineage"
-        place.mkdir()
+    def lineage(self, runs: Runs, tables: Tables) -> pl.DataFrame:
+        """Write where all rows came from; return that table."""
         released = [
             (ref.step, self.ids[config, split])
             for config, splits in tables.items()
             for split, (ref, _) in splits.items()
         ]
         rows = ancestors(runs, released)
-        origins = sources(rows, pl.concat([ids for _, ids in released]))
+        self.lineage_of(rows)
+        return rows
+
+    def lineage_of(self, rows: pl.DataFrame) -> None:
+        """Write the lines of ancestors that are known, and the way to the sources."""
+        place = self.folder / "lineage"
+        place.mkdir(exist_ok=True)
+        origins = sources(rows, pl.concat(list(self.ids.values())))
         for name, table in (("rows", rows), ("sources", origins)):
             for _ in self._write(place, name, [table]):
                 pass
@@ -83,6 +88,10 @@ class Writer:
             path = place / f"{name}-{n:05d}.parquet"
             write_parquet(rows, path)
             self.files.append(self.versions.keep(path, self.folder, rows.height))
+            if name != "sources":
+                index = self.folder / index_path(self.files[-1].path)
+                write_ids(rows, index)
+                self.files.append(self.versions.keep(index, self.folder))
             yield rows
 
     def _count_personal(self, rows: pl.DataFrame) -> None:

@@ -70,7 +70,7 @@ def serve() -> None:
             words = ["".join(draw.choice(SYLLABLES, size=3)) for _ in range(11)]
         return f"{words[0].title()} {' '.join(words[1:])}."
 
-    fake_tasks._task = task
+    vars(fake_tasks)["_task"] = task
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

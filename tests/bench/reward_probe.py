@@ -119,7 +119,7 @@ def chosen(features: dict[tuple[int, str], Matrix], rows: pl.DataFrame) -> dict[
             tried.append(
                 {"layer": layer, "pooled": how, "penalty": penalty, "right": round(share, 4)}
             )
-    tried.sort(key=lambda one: -one["right"])
+    tried.sort(key=lambda one: float(str(one["right"])), reverse=True)
     return {"pairs": len(right), "best": tried[0], "tried": tried}
 
 

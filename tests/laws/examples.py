@@ -25,7 +25,10 @@ from databuild.models.embedder import HashedNgrams
 from databuild.models.fake import FakeGenerator, FakeOptions
 from databuild.models.fake_training import read_as_fake, save_fake
 from databuild.models.scorer import FakeScorer, Scoring
+from databuild.release.versions import Versions
+from databuild.schema.identity import digest_text
 from tests.annotate.votes import preference_votes, table, vote
+from tests.release.small import released
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -299,6 +302,16 @@ def _dataset(folder: Path) -> Example:
     return Example({}, {"dataset": str(folder), "revision": "-", "key": "n"})
 
 
+def _released(folder: Path) -> Example:
+    ids = [digest_text("row", str(i)) for i in range(len(TEXTS))]
+    rows = pl.DataFrame({
+        "row_id": ids, "content_id": ids, "parent_ids": [[one[::-1]] for one in ids],
+        "prompt": TEXTS, "reason": ["kept"] * len(TEXTS),
+    })  # fmt: skip
+    released(Versions(folder / "releases", "demo"), "1.0.0", {"train": [rows[:5], rows[5:]]})
+    return Example({}, {"version": "demo@1.0.0", "store": str(folder / "releases")})
+
+
 def _example(
     table: Callable[[], pl.DataFrame], options: Mapping[str, Any] | None = None, **resources: Any
 ) -> Callable[[Path], Example]:
@@ -537,6 +550,7 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "ingest.files": _files,
     "ingest.rows": _example(records),
     "ingest.hub": _dataset,
+    "ingest.release": _released,
     "annotate.push": _pushed,
     "annotate.pull": _pulled,
     "measure.basics": _example(texts),

@@ -92,7 +92,7 @@ def make_bucket(server: Server, name: str) -> None:
 
     names = {key.lower(): value for key, value in server.environment.items()}
     store = S3Store(name, config=names)
-    url = obstore.sign(store, "PUT", "", timedelta(minutes=1))  # type: ignore[call-overload]
+    url = obstore.sign(store, "PUT", "", timedelta(minutes=1))
     request = urllib.request.Request(url, method="PUT")  # noqa: S310 - our own server
     with urllib.request.urlopen(request) as answer:  # noqa: S310
         assert answer.status == 200

@@ -58,7 +58,7 @@ FROM records r CROSS JOIN hits WHERE hits.record_id = r.id AND """
 
 
 @SearchEngine.register(NAME)
-class EmbeddedEngine(SearchEngine):  # type: ignore[misc]  # argilla_server has no types
+class EmbeddedEngine(SearchEngine):
     """Search, filters, sorting, similarity and counts by SQL on the server's own SQLite file.
 
     Args:
