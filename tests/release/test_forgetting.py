@@ -7,7 +7,8 @@ import json
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -20,9 +21,6 @@ from databuild.release.tracing import trace
 from databuild.release.uses import Meant, uses
 from databuild.release.verifying import verify
 from databuild.release.versions import Versions
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CANARY = "the heron walked alone along the frozen canal at dawn"
 PEOPLE = ("ann", "bo")
@@ -78,11 +76,12 @@ class Desk:
             )
 
     def release(self, name: str = "desk@auto", **allow: str) -> Path:
-        allow = {"leak": "answers share prompts", **allow}
+        allow = {"leak": "answers share prompts", "agreement": "two voters of a test", **allow}
         _, folder = api.release(
             self.folder / "desk.yaml", name, allow=allow, store=self.store, runs=self.runs
         )
-        return Path(folder)
+        assert isinstance(folder, Path)
+        return folder
 
     def withdraw(self, *meant: Meant, name: str = "desk@latest", **options: Any):
         return api.withdraw(name, list(meant), store=self.store, runs=self.runs, **options)
