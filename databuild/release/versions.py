@@ -153,10 +153,16 @@ class Versions:
 
     def known(self) -> list[str]:
         """The versions that are there, oldest number first."""
-        found = [one for one in self.depot.children(self.name) if numbers(one)]
+        gone = self.removed()
+        found = [one for one in self._numbers() if one not in gone]
         if isinstance(self.depot, Folder):
             found = [one for one in found if (self.root / one / MANIFEST).is_file()]
         return sorted(found, key=lambda one: numbers(one) or ())
+
+    def half_removed(self) -> list[str]:
+        """Versions that are noted as removed and of which something is there still."""
+        gone = self.removed()
+        return [one for one in self._numbers() if one in gone]
 
     def taken(self) -> list[str]:
         """The numbers that can be given no more: of versions that are there, and removed ones."""
@@ -341,6 +347,9 @@ class Versions:
             path.unlink()
             link(there, path)
         return found
+
+    def _numbers(self) -> list[str]:
+        return [one for one in self.depot.children(self.name) if numbers(one)]
 
     @property
     def _cached(self) -> str:
