@@ -29,12 +29,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from databuild.engine.store import writing
 from databuild.errors import StoreError, nearest
 from databuild.release.depots import Folder, link, opened
 from databuild.release.leases import RELEASE, lease, living
+from databuild.release.manifest import (
+    FORMAT,
+    MANIFEST,
+    File,
+    Gate,
+    Removed,
+    Split,
+    Version,
+)
 from databuild.release.naming import Reference, numbers
 from databuild.release.sending import Sent, nobody, send
 
@@ -44,75 +53,10 @@ if TYPE_CHECKING:
     from databuild.release.depots import Depot
     from databuild.release.sending import Tick
 
-FORMAT = 1
-MANIFEST = "manifest.json"
-
-
-class File(BaseModel):
-    """A file of a version."""
-
-    path: str
-    """Within the version's folder, with slashes."""
-    sha256: str
-    bytes: int
-    rows: int | None = None
-
-
-class Split(BaseModel):
-    """A split of a configuration."""
-
-    step: str
-    """The table that it is: `step` or `step.part`."""
-    rows: int
-    columns: dict[str, str]
-    """Polars types, by name."""
-
-
-class Gate(BaseModel):
-    """Something that a version had to pass."""
-
-    name: str
-    passed: bool | None
-    """None: not checked, for want of a step that checks it."""
-    told: str
-    """What was found."""
-    override: str | None = None
-    """Why it was released all the same."""
-
-
-class Version(BaseModel):
-    """A released version of a data set."""
-
-    format: int = FORMAT
-    name: str
-    version: str
-    created: str
-    databuild: str
-    recipe: str
-    run: str
-    """The run that it was released from."""
-    fingerprint: str
-    """Hash of the checksums of all data files: equal fingerprints, equal data."""
-    configs: dict[str, dict[str, Split]]
-    files: list[File]
-    gates: list[Gate] = Field(default_factory=list)
-    licence: dict[str, str | None] = Field(default_factory=dict)
-    """Of each source, by step."""
-    steps: dict[str, str] = Field(default_factory=dict)
-    """The key of every step behind it, by name."""
-    trained: dict[str, str] = Field(default_factory=dict)
-    """Models that were trained on it in the run that it was released from: step to identity."""
-    token: str = ""
-    """A word drawn when it was made: by it a writer knows its own manifest from another's."""
-
-
-class Removed(BaseModel):
-    """What stays of a version that was removed."""
-
-    removed: str
-    created: str
-    fingerprint: str
-    rows: int
+__all__ = [
+    "FORMAT", "MANIFEST", "File", "Gate", "Removed", "Split", "Version", "Versions", "at", "cache",
+    "fingerprint", "names_in", "plain", "remove", "sha256_of", "taken", "told",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
