@@ -76,7 +76,10 @@ def clear(
                 found.versions.append(version.version)
                 del all_of[version.version]
         if not dry_run:
+            when = datetime.now(UTC).isoformat(timespec="seconds")
             for number in found.versions:
+                versions.bury(versions.read(number), when)
+            for number in versions.half_removed():  # those of a clearing-out that was killed too
                 _remove_version(versions, number)
         needed = {one.sha256 for version in all_of.values() for one in version.files}
         _clear_objects(versions, needed, found, dry_run=dry_run)
@@ -140,7 +143,6 @@ def _texts(store: Path | str) -> list[_Text]:
 
 
 def _remove_version(versions: Versions, number: str) -> None:
-    versions.bury(versions.read(number), datetime.now(UTC).isoformat(timespec="seconds"))
     if isinstance(versions.depot, Folder):
         folder = versions.folder(number)
         gone = folder.with_name(f".{number}.removed.{folder.stat().st_ino}")

@@ -22,7 +22,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,12 +29,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from databuild.engine.store import writing
 from databuild.errors import StoreError, nearest
 from databuild.release.depots import Folder, link, opened
 from databuild.release.leases import RELEASE, lease, living
+from databuild.release.manifest import (
+    FORMAT,
+    MANIFEST,
+    File,
+    Gate,
+    Removed,
+    Split,
+    Tombstone,
+    Version,
+    fingerprint,
+    plain,
+    sha256_of,
+    told,
+)
 from databuild.release.naming import Reference, numbers
 from databuild.release.sending import Sent, nobody, send
 
@@ -45,96 +58,10 @@ if TYPE_CHECKING:
     from databuild.release.depots import Depot
     from databuild.release.sending import Tick
 
-FORMAT = 1
-MANIFEST = "manifest.json"
-
-
-class File(BaseModel):
-    """A file of a version."""
-
-    path: str
-    """Within the version's folder, with slashes."""
-    sha256: str
-    bytes: int
-    rows: int | None = None
-
-
-class Split(BaseModel):
-    """A split of a configuration."""
-
-    step: str
-    """The table that it is: `step` or `step.part`."""
-    rows: int
-    columns: dict[str, str]
-    """Polars types, by name."""
-
-
-class Gate(BaseModel):
-    """Something that a version had to pass."""
-
-    name: str
-    passed: bool | None
-    """None: not checked, for want of a step that checks it."""
-    told: str
-    """What was found."""
-    override: str | None = None
-    """Why it was released all the same."""
-
-
-class Tombstone(BaseModel):
-    """What was erased from a version after it was released."""
-
-    at: str
-    what: list[str]
-    why: str
-    rows: dict[str, int]
-    """Rows that were erased, by `config/split`."""
-    fingerprint: str
-    """That of the version before; nobody is to train on it any more."""
-
-
-class Version(BaseModel):
-    """A released version of a data set."""
-
-    format: int = FORMAT
-    name: str
-    version: str
-    created: str
-    databuild: str
-    recipe: str
-    run: str
-    """The run that it was released from."""
-    fingerprint: str
-    """Hash of the checksums of all data files: equal fingerprints, equal data."""
-    configs: dict[str, dict[str, Split]]
-    files: list[File]
-    gates: list[Gate] = Field(default_factory=list)
-    licence: dict[str, str | None] = Field(default_factory=dict)
-    """Of each source, by step."""
-    steps: dict[str, str] = Field(default_factory=dict)
-    """The key of every step behind it, by name."""
-    trained: dict[str, str] = Field(default_factory=dict)
-    """Models that were trained on it in the run that it was released from: step to identity."""
-    about: dict[str, Any] = Field(default_factory=dict)
-    """What else the card tells: see `release.about`."""
-    withdrawn: list[Tombstone] = Field(default_factory=list)
-    """What was erased from it since."""
-    token: str = ""
-    """A word drawn when it was made: by it a writer knows its own manifest from another's."""
-
-    def of(self, config: str, split: str) -> list[File]:
-        """The files of a split, in the order of its rows."""
-        place = re.compile(rf"data/{re.escape(config)}/{re.escape(split)}-\d+\.parquet")
-        return sorted((f for f in self.files if place.fullmatch(f.path)), key=lambda f: f.path)
-
-
-class Removed(BaseModel):
-    """What stays of a version that was removed."""
-
-    removed: str
-    created: str
-    fingerprint: str
-    rows: int
+__all__ = [
+    "FORMAT", "MANIFEST", "File", "Gate", "Removed", "Split", "Tombstone", "Version", "Versions",
+    "at", "cache", "fingerprint", "names_in", "plain", "remove", "sha256_of", "taken", "told",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -175,13 +102,16 @@ class Versions:
 
     def known(self) -> list[str]:
         """The versions that are there, oldest number first."""
-        found = [one for one in self.depot.children(self.name) if numbers(one)]
+        gone = self.removed()
+        found = [one for one in self._numbers() if one not in gone]
         if isinstance(self.depot, Folder):
             found = [one for one in found if (self.root / one / MANIFEST).is_file()]
-        elif found:  # a store may still list the folder of what was removed
-            gone = self.removed()
-            found = [one for one in found if one not in gone]
         return sorted(found, key=lambda one: numbers(one) or ())
+
+    def half_removed(self) -> list[str]:
+        """Versions that are noted as removed and of which something is there still."""
+        gone = self.removed()
+        return [one for one in self._numbers() if one in gone]
 
     def taken(self) -> list[str]:
         """The numbers that can be given no more: of versions that are there, and removed ones."""
@@ -385,6 +315,9 @@ class Versions:
             link(there, path)
         return found
 
+    def _numbers(self) -> list[str]:
+        return [one for one in self.depot.children(self.name) if numbers(one)]
+
     @property
     def _cached(self) -> str:
         return f"{hashlib.sha256(self.depot.where.encode()).hexdigest()[:12]}/{self.name}"
@@ -444,28 +377,6 @@ def cache() -> Path:
     """Where files of object stores are kept: `$XDG_CACHE_HOME/databuild/stores`."""
     at_home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     return Path(at_home) / "databuild" / "stores"
-
-
-def sha256_of(path: Path) -> str:
-    """The checksum of a file, read once."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def fingerprint(files: list[File]) -> str:
-    """The hash of all data files, whatever their order."""
-    data = sorted((one.path, one.sha256) for one in files if one.path.startswith("data/"))
-    return hashlib.sha256(json.dumps(data).encode()).hexdigest()[:32]
-
-
-def plain(version: Version) -> dict[str, Any]:
-    """What a manifest file holds."""
-    return version.model_dump(mode="json")
-
-
-def told(version: Version) -> str:
-    """The text of a manifest file."""
-    return json.dumps(plain(version), indent=1, ensure_ascii=False) + "\n"
 
 
 def remove(path: Path) -> None:

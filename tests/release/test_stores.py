@@ -308,6 +308,19 @@ def test_gc_keeps_what_is_pointed_at_trained_on_or_named_and_never_gives_a_numbe
     assert clear(versions, keep=1, keep_days=1).versions == []
 
 
+def test_a_clearing_out_that_was_killed_is_ended_by_the_next(stored: Shop, monkeypatch) -> None:
+    versions = released(stored, 10, 12)
+    with monkeypatch.context() as patch:
+        patch.setattr("databuild.release.clearing._remove_version", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            clear(versions, keep=1)
+    assert versions.known() == ["1.1.0"]
+    clear(versions)
+    assert versions.depot.read("shop/1.0.0/manifest.json") is None
+    needed = {one.sha256 for one in versions.read("1.1.0").files}
+    assert {one.key.rpartition("/")[2] for one in versions.depot.entries("shop/objects")} == needed
+
+
 def test_gc_and_a_release_never_meet(stored: Shop) -> None:
     versions = released(stored, 10)
     with lease(versions.depot, "shop", RELEASE):
