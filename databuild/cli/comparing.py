@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 -- typer reads it
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -183,7 +183,9 @@ def browse(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FILE", help="The page; without it NAME-VERSION.html here.",
+            "--out",
+            metavar="FILE",
+            help="The page; without it NAME-VERSION.html here.",
             show_default=False,
         ),
     ] = None,
@@ -193,7 +195,7 @@ def browse(
     store: Store = STORE,
     as_json: asking.AsJson = False,
 ) -> None:
-    """Write one HTML file that needs no server and no network: rows, grades and where they come from.
+    """Write one HTML file that needs no server: rows, grades and where they come from.
 
     Of a version with more rows it holds a sample, of each split the same share, and says so.
     """
@@ -207,5 +209,7 @@ def browse(
     if as_json:
         telling.write_json({"page": str(path), "rows": n_rows})
         return
-    telling.say(f"{version.name}@{version.version}: {n_rows:,} rows, {path.stat().st_size:,} bytes.")
+    telling.say(
+        f"{version.name}@{version.version}: {n_rows:,} rows, {path.stat().st_size:,} bytes."
+    )
     telling.say_path("page", path)

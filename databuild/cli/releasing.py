@@ -62,8 +62,11 @@ def release(
     turn: Annotated[
         int | None,
         typer.Option(
-            "--round", metavar="N", min=1, help="Of steps that repeat, this round's tables; "
-            "without it the last one's.", show_default=False,
+            "--round",
+            metavar="N",
+            min=1,
+            help="Of steps that repeat, this round's tables; without it the last one's.",
+            show_default=False,
         ),
     ] = None,
     store: Store = STORE,

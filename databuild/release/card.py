@@ -291,8 +291,8 @@ def _reading(version: Version) -> Iterator[str]:
     split = next(iter(version.configs[config]))
     yield "## Reading it"
     yield ""
-    yield "In this folder, with `datasets` and Polars alone: rows to train on, the step and rows that"
-    yield "the first of them was made from, and the file and record that it goes back to."
+    yield "In this folder, with `datasets` and Polars alone: rows to train on, the step and rows"
+    yield "that the first of them was made from, and the file and record that it goes back to."
     yield ""
     yield "```python"
     yield _LINES.format(config=config, split=split)
