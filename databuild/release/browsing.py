@@ -131,7 +131,9 @@ def _ancestors(
     if not known:
         return {}
     # A row that was made in two steps has two lines; the first says what the others also say.
-    every = pl.concat(known, how="diagonal_relaxed").unique("row_id", keep="first")
+    every = pl.concat(known, how="diagonal_relaxed").unique(
+        "row_id", keep="first", maintain_order=True
+    )
     wanted = pl.concat([some["row_id"] for some in tables.values()]).unique()
     found = [every.clear()]
     while wanted.len():
@@ -140,7 +142,7 @@ def _ancestors(
         found.append(here.with_columns(pl.col("parent_ids").list.head(_ANCESTORS)))
         wanted = found[-1]["parent_ids"].explode().drop_nulls().unique()
         wanted = wanted.filter(wanted.is_in(every["row_id"].implode()))
-    rows = pl.concat(found)
+    rows = pl.concat(found).sort("row_id")
     told = {row.pop("row_id"): row for row in rows.to_dicts()}
     for row_id, verdict in _verdicts(versions, version, rows["row_id"]):
         told[row_id].update(verdict)

@@ -292,7 +292,7 @@ def _reading(version: Version) -> Iterator[str]:
     yield "## Reading it"
     yield ""
     yield "In this folder, with `datasets` and Polars alone: rows to train on, the step and rows"
-    yield "that the first was made from, and the file and record that it goes back to."
+    yield "that the first of them was made from, and the file and record that it goes back to."
     yield ""
     yield "```python"
     yield _LINES.format(config=config, split=split)

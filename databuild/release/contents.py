@@ -102,6 +102,10 @@ def tables_of(release: Release, runs: Runs, turn: int | None = None) -> Tables:
                 raise SchemaError("release", what, fix="name one of those")
             ref = Ref(step, part or None)
             found.setdefault(config, {})[split] = (ref, view_of(runs.outputs, ref))
+    steps = [ref.step for splits in found.values() for ref, _ in splits.values()]
+    if turn is not None and not any(step.endswith(f"@{turn}") for step in steps):
+        what = f"no step that is released repeats, or none has a round {turn}"
+        raise SchemaError("release", what, fix="leave out `--round`")
     return found
 
 

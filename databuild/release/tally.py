@@ -37,7 +37,7 @@ class _Config:
     chars: Counter[int] = field(default_factory=Counter)
     """Rows by the power of two that is not above the length of their text."""
     numbers: dict[str, list[float]] = field(default_factory=dict)
-    """Of each numeric column: how many are not null, and their sum."""
+    """Of each numeric column: how many are finite, and their sum."""
     sample: pl.DataFrame | None = None
 
 
@@ -98,10 +98,11 @@ def _count_numbers(of: _Config, rows: pl.DataFrame) -> None:
     if not names:
         return
     finite = [
-        pl.col(n).fill_nan(None) if rows.schema[n].is_float() else pl.col(n).cast(pl.Float64)
+        pl.when(pl.col(n).is_finite()).then(n) if rows.schema[n].is_float() else pl.col(n)
         for n in names
     ]
-    sums = rows.select(one.sum().cast(pl.Float64) for one in finite).row(0)
+    finite = [one.cast(pl.Float64) for one in finite]
+    sums = rows.select(one.sum() for one in finite).row(0)
     counts = rows.select(one.count() for one in finite).row(0)
     for name, n, total in zip(names, counts, sums, strict=True):
         told = of.numbers.setdefault(name, [0, 0.0])
