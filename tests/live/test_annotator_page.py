@@ -30,7 +30,7 @@ pytestmark = [
 ]
 
 NAME, SECRET = "page-annotator", "a password of some length"
-N = 16
+N = 24
 ROWS = pl.DataFrame(
     {
         "row_id": [f"row{n}" for n in range(N)],
@@ -53,7 +53,8 @@ class Seat:
     def __init__(self, page: Page, server: Connection, dataset: str) -> None:
         self.page, self.server, self.dataset = page, server, dataset
 
-    def open(self, query: str = "status=pending") -> None:
+    def open(self, query: str = "status=pending&sort=metadata.place.desc") -> None:
+        """Open a queue; the last places have no suggestion (its own key would take it back)."""
         where = f"{self.server.url}/dataset/{self.dataset}/annotation-mode?page=1&{query}"
         self.page.goto(where, wait_until="domcontentloaded")
         self.page.get_by_text("Which answer is better?").first.wait_for()
