@@ -30,7 +30,8 @@ Words = Annotated[
         metavar="TABLE [KEY=VALUE]...",
         help="A file or folder (Parquet, JSON lines, JSON, CSV), or a step of the last run (pairs, "
         "split.train, recipe/step); then options of annotate.push, such as task=rating "
-        "votes_per_record=2 annotators=[ann,bob] margins=[rm,judge] assist=true language=zh.",
+        "votes_per_record=2 annotators=[ann,bob] margins=[rm,judge] assist=true language=zh; of a "
+        "file also rename, rows, columns, encoding and types of ingest.files.",
     ),
 ]
 Server = Annotated[
@@ -49,6 +50,8 @@ Gold = Annotated[
 ]  # fmt: skip
 Seed = Annotated[int, typer.Option("--seed", help="Of the order of answers and of records.")]
 _SHOWN_REASONS = 5
+_READING = ("rename", "rows", "columns", "encoding", "types")
+"""Options that are those of `ingest.files`, for a file."""
 
 
 @annotate_command(
@@ -80,9 +83,11 @@ def push(
 
     table, *overrides = words
     given = {"dataset": dataset, **({"server": server} if server else {})}
-    config = _config(given, overrides)
-    rows = _checked(_rows(table, runs, recipe), config, table)
-    golden = None if gold is None else _rows(gold, runs, recipe)
+    options = _values(overrides)
+    reading = {name: options.pop(name) for name in _READING if name in options}
+    config = _config({**given, **options})
+    rows = _checked(_rows(table, runs, recipe, reading), config, table)
+    golden = None if gold is None else _rows(gold, runs, recipe, reading)
     with tempfile.TemporaryDirectory(prefix="databuild-push-") as out:
         told = put_before_people(
             rows, config, golden, out=Path(out), journals=runs / "journals",
@@ -94,20 +99,16 @@ def push(
     _say(told)
 
 
-def _config(given: dict[str, Any], overrides: Iterable[str]) -> PushConfig:
-    """The options of the step, from `key=value`; a value is YAML, as in a recipe.
+def _values(overrides: Iterable[str]) -> dict[str, Any]:
+    """Options from `key=value`; a value is YAML, as in a recipe.
 
     Raises:
-        RecipeError: An option is unknown, or has a wrong value.
+        RecipeError: One is no such thing.
     """
-    from pydantic import ValidationError
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    from databuild.annotate.push import PushConfig
-    from databuild.recipe.validate import likeliest
-
-    options = dict(given)
+    options: dict[str, Any] = {}
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not name:
@@ -120,6 +121,20 @@ def _config(given: dict[str, Any], overrides: Iterable[str]) -> PushConfig:
             raise RecipeError(
                 "command line", what, fix="quote it, as in `'key=\"a: b\"'`"
             ) from error
+    return options
+
+
+def _config(options: dict[str, Any]) -> PushConfig:
+    """The options of the step.
+
+    Raises:
+        RecipeError: One is unknown, or has a wrong value.
+    """
+    from pydantic import ValidationError
+
+    from databuild.annotate.push import PushConfig
+    from databuild.recipe.validate import likeliest
+
     try:
         return PushConfig.model_validate(options)
     except ValidationError as error:
@@ -134,7 +149,7 @@ def _config(given: dict[str, Any], overrides: Iterable[str]) -> PushConfig:
         raise RecipeError("command line", what, fix="correct the option's value") from error
 
 
-def _rows(table: str, runs: Path, recipe: str | None) -> pl.DataFrame:
+def _rows(table: str, runs: Path, recipe: str | None, reading: dict[str, Any]) -> pl.DataFrame:
     """The rows of a step of a run, or of a file; a file's are those that `ingest.files` makes.
 
     So their ids are the ones that the same file has in a recipe.
@@ -148,7 +163,8 @@ def _rows(table: str, runs: Path, recipe: str | None) -> pl.DataFrame:
     assert named.path is not None
     path = named.path.resolve()
     paths = str(path / "**/*") if path.is_dir() else str(path)
-    read = {"name": "push", "steps": {"rows": {"use": "ingest.files", "path": paths}}}
+    rows = {"use": "ingest.files", "path": paths, **reading}
+    read = {"name": "push", "steps": {"rows": rows}}
     with tempfile.TemporaryDirectory(prefix="databuild-push-") as name:
         folder = Path(name)
         (folder / "push.yaml").write_text(json.dumps(read), encoding="utf-8")

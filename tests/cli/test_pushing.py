@@ -114,6 +114,13 @@ def test_what_is_wrong_is_said_in_one_line(
     assert "Fix: " in told.stderr
 
 
+def test_a_file_is_read_as_ingest_files_reads_it(pairs: Terminal) -> None:
+    text = (pairs.folder / "pairs.jsonl").read_text("utf-8").replace('"rm"', '"row_id"')
+    (pairs.folder / "pairs.jsonl").write_text(text, encoding="utf-8")
+    assert "keeps for itself" in pairs(*PUSH, code=2).stderr
+    assert pairs.json(*PUSH, "rename={row_id: rm}", "margins=rm")["records"] == N
+
+
 def test_what_is_nowhere_is_said(pairs: Terminal) -> None:
     told = pairs("annotate", "pull", "helpful", code=6)
     assert (

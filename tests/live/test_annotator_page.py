@@ -30,7 +30,7 @@ pytestmark = [
 ]
 
 NAME, SECRET = "page-annotator", "a password of some length"
-N = 16
+N = 24
 ROWS = pl.DataFrame(
     {
         "row_id": [f"row{n}" for n in range(N)],
@@ -44,7 +44,7 @@ ROWS = pl.DataFrame(
     }
 )
 WAIT_S = 45
-GUIDELINES = load_task("preference").guideline.splitlines()[0].lstrip("# ")
+GUIDELINES = load_task("preference").guideline.split("\n\n")[1].split(".")[0]
 
 
 class Seat:
@@ -53,7 +53,8 @@ class Seat:
     def __init__(self, page: Page, server: Connection, dataset: str) -> None:
         self.page, self.server, self.dataset = page, server, dataset
 
-    def open(self, query: str = "status=pending") -> None:
+    def open(self, query: str = "status=pending&sort=metadata.place.desc") -> None:
+        """Open a queue; the last places have no suggestion (its own key would take it back)."""
         where = f"{self.server.url}/dataset/{self.dataset}/annotation-mode?page=1&{query}"
         self.page.goto(where, wait_until="domcontentloaded")
         self.page.get_by_text("Which answer is better?").first.wait_for()
@@ -147,19 +148,13 @@ def test_a_key_and_enter_are_a_vote(seat: Seat, key: int, label: str) -> None:
     assert (status, values["preference"]) == ("submitted", label)
 
 
-def test_guidelines_are_unfolded_until_they_are_folded_away(seat: Seat) -> None:
-    heading = seat.page.get_by_role("heading", name=GUIDELINES)
+def test_guidelines_are_on_the_screen_without_a_click(seat: Seat) -> None:
     seat.open()
-    heading.wait_for()
-    box = heading.bounding_box()
+    shown = seat.page.get_by_text(GUIDELINES).filter(visible=True).first
+    shown.wait_for()
+    box = shown.bounding_box()
     assert box is not None
-    assert 0 < box["y"] < 900  # on the screen, without a click
-    seat.page.get_by_text("Guidelines", exact=True).last.click()
-    heading.wait_for(state="hidden")
-    seat.page.wait_for_timeout(600)  # the page keeps it after 300 ms
-    seat.open()
-    seat.page.get_by_text("Guidelines", exact=True).last.wait_for()
-    assert not heading.is_visible()
+    assert 0 < box["y"] < 900
 
 
 def test_a_rewrite_a_rating_and_the_button_submit(seat: Seat) -> None:
