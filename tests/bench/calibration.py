@@ -30,7 +30,7 @@ import databuild
 from databuild.reward.calibrate import CalibrateConfig, calibrate_scorers
 
 HERE = Path(__file__).parent
-N_READ, N_JUDGED = 80, 60
+N_READ, N_JUDGED = 300, 60
 """How many pairs the model reads, and judges (English ones): drawn by a hash of their ids."""
 MOST_CHARS = 1_500
 """Of the prompt and both answers together, so that they fit into the judge's context."""
