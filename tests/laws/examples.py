@@ -753,6 +753,9 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "export.trl": lambda folder: Example(
         {"rows": _pairs()}, {"kind": "preference", "keep": ["margin"]}, {"out": folder / "out"}
     ),
+    "export.trainer": lambda folder: Example(
+        {"rows": _pairs()}, {"format": "llamafactory"}, {"out": folder / "out"}
+    ),
     "evaluate.match": _example(answers, {"reference": "prompt"}),
     "train.reward": _train(_pairs, has_dev=True),
     "train.sft": _train(lambda: answers().filter(pl.col("response").is_not_null()), has_dev=True),
