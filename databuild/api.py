@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from databuild.profiling.facts import Difference, Profile
     from databuild.recipe.model import Recipe
     from databuild.release.differences import Changes
+    from databuild.release.encryption import Key
     from databuild.release.versions import Version
 
 RUNS = Path("runs")
@@ -279,6 +280,7 @@ def difference(
     key: str = "key",
     limit: int = 3,
     store: str | Path = RELEASES,
+    secret: Key | None = None,
 ) -> list[Changes]:
     """Compare two released versions row by row; see `release.differences`."""
     from databuild.release.differences import difference as compared
@@ -286,7 +288,7 @@ def difference(
     from databuild.release.versions import at
 
     (of_a, a), (of_b, b) = (at(Path(store), read_reference(one)) for one in (before, after))
-    return compared((of_a, of_b), a, b, by=by, key=key, limit=limit)
+    return compared((of_a, of_b), a, b, by=by, key=key, limit=limit, secret=secret)
 
 
 def recipes_in(runs: str | Path = RUNS) -> list[str]:

@@ -26,7 +26,7 @@ UNEXPECTED = 70
 """Exit code of a bug in databuild, as sysexits.h has it (EX_SOFTWARE)."""
 _COMMANDS = (
     *("init", "check", "plan", "run", "show", "why", "profile", "dedup", "unmask"),
-    *("annotate", "release", "versions", "diff", "verify", "tag", "rollback"),
+    *("annotate", "release", "versions", "diff", "verify", "tag", "rollback", "export"),
     *("prompts", "status", "ledger", "env"),
 )  # fmt: skip
 _EPILOG = """Exit codes: 0 done; 1 other error; 2 the recipe or the command line; 3 a table lacks a

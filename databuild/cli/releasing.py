@@ -9,6 +9,7 @@ import typer
 
 from databuild.cli import asking, telling
 from databuild.cli.application import command
+from databuild.cli.secrets import KeyEnv, KeyFile, secret_of
 from databuild.errors import RecipeError, StoreError
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def versions(
         "databuild diff support-bot@1.0.0 support-bot --by language --limit 5",
     ],
 )
-def diff(
+def diff(  # noqa: PLR0913, PLR0917 -- one parameter for each option of the command
     before: Name,
     after: Name,
     by: Annotated[
@@ -157,6 +158,8 @@ def diff(
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", min=0, help="Examples of each kind.")
     ] = 3,
+    key_env: KeyEnv = None,
+    key_file: KeyFile = None,
     store: Store = STORE,
     as_json: asking.AsJson = False,
 ) -> None:
@@ -169,7 +172,9 @@ def diff(
 
     from databuild.api import difference
 
-    found = difference(before, after, by=by, key=key, limit=limit, store=store)
+    found = difference(
+        before, after, by=by, key=key, limit=limit, store=store, secret=secret_of(key_env, key_file)
+    )
     if as_json:
         telling.write_json([{**asdict(one), "same": one.same} for one in found])
         return

@@ -70,6 +70,8 @@ def kind_of(columns: Iterable[str]) -> str | None:
         ("steps", {"prompt", "response", "steps"}),
         ("feedback", {"prompt", "response", "label"}),
         ("sft", {"prompt", "response"}),
+        ("preference", {"messages", "chosen", "rejected"}),
+        ("sft", {"messages"}),
         ("prompt", {"prompt"}),
         ("document", {"text"}),
     ):
@@ -81,7 +83,7 @@ def kind_of(columns: Iterable[str]) -> str | None:
 def example_of(row: Mapping[str, Any], kind: str, system: str | None = None) -> Example:
     """Read a row of a kind.
 
-    `messages` is the conversation where it is not null; `reasoning` of a row without goes into
+    `messages` is the conversation where it is not null, and needs no `response` beside it; `reasoning` of a row without goes into
     think tags before the answer. Roles must follow each other as in any chat template.
 
     Args:
@@ -129,16 +131,16 @@ def example_of(row: Mapping[str, Any], kind: str, system: str | None = None) -> 
 
 
 def _answered(row: Mapping[str, Any], talk: list[Turn]) -> list[Turn]:
-    said = _said(row, "response")
     if not talk:
+        said = _said(row, "response")
         thought = row.get("reasoning")
         if isinstance(thought, str) and not is_blank(thought):
             said = with_reasoning(thought, said)
         return [*_asked(row), {"role": "assistant", "content": said}]
     if talk[-1]["role"] != "assistant":
         raise fault("no answer", f"the conversation ends with a turn of {talk[-1]['role']}")
-    last = talk[-1].get("content")
-    if last is not None and not last.strip().endswith(said.strip()):
+    last, said = talk[-1].get("content"), row.get("response")
+    if said is not None and last is not None and not last.strip().endswith(said.strip()):
         raise fault("two answers", "response is not what the conversation ends with")
     return talk
 

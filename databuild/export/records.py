@@ -279,8 +279,11 @@ def _verl_prompt(example: Example, wants: Wants) -> Record:
 
 
 def _verl_sft(example: Example, wants: Wants) -> Record:
+    """Write what `utils/dataset/multiturn_sft_dataset.py` reads; it hands tools on as they are."""
     del wants
-    return _with_tools(example, {"messages": as_openai(example.turns)})
+    if example.tools is not None:
+        raise fault("cannot hold", "tools: verl reads them as nested columns, equal in all rows")
+    return {"messages": as_openai(example.turns)}
 
 
 def _open_rlhf_prompt(example: Example, wants: Wants) -> Record:

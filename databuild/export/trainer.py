@@ -109,6 +109,7 @@ def write_for_trainer(
 
     Example:
         >>> import tempfile
+        >>> import polars as pl
         >>> from pathlib import Path
         >>> rows = pl.DataFrame({"row_id": ["a"], "prompt": ["Hi"], "response": ["Hello!"]})
         >>> with tempfile.TemporaryDirectory() as folder:

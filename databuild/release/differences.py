@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from databuild.errors import SchemaError, nearest
+from databuild.release.encryption import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from databuild.release.encryption import Key
     from databuild.release.versions import File, Version, Versions
 
 KINDS = ("added", "removed", "changed", "rescored", "moved")
@@ -53,6 +55,7 @@ def difference(
     by: str | None = None,
     key: str = "key",
     limit: int = 3,
+    secret: Key | None = None,
 ) -> list[Changes]:
     """Compare two versions row by row.
 
@@ -63,8 +66,10 @@ def difference(
         by: A column whose values are counted apart.
         key: The user's own name of a row, where the rows have one; else parents tell.
         limit: Examples of each kind.
+        secret: The key of versions that are encrypted.
 
     Raises:
+        StoreError: A version is encrypted, and there is no key, or another one.
         SchemaError: Neither version has the column `by`.
     """
     found = []
@@ -78,15 +83,19 @@ def difference(
             {(_split_of(one), one.sha256) for one in v.files if _config_of(one) == config}
             for v in (a, b)
         )
-        left = _rows(versions[0], a, config, others)
-        right = _rows(versions[1], b, config, mine)
+        left = _rows(versions[0], a, config, others, secret)
+        right = _rows(versions[1], b, config, mine, secret)
         n = [sum(split.rows for split in of.values()) for of in splits]
         found.append(_compare(config, (n[0], n[1]), left, right, by, key, limit))
     return found
 
 
 def _rows(
-    versions: Versions, version: Version, config: str, others: set[tuple[str, str]]
+    versions: Versions,
+    version: Version,
+    config: str,
+    others: set[tuple[str, str]],
+    secret: Key | None,
 ) -> pl.DataFrame:
     """The rows of the files that the other version does not have."""
     folder = versions.folder(version.version)
@@ -94,9 +103,9 @@ def _rows(
     for one in version.files:
         split = _split_of(one)
         if _config_of(one) == config and (split, one.sha256) not in others:
-            frames.append(
-                pl.read_parquet(folder / one.path).with_columns(pl.lit(split).alias(_SPLIT))
-            )
+            path = folder / one.path
+            rows = read_rows(path, secret, "diff") if one.seal else pl.read_parquet(path)
+            frames.append(rows.with_columns(pl.lit(split).alias(_SPLIT)))
     return pl.concat(frames, how="diagonal_relaxed")
 
 

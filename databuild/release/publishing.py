@@ -11,6 +11,7 @@ from databuild.engine.store import write_json
 from databuild.errors import RecipeError, StepError, nearest
 from databuild.release.card import card
 from databuild.release.contents import tables_of
+from databuild.release.encryption import ALL, Sealing, check_columns, read_key
 from databuild.release.gates import NAMES, gates
 from databuild.release.naming import AUTO, check_version, next_version
 from databuild.release.versions import (
@@ -67,8 +68,9 @@ def publish(
             raise RecipeError("release", what, fix="name one of those")
     tables = tables_of(release, runs)
     version = _number(versions, version, tables)
+    sealing = _sealing(release, versions, tables, recipe)
     with versions.making(version) as folder:
-        written = Writer(versions, folder, tick)
+        written = Writer(versions, folder, tick, sealing)
         for config, splits in tables.items():
             for split, (_, view) in splits.items():
                 written.table(config, split, view)
@@ -83,6 +85,7 @@ def publish(
         written.lineage(runs, tables)
         made = _described(versions.name, version, runs, tables, written, behind)
         made.gates, made.licence = passed, licence
+        made.encrypted = sealing.told if sealing else None
         shutil.copyfile(recipe, folder / "recipe.yaml")
         text = card(made, [runs.manifests[n] for n in runs.manifests if n in behind])
         (folder / "README.md").write_text(text, encoding="utf-8")
@@ -116,6 +119,24 @@ def _described(
         steps={name: runs.manifests[name].key for name in sorted(behind)},
         trained=_trained(runs, tables),
     )
+
+
+def _sealing(release: Release, versions: Versions, tables: Tables, recipe: Path) -> Sealing | None:
+    """How the version is encrypted, and the files that earlier ones have under the same key."""
+    asked = release.encrypt
+    if asked is None:
+        return None
+    file = recipe.parent / asked.key_file if asked.key_file else None
+    key = read_key("release.encrypt", env=asked.key_env, file=file)
+    columns = ALL if asked.columns == (ALL,) else asked.columns
+    named = {f"{c}/{s}": view.columns for c, of in tables.items() for s, (_, view) in of.items()}
+    check_columns(columns, named)
+    known = {}
+    for version in map(versions.read, versions.known()):
+        if version.encrypted and version.encrypted.key == key.fingerprint:
+            folder = versions.folder(version.version)
+            known |= {one.seal: folder / one.path for one in version.files if one.seal}
+    return Sealing(key, columns, known)
 
 
 def _number(versions: Versions, version: str, tables: Tables) -> str:

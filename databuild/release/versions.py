@@ -27,6 +27,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from databuild.engine.store import read_json, write_json, writing
 from databuild.errors import StoreError, nearest
+from databuild.release.encryption import Encrypted
 from databuild.release.naming import Reference, numbers
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class File(BaseModel):
     sha256: str
     bytes: int
     rows: int | None = None
+    seal: str | None = None
+    """Of an encrypted file: the digest of its plain bytes under the key."""
 
 
 class Split(BaseModel):
@@ -90,6 +93,8 @@ class Version(BaseModel):
     """The key of every step behind it, by name."""
     trained: dict[str, str] = Field(default_factory=dict)
     """Models that were trained on it in the run that it was released from: step to identity."""
+    encrypted: Encrypted | None = None
+    """What of it needs a key, and which."""
 
 
 @dataclass(frozen=True)

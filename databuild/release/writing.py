@@ -19,14 +19,22 @@ if TYPE_CHECKING:
     from databuild.engine.lineage import Runs
     from databuild.engine.table import View
     from databuild.release.contents import Tables
+    from databuild.release.encryption import Sealing
     from databuild.release.versions import File, Versions
 
 
 class Writer:
     """Writes tables into a version's folder, and notes what the gates want to know of them."""
 
-    def __init__(self, versions: Versions, folder: Path, tick: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        versions: Versions,
+        folder: Path,
+        tick: Callable[[int], None],
+        sealing: Sealing | None = None,
+    ) -> None:
         self.versions, self.folder, self.tick = versions, folder, tick
+        self.sealing = sealing
         self.files: list[File] = []
         self.ids: dict[tuple[str, str], pl.Series] = {}
         self.columns: dict[tuple[str, str], dict[str, str]] = {}
@@ -72,8 +80,9 @@ class Writer:
     ) -> Iterator[pl.DataFrame]:
         for n, rows in enumerate(chunks(frames)):
             path = place / f"{name}-{n:05d}.parquet"
-            write_parquet(rows, path)
-            self.files.append(self.versions.keep(path, self.folder, rows.height))
+            seal = self.sealing.write(rows, path) if self.sealing else write_parquet(rows, path)
+            kept = self.versions.keep(path, self.folder, rows.height)
+            self.files.append(kept.model_copy(update={"seal": seal}))
             yield rows
 
     def _count_personal(self, rows: pl.DataFrame) -> None:
