@@ -14,15 +14,16 @@ import struct
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from databuild.engine.step import step
 from databuild.errors import StepError
-from databuild.export.example import example_of, kind_of
+from databuild.export.example import Example, example_of, kind_of
 from databuild.export.splits import SPLIT, together
 from databuild.recipe.options import ModelRef, StepConfig
 from databuild.text.formats.turns import as_template
-from databuild.text.formats.values import FaultError, load_json
+from databuild.text.formats.values import FaultError, fault, load_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+Ids = NDArray[np.int64]
 _HEAD = b"MMIDIDX\x00\x00"
 _CODES: Mapping[str, int] = {"int32": 4, "uint16": 8}
 _SMALL_VOCABULARY = 65_500
 """Below so many ids Megatron-LM's own tools write uint16."""
 _BATCH = 1000
+_WHERE = "export.megatron"
 
 
 class MegatronConfig(StepConfig):
@@ -92,32 +95,29 @@ def write_shards(
     kind = kind_of(table.columns) if config.kind == "auto" else config.kind
     if kind not in {"document", "sft"}:
         what = f"token shards hold documents or conversations; the rows read as {kind}"
-        raise StepError("export.megatron", what, fix="say what they are under `kind`")
-    tokenizer = _tokenizer(model)
-    end = [tokenizer.eos_token_id] if config.end_of_document else []
-    if end == [None]:
-        what = f"the tokenizer of {model.name} has no end-of-text token"
-        raise StepError("export.megatron", what, fix="set `end_of_document: false`")
-    dtype = "uint16" if len(tokenizer) < _SMALL_VOCABULARY else "int32"
+        raise StepError(_WHERE, what, fix="say what they are under `kind`")
+    reader = _Reader(model)
+    end = reader.end() if config.end_of_document else []
+    dtype = "uint16" if reader.size < _SMALL_VOCABULARY else "int32"
     facts: dict[str, Any] = {"rows": 0, "tokens": 0, "files": []}
     counts: dict[str, int] = {}
     skipped: list[dict[str, str]] = []
     for split in splits:
         part = table.filter(table[SPLIT] == split)
-        texts = _texts(part, kind, tokenizer, skipped)
+        texts = _texts(part, kind, reader, skipped)
         counts[split] = len(texts)
         if not texts:
             _check_empty(part, skipped, config)
             continue
-        ids = _ids(tokenizer, texts, kind, end)
+        ids = reader.ids(texts, end, is_whole=kind == "document")
         facts["files"] += write_indexed(out / f"{split}_text_document", ids, dtype)
         facts["tokens"] += sum(map(len, ids))
-    facts |= {"rows": sum(counts.values()), "vocabulary": len(tokenizer), "dtype": dtype}
+    facts |= {"rows": sum(counts.values()), "vocabulary": reader.size, "dtype": dtype}
     facts |= {"splits": counts} if len(splits) > 1 else {}
     return {**facts, "rows_skipped": skipped} if skipped else facts
 
 
-def write_indexed(prefix: Path, sequences: Sequence[np.ndarray], dtype: str) -> list[str]:
+def write_indexed(prefix: Path, sequences: Sequence[Ids], dtype: str) -> list[str]:
     """Write sequences of ids as `<prefix>.bin` and `<prefix>.idx`; return the files' names.
 
     Example:
@@ -146,51 +146,93 @@ def write_indexed(prefix: Path, sequences: Sequence[np.ndarray], dtype: str) -> 
     return names
 
 
-def _tokenizer(model: Path) -> Any:
-    try:
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        what = "tokenizers are read with the package transformers, which is not installed"
-        raise StepError("export.megatron", what, fix="uv add 'databuild[train]'") from error
-    return AutoTokenizer.from_pretrained(model, local_files_only=True)
+class _Reader:
+    """A model's tokenizer: `tokenizer.json`, and its chat template where one is needed."""
+
+    def __init__(self, model: Path) -> None:
+        try:
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            what = "texts are cut with the package tokenizers, which is not installed"
+            raise StepError(_WHERE, what, fix="uv add 'databuild[measure]'") from error
+        self.model = model
+        path = model / "tokenizer.json"
+        if not path.is_file():
+            what = f"{model.name} has no tokenizer.json"
+            raise StepError(_WHERE, what, fix="name the folder of a Hugging Face model")
+        self._cut = Tokenizer.from_file(str(path))
+        self._cut.no_padding()
+        self._cut.no_truncation()
+        self._chat: Any = None
+        self.size: int = self._cut.get_vocab_size(with_added_tokens=True)
+
+    def end(self) -> list[int]:
+        """The id of the end-of-text token.
+
+        Raises:
+            StepError: The tokenizer has none.
+        """
+        path = self.model / "tokenizer_config.json"
+        held = load_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+        named = held.get("eos_token") if isinstance(held, dict) else None
+        token = named.get("content") if isinstance(named, dict) else named
+        found = self._cut.token_to_id(token) if isinstance(token, str) else None
+        if found is None:
+            what = f"the tokenizer of {self.model.name} has no end-of-text token"
+            raise StepError(_WHERE, what, fix="set `end_of_document: false`")
+        return [int(found)]
+
+    def ids(self, texts: Sequence[str], end: list[int], *, is_whole: bool) -> list[Ids]:
+        """The ids of each text; of a whole text with what the tokenizer puts around one."""
+        made = []
+        for start in range(0, len(texts), _BATCH):
+            batch = list(texts[start : start + _BATCH])
+            for one in self._cut.encode_batch_fast(batch, add_special_tokens=is_whole):
+                made.append(np.array([*one.ids, *end], dtype=np.int64))
+        return made
+
+    def rendered(self, example: Example) -> str:
+        """A conversation as its chat template writes it.
+
+        Raises:
+            StepError: The package or the template is missing.
+            FaultError: The template refuses the conversation.
+        """
+        from jinja2 import TemplateError
+
+        if self._chat is None:
+            self._chat = self._templated()
+        tools = None if example.tools is None else load_json(example.tools)
+        turns = as_template(example.turns)
+        try:
+            return str(self._chat.apply_chat_template(turns, tools=tools, tokenize=False))
+        except (TemplateError, TypeError) as error:
+            raise fault("cannot hold", f"the chat template refuses it: {error}") from error
+
+    def _templated(self) -> Any:
+        try:
+            from transformers import AutoTokenizer
+        except ImportError as error:
+            what = "chat templates are read with the package transformers, which is not installed"
+            raise StepError(_WHERE, what, fix="uv add 'databuild[train]'") from error
+        chat = AutoTokenizer.from_pretrained(self.model, local_files_only=True)
+        if chat.chat_template is None:
+            what = "conversations need a chat template, and the tokenizer has none"
+            raise StepError(_WHERE, what, fix="name a model that has one under `model`")
+        return chat
 
 
 def _texts(
-    part: pl.DataFrame, kind: str, tokenizer: Any, skipped: list[dict[str, str]]
+    part: pl.DataFrame, kind: str, reader: _Reader, skipped: list[dict[str, str]]
 ) -> list[str]:
-    from jinja2 import TemplateError
-
     texts = []
     for row in part.sort("row_id").iter_rows(named=True):
         try:
             example = example_of(row, kind)
-            text = example.text if kind == "document" else _rendered(tokenizer, example)
+            texts.append(example.text if kind == "document" else reader.rendered(example))
         except FaultError as error:
             skipped.append({"row_id": row["row_id"], "reason": str(error)})
-        except (TemplateError, TypeError) as error:
-            reason = f"the chat template refuses it: {error}"
-            skipped.append({"row_id": row["row_id"], "reason": reason})
-        else:
-            texts.append(text)
     return texts
-
-
-def _rendered(tokenizer: Any, example: Any) -> str:
-    if tokenizer.chat_template is None:
-        what = "conversations need a chat template, and the tokenizer has none"
-        raise StepError("export.megatron", what, fix="name a model with one under `model`")
-    tools = None if example.tools is None else load_json(example.tools)
-    turns = as_template(example.turns)
-    return str(tokenizer.apply_chat_template(turns, tools=tools, tokenize=False))
-
-
-def _ids(tokenizer: Any, texts: Sequence[str], kind: str, end: list[int]) -> list[np.ndarray]:
-    ids = []
-    for start in range(0, len(texts), _BATCH):
-        batch = list(texts[start : start + _BATCH])
-        found = tokenizer(batch, add_special_tokens=kind == "document", verbose=False)["input_ids"]
-        ids += [np.array([*one, *end], dtype=np.int64) for one in found]
-    return ids
 
 
 def _check_empty(
@@ -200,4 +242,4 @@ def _check_empty(
         return
     reason = f": {skipped[-1]['reason']}" if not part.is_empty() and skipped else ""
     fix = "look at the steps before with `databuild show`, or set `allow_empty: true`"
-    raise StepError("export.megatron", f"no rows to write{reason}", fix=fix)
+    raise StepError(_WHERE, f"no rows to write{reason}", fix=fix)
