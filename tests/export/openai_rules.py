@@ -22,7 +22,9 @@ def faults_of(record: Any) -> list[str]:
         return ["no object"]
     if "input" in record:
         return _pair_faults(record)
-    faults = [f"unknown key {key}" for key in record.keys() - {"messages", "tools", "parallel_tool_calls"}]
+    faults = [
+        f"unknown key {key}" for key in record.keys() - {"messages", "tools", "parallel_tool_calls"}
+    ]
     messages = record.get("messages")
     if not isinstance(messages, list) or not messages:
         return [*faults, "no messages"]
@@ -33,9 +35,14 @@ def faults_of(record: Any) -> list[str]:
 
 
 def _pair_faults(record: dict[str, Any]) -> list[str]:
-    faults = [f"unknown key {k}" for k in record.keys() - {"input", "preferred_output", "non_preferred_output"}]
+    faults = [
+        f"unknown key {k}"
+        for k in record.keys() - {"input", "preferred_output", "non_preferred_output"}
+    ]
     asked = record["input"]
-    faults += [f"unknown key {k}" for k in asked.keys() - {"messages", "tools", "parallel_tool_calls"}]
+    faults += [
+        f"unknown key {k}" for k in asked.keys() - {"messages", "tools", "parallel_tool_calls"}
+    ]
     faults += _message_faults(asked["messages"])
     if asked["messages"][-1]["role"] not in {"user", "tool"}:
         faults.append("the input ends with an answer")

@@ -57,4 +57,7 @@ STEPS = _table("steps", [
 PROMPTS = _table("prompt", [
     {"prompt": "Say a word."}, {"prompt": "你好吗？", "messages": [SYSTEM, *FIRST, MORE]}, {"prompt": " "},
 ])  # fmt: skip
-DOCUMENTS = _table("document", [{"text": "A page about rain.", "title": "Rain"}, {"text": "另一页 🌧"}, {"text": None}])
+DOCUMENTS = _table(
+    "document",
+    [{"text": "A page about rain.", "title": "Rain"}, {"text": "另一页 🌧"}, {"text": None}],
+)

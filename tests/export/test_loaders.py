@@ -6,7 +6,6 @@ import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import pytest
 
 from databuild.export.megatron import MegatronConfig, write_shards
@@ -15,6 +14,8 @@ from tests.export.rows import DOCUMENTS, FEEDBACK, PAIRS, PROMPTS, SFT, STEPS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import polars as pl
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TEMPLATE = (
@@ -222,7 +223,7 @@ def test_verl_reads_prompts_and_conversations(tmp_path, tokenizer):
     assert len(data) == 2
     row = data[1]
     assert row["reward_model"]["ground_truth"] == "你好吗？"
-    assert [turn["role"] for turn in row["raw_prompt"]][0] == "system"
+    assert next(turn["role"] for turn in row["raw_prompt"]) == "system"
     file = str(export(SFT, tmp_path / "sft", format="verl") / "data/train.parquet")
     talks = MultiTurnSFTDataset(file, tokenizer, DictConfig({"max_length": 512}))
     assert len(talks) == 3

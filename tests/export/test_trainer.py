@@ -101,7 +101,10 @@ def test_the_rules_bite():
     assert faults_of({"messages": [{"role": "user", "content": "Hi"}]}) == ["no assistant message"]
     turn = {"role": "assistant", "content": "a", "row_id": "r"}
     assert faults_of({"messages": [turn]}) == ["message 0 has the unknown key row_id"]
-    called = {"role": "assistant", "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": "{}"}}]}
+    called = {
+        "role": "assistant",
+        "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": "{}"}}],
+    }
     assert "message 0 calls without an id" in faults_of({"messages": [called]})
 
 
@@ -159,7 +162,9 @@ def test_what_fits_nowhere_is_an_error(tmp_path):
         written(SFT[2:3], tmp_path, format="alpaca")
     with pytest.raises(StepError, match="allow_empty"):
         written(SFT.clear(), tmp_path)
-    assert write_for_trainer(SFT.clear(), TrainerConfig(allow_empty=True), out=tmp_path)["rows"] == 0
+    assert (
+        write_for_trainer(SFT.clear(), TrainerConfig(allow_empty=True), out=tmp_path)["rows"] == 0
+    )
     with pytest.raises(StepError, match="no kind of row has the columns"):
         written(SFT.select("row_id"), tmp_path)
     with pytest.raises(StepError, match="`keep` names 'prompt', which trl writes itself"):
@@ -176,7 +181,9 @@ def test_sampled_answers_are_learnt_only_on_request(tmp_path):
 
 
 def test_settings_name_what_is_there(tmp_path):
-    write_for_trainer(None, TrainerConfig(format="llamafactory"), out=tmp_path, train=SFT, dev=SFT[:1])
+    write_for_trainer(
+        None, TrainerConfig(format="llamafactory"), out=tmp_path, train=SFT, dev=SFT[:1]
+    )
     info = json.loads((tmp_path / "dataset_info.json").read_text())
     assert info["train"]["columns"] == {"messages": "conversations", "tools": "tools"}
     assert info["dev"] == {"file_name": "data/dev.jsonl", "formatting": "sharegpt",
