@@ -71,8 +71,8 @@ def kind_of(columns: Iterable[str]) -> str | None:
         ("feedback", {"prompt", "response", "label"}),
         ("sft", {"prompt", "response"}),
         ("preference", {"messages", "chosen", "rejected"}),
-        ("sft", {"messages"}),
         ("prompt", {"prompt"}),
+        ("sft", {"messages"}),
         ("document", {"text"}),
     ):
         if needs <= there:

@@ -170,18 +170,17 @@ _USE: Mapping[str, str] = {
     "alpaca": "`instruction`, `input`, `output`, and where there are any `system` and `history`.",
 }
 _RLHF: Mapping[str, str] = {
-    "sft": "--input_key input --output_key output --apply_chat_template",
-    "rl": "--input_key input --label_key label --apply_chat_template",
-    "preference": "--prompt_key prompt --chosen_key chosen --rejected_key rejected "
-    "--apply_chat_template",
-    "unpaired_preference": "--input_key input --output_key output --label_key label "
-    "--apply_chat_template",
+    "sft": "--data.input_key input --data.output_key output --data.apply_chat_template",
+    "rl": "--data.input_key input --data.label_key label --data.apply_chat_template",
+    "preference": "--data.prompt_key prompt --data.chosen_key chosen --data.rejected_key rejected "
+    "--data.apply_chat_template",
 }
 
 
 def _use(form: str, name: str, files: Mapping[str, str]) -> str:
     if form == "openrlhf":
-        return f"`--dataset {next(iter(files.values()), '')} {_RLHF[name]}`"
+        key = "--data.prompt_dataset" if name == "rl" else "--data.dataset"
+        return f"`{key} {next(iter(files.values()), '')} {_RLHF[name]}`"
     if form == "verl":
         key = "data.messages_key=messages" if name == "sft" else "data.prompt_key=prompt"
         return f"`data.train_files={next(iter(files.values()), '')} {key}`"

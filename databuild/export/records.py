@@ -304,8 +304,7 @@ def _open_rlhf_sft(example: Example, wants: Wants) -> Record:
     del wants
     if example.tools is not None:
         raise fault("cannot hold", "tools")
-    made: Record = {"input": as_openai(example.asked), "output": as_openai(example.answer)}
-    return {**made, "label": example.label} if example.kind == "feedback" else made
+    return {"input": as_openai(example.asked), "output": as_openai(example.answer)}
 
 
 def _open_rlhf_preference(example: Example, wants: Wants) -> Record:
@@ -363,7 +362,6 @@ SHAPES: Mapping[str, Mapping[str, Shape]] = {
         "rl": Shape(("prompt",), _open_rlhf_prompt),
         "sft": Shape(("sft",), _open_rlhf_sft),
         "preference": Shape(("preference",), _open_rlhf_preference),
-        "unpaired_preference": Shape(("feedback",), _open_rlhf_sft),
     },
 }
 """Formats, the types of records of each, and the kinds of rows that each type holds."""
