@@ -40,6 +40,7 @@ ALL: Literal["all"] = "all"
 KEY_BYTES = 32
 _NAME = "databuild"
 _NONCE_BYTES = 12
+_MARK = b"databuild.key"
 _MAKE = "python -c 'import secrets; print(secrets.token_hex(32))'"
 
 
@@ -182,6 +183,7 @@ def write_encrypted(
     how: dict[str, Any] = {"uniform_encryption": True}
     if columns != ALL:
         how = {"column_keys": {_NAME: _leaves(table, named)}, "plaintext_footer": True}
+    table = table.replace_schema_metadata({_MARK: key.fingerprint.encode()})
     config = encryption.EncryptionConfiguration(
         footer_key=_NAME, data_key_length_bits=8 * KEY_BYTES, **how
     )
@@ -227,10 +229,11 @@ def read_rows(path: Path, key: Key | None = None, where: str = "read") -> pl.Dat
 
 
 def is_encrypted(path: Path) -> bool:
-    """Say whether a file needs a key, whole or for some columns.
+    """Say whether a file that databuild wrote needs a key, whole or for some columns.
 
-    Without a key the footer of a wholly encrypted file cannot be read (it ends in `PARE`), and the
-    chunk of an encrypted column is refused.
+    A wholly encrypted file ends in `PARE`; one with encrypted columns names its key in the footer.
+    (The columns themselves are not asked: pyarrow 26 ends the process when it is asked, without a
+    key, about a column that needs one.)
     """
     from pyarrow import parquet
 
@@ -238,15 +241,7 @@ def is_encrypted(path: Path) -> bool:
         handle.seek(-4, os.SEEK_END)
         if handle.read() == b"PARE":
             return True
-    try:
-        found = parquet.read_metadata(path)
-        for number in range(found.num_columns if found.num_row_groups else 0):
-            found.row_group(0).column(number).total_compressed_size  # noqa: B018 -- it may raise
-    except OSError as error:
-        if "ecrypt" in str(error):
-            return True
-        raise
-    return False
+    return _MARK in (parquet.read_metadata(path).metadata or {})
 
 
 @dataclass(frozen=True)
