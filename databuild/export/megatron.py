@@ -187,8 +187,8 @@ class _Reader:
         made = []
         for start in range(0, len(texts), _BATCH):
             batch = list(texts[start : start + _BATCH])
-            for one in self._cut.encode_batch_fast(batch, add_special_tokens=is_whole):
-                made.append(np.array([*one.ids, *end], dtype=np.int64))
+            found = self._cut.encode_batch_fast(batch, add_special_tokens=is_whole)
+            made += [np.array([*one.ids, *end], dtype=np.int64) for one in found]
         return made
 
     def rendered(self, example: Example) -> str:
