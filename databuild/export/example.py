@@ -84,7 +84,8 @@ def example_of(row: Mapping[str, Any], kind: str, system: str | None = None) -> 
     """Read a row of a kind.
 
     `messages` is the conversation where it is not null, and needs no `response` beside it;
-    `reasoning` of a row without one goes into think tags before the answer. Roles must follow each other as in any chat template.
+    `reasoning` of a row without one goes into think tags before the answer. Roles must follow
+    each other as in any chat template.
 
     Args:
         row: Its columns; null and absent ones are the same.
