@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from databuild.profiling.facts import Difference, Profile
     from databuild.recipe.model import Recipe
     from databuild.release.differences import Changes
+    from databuild.release.encryption import Key
     from databuild.release.forgetting import Withdrawn
     from databuild.release.sending import Sent, Tick
     from databuild.release.uses import Meant
@@ -320,13 +321,14 @@ def difference(
     key: str = "key",
     limit: int = 3,
     store: str | Path = RELEASES,
+    secret: Key | None = None,
 ) -> list[Changes]:
     """Compare two released versions row by row; see `release.differences`."""
     from databuild.release.differences import difference as compared
     from databuild.release.naming import read_reference
     from databuild.release.versions import at
 
-    (of_a, a), (of_b, b) = (at(store, read_reference(one)) for one in (before, after))
+    (of_a, a), (of_b, b) = (at(store, read_reference(one), secret) for one in (before, after))
     return compared((of_a, of_b), a, b, by=by, key=key, limit=limit)
 
 

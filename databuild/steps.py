@@ -25,6 +25,8 @@ from databuild.evaluate.fluency import compare_fluency
 from databuild.evaluate.match import measure_agreement
 from databuild.evaluate.perplexity import measure_perplexity
 from databuild.export.jsonl import write_jsonl
+from databuild.export.megatron import write_shards
+from databuild.export.trainer import write_for_trainer
 from databuild.export.trl import write_trl_folder
 from databuild.fix.cut_last_turn import cut_last_turn
 from databuild.fix.edit import edit_answers
@@ -171,6 +173,8 @@ STEPS: tuple[Step, ...] = (
     write_index,
     write_jsonl,
     write_trl_folder,
+    write_for_trainer,
+    write_shards,
     measure_agreement,
     measure_perplexity,
     compare_with_base,

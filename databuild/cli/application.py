@@ -26,8 +26,8 @@ UNEXPECTED = 70
 """Exit code of a bug in databuild, as sysexits.h has it (EX_SOFTWARE)."""
 _COMMANDS = (
     *("init", "check", "plan", "run", "show", "why", "profile", "dedup", "unmask"),
-    *("annotate", "release", "versions", "diff", "verify", "checkout", "tag", "rollback", "gc"),
-    *("uses", "withdraw"),
+    *("annotate", "release", "versions", "diff", "browse", "verify", "checkout", "export"),
+    *("tag", "rollback", "gc", "uses", "withdraw"),
     *("prompts", "status", "ledger", "env"),
 )  # fmt: skip
 _EPILOG = """Exit codes: 0 done; 1 other error; 2 the recipe or the command line; 3 a table lacks a

@@ -9,6 +9,7 @@ import typer
 
 from databuild.cli import asking, telling
 from databuild.cli.application import command
+from databuild.cli.secrets import KeyEnv, KeyFile, secret_of
 from databuild.text.printable import printable
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _WORDS = {
         "databuild diff support-bot@1.0.0 support-bot --html difference.html",
     ],
 )
-def diff(
+def diff(  # noqa: PLR0913, PLR0917 -- one parameter for each option
     before: asking.VersionName,
     after: asking.VersionName,
     by: Annotated[
@@ -66,6 +67,8 @@ def diff(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write a page.", show_default=False),
     ] = None,
+    key_env: KeyEnv = None,
+    key_file: KeyFile = None,
     store: asking.Store = asking.STORE,
     as_json: asking.AsJson = False,
 ) -> None:
@@ -81,8 +84,9 @@ def diff(
 
     shown = limit if limit is not None else 20 if html else 3
     found = difference(
-        before, after, by=by or (None if html else ()), key=key, limit=shown, store=store
-    )
+        before, after, by=by or (None if html else ()), key=key, limit=shown, store=store,
+        secret=secret_of(key_env, key_file),
+    )  # fmt: skip
     if html:
         from databuild.release.diff_page import write_diff_page
 
@@ -192,6 +196,8 @@ def browse(
     rows: Annotated[
         int, typer.Option("--rows", metavar="N", min=1, help="At most so many rows, drawn by id.")
     ] = 5000,
+    key_env: KeyEnv = None,
+    key_file: KeyFile = None,
     store: asking.Store = asking.STORE,
     as_json: asking.AsJson = False,
 ) -> None:
@@ -203,7 +209,7 @@ def browse(
     from databuild.release.naming import read_reference
     from databuild.release.versions import at
 
-    versions, version = at(store, read_reference(name))
+    versions, version = at(store, read_reference(name), secret_of(key_env, key_file))
     path = out or Path(f"{version.name}-{version.version}.html")
     n_rows = write(versions, version, path, rows)
     if as_json:

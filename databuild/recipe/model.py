@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -166,6 +166,24 @@ class Flywheel(Strict):
     final: Final
 
 
+class Encrypt(Strict):
+    """What of a version only who has the key can read, and where the key is."""
+
+    columns: Names = Field(min_length=1)
+    """Columns, of whichever table has them; `all` encrypts whole files, lineage included."""
+    key_env: str | None = None
+    """The environment variable with the key: 32 bytes as base64 or hexadecimal text."""
+    key_file: str | None = None
+    """Or the file with it, relative to the recipe."""
+
+    @model_validator(mode="after")
+    def _has_one_key(self) -> Self:
+        if (self.key_env is None) == (self.key_file is None):
+            msg = "name the key once: `key_env` or `key_file`"
+            raise ValueError(msg)
+        return self
+
+
 class Release(Strict):
     """What a version of the data set holds, and what is to be known of its sources."""
 
@@ -185,6 +203,8 @@ class Release(Strict):
     """What one who uses it should know, beside what the card says by itself."""
     authors: tuple[str, ...] = ()
     """Who made it, for the citation."""
+    encrypt: Encrypt | None = None
+    """What of it is encrypted at rest."""
 
 
 class Recipe(Strict):

@@ -239,3 +239,9 @@ def _create_without_links(path: Path, content: bytes) -> bool:
         except FileExistsError:
             return False
     return True
+
+
+def cache() -> Path:
+    """Where files of object stores are kept: `$XDG_CACHE_HOME/databuild/stores`."""
+    at_home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(at_home) / "databuild" / "stores"

@@ -87,7 +87,7 @@ def difference(
 
     Raises:
         SchemaError: Neither version has a column of `by`.
-        StoreError: A file cannot be read.
+        StoreError: A file cannot be read; a version is encrypted, and there is no key, or another.
 
     Cost:
         Two versions of a million rows that share no file: tests/bench/diff.json.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
+from databuild.release.encryption import Encrypted
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,6 +26,8 @@ class File(BaseModel):
     sha256: str
     bytes: int
     rows: int | None = None
+    seal: str | None = None
+    """Of an encrypted file: the digest of its plain bytes under the key."""
 
 
 class Split(BaseModel):
@@ -82,6 +86,8 @@ class Version(BaseModel):
     """The key of every step behind it, by name."""
     trained: dict[str, str] = Field(default_factory=dict)
     """Models that were trained on it in the run that it was released from: step to identity."""
+    encrypted: Encrypted | None = None
+    """What of it needs a key, and which."""
     about: dict[str, Any] = Field(default_factory=dict)
     """What else the card tells: see `release.about`."""
     withdrawn: list[Tombstone] = Field(default_factory=list)

@@ -14,6 +14,7 @@ from databuild.release.about import about, strata_of
 from databuild.release.card import card
 from databuild.release.contents import tables_of
 from databuild.release.drawing import write_plots
+from databuild.release.encryption import ALL, Sealing, check_columns, read_key
 from databuild.release.forgotten import forbidden
 from databuild.release.gates import NAMES, gates, withdrawn
 from databuild.release.models import note_trained
@@ -81,10 +82,11 @@ def publish(  # noqa: PLR0913 -- every option has a default
             raise RecipeError("release", what, fix="name one of those")
     tables = tables_of(release, runs, turn)
     version = _number(versions, version, tables)
+    sealing = _sealing(release, versions, tables, recipe)
     with versions.making(version, sending) as folder:
         behind = _behind(runs, tables)
         strata = strata_of(runs.manifests[n] for n in runs.manifests if n in behind)
-        written = Writer(versions, folder, tick, strata)
+        written = Writer(versions, folder, tick, strata, sealing)
         for config, splits in tables.items():
             for split, (_, view) in splits.items():
                 written.table(config, split, view)
@@ -98,6 +100,7 @@ def publish(  # noqa: PLR0913 -- every option has a default
         made = _described(versions.name, version, runs, tables, written, behind)
         made.gates, made.licence = passed, licence
         made.about = about(release, runs, behind, words or {}, written.tally.facts())
+        made.encrypted = sealing.told if sealing else None
         shutil.copyfile(recipe, folder / "recipe.yaml")
         made.files += [versions.keep(path, folder) for path in write_plots(made, folder)]
         (folder / "README.md").write_text(card(made), encoding="utf-8")
@@ -134,6 +137,23 @@ def _described(
         trained=_trained(runs, tables),
         token=token_hex(8),
     )
+
+
+def _sealing(release: Release, versions: Versions, tables: Tables, recipe: Path) -> Sealing | None:
+    """How the version is encrypted, and the files that earlier ones have under the same key."""
+    asked = release.encrypt
+    if asked is None:
+        return None
+    file = recipe.parent / asked.key_file if asked.key_file else None
+    key = read_key("release.encrypt", env=asked.key_env, file=file)
+    columns = ALL if asked.columns == (ALL,) else asked.columns
+    named = {f"{c}/{s}": view.columns for c, of in tables.items() for s, (_, view) in of.items()}
+    check_columns(columns, named)
+    known: dict[str, Path] = {}
+    for version in map(versions.read, versions.known()):
+        if version.encrypted and version.encrypted.key == key.fingerprint:
+            known |= {one.seal: versions.file(version, one) for one in version.files if one.seal}
+    return Sealing(key, columns, known)
 
 
 def _number(versions: Versions, version: str, tables: Tables) -> str:

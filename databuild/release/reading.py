@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from databuild.errors import StoreError
+from databuild.release.encryption import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,7 +34,10 @@ def split_of(one: File) -> str:
 
 
 def read_file(
-    versions: Versions, version: Version, one: File, columns: Iterable[str] | None = None
+    versions: Versions,
+    version: Version,
+    one: File,
+    columns: Iterable[str] | None = None,
 ) -> pl.DataFrame:
     """The rows of one file, all columns of it or some.
 
@@ -42,6 +46,9 @@ def read_file(
     """
     names = None if columns is None else list(columns)
     path = versions.file(version, one)
+    if one.seal:
+        rows = read_rows(path, versions.secret, f"{version.name}@{version.version}")
+        return rows if names is None else rows.select(names)
     try:
         return pl.read_parquet(path, columns=names)
     except (OSError, pl.exceptions.PolarsError) as error:

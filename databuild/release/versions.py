@@ -33,7 +33,7 @@ from pydantic import ValidationError
 
 from databuild.engine.store import writing
 from databuild.errors import StoreError, nearest
-from databuild.release.depots import Folder, link, opened
+from databuild.release.depots import Folder, cache, link, opened
 from databuild.release.leases import RELEASE, lease, living
 from databuild.release.manifest import (
     FORMAT,
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from databuild.release.depots import Depot
+    from databuild.release.encryption import Key
     from databuild.release.sending import Tick
 
 __all__ = [
@@ -77,6 +78,8 @@ class Versions:
     name: str
     sent: Sent = field(default_factory=Sent, compare=False)
     """What was written by this object, and what was there already."""
+    secret: Key | None = field(default=None, compare=False, repr=False)
+    """The key of what is encrypted."""
 
     @cached_property
     def depot(self) -> Depot:
@@ -350,13 +353,15 @@ class Versions:
         return _read_json(found.content, f"{self.depot.where}/{key}") if found else {}
 
 
-def at(store: Path | str, reference: Reference) -> tuple[Versions, Version]:
+def at(
+    store: Path | str, reference: Reference, secret: Key | None = None
+) -> tuple[Versions, Version]:
     """A version that was named, and its siblings.
 
     Raises:
         StoreError: It is not there.
     """
-    versions = Versions(store, reference.name)
+    versions = Versions(store, reference.name, secret=secret)
     return versions, versions.read(reference.version)
 
 
@@ -371,12 +376,6 @@ def taken(versions: Versions, version: str) -> StoreError:
     what = f"version {version} has been released by somebody else meanwhile"
     fix = "look at it with `databuild diff`, and release as `auto`"
     return StoreError(versions.where, what, fix=fix)
-
-
-def cache() -> Path:
-    """Where files of object stores are kept: `$XDG_CACHE_HOME/databuild/stores`."""
-    at_home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(at_home) / "databuild" / "stores"
 
 
 def remove(path: Path) -> None:

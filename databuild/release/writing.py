@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from databuild.engine.lineage import Runs
     from databuild.release.contents import Parted, Tables
+    from databuild.release.encryption import Sealing
     from databuild.release.versions import File, Versions
 
 
@@ -32,9 +33,11 @@ class Writer:
         folder: Path,
         tick: Callable[[int], None],
         strata: Iterable[str] = (),
+        sealing: Sealing | None = None,
     ) -> None:
         self.tally = Tally(strata)
         self.versions, self.folder, self.tick = versions, folder, tick
+        self.sealing = sealing
         self.files: list[File] = []
         self.ids: dict[tuple[str, str], pl.Series] = {}
         self.columns: dict[tuple[str, str], dict[str, str]] = {}
@@ -86,8 +89,11 @@ class Writer:
     ) -> Iterator[pl.DataFrame]:
         for n, rows in enumerate(chunks(frames)):
             path = place / f"{name}-{n:05d}.parquet"
-            write_parquet(rows, path)
-            self.files.append(self.versions.keep(path, self.folder, rows.height))
+            seal = self.sealing.write(rows, path) if self.sealing else None
+            if not self.sealing:
+                write_parquet(rows, path)
+            kept = self.versions.keep(path, self.folder, rows.height)
+            self.files.append(kept.model_copy(update={"seal": seal}))
             if name != "sources":
                 index = self.folder / index_path(self.files[-1].path)
                 write_ids(rows, index)

@@ -17,12 +17,18 @@ def write_parquet(rows: pl.DataFrame, path: Path) -> None:
 
     The bytes follow from the rows and their order alone.
     """
-    import pyarrow as pa
     from pyarrow import parquet
+
+    parquet.write_table(as_arrow(rows), path)
+
+
+def as_arrow(rows: pl.DataFrame) -> pa.Table:
+    """Rows as the Arrow table that is written."""
+    import pyarrow as pa
 
     table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
     schema = pa.schema([(field.name, _small(field.type)) for field in table.schema])
-    parquet.write_table(table.cast(schema), path)
+    return table.cast(schema)
 
 
 def _small(dtype: pa.DataType) -> pa.DataType:

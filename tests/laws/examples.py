@@ -399,6 +399,21 @@ def _train(
     return example
 
 
+def _token_shards(folder: Path) -> Example:
+    """Documents, and a tokenizer that knows no word but its own."""
+    words = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [],
+             "normalizer": None, "pre_tokenizer": {"type": "WhitespaceSplit"},
+             "post_processor": None, "decoder": None,
+             "model": {"type": "WordLevel", "vocab": {"?": 0, "<end>": 1, "rain.": 2},
+                       "unk_token": "?"}}  # fmt: skip
+    model = folder / "model"
+    model.mkdir(exist_ok=True)
+    (model / "tokenizer.json").write_text(json.dumps(words))
+    (model / "tokenizer_config.json").write_text('{"eos_token": "<end>"}')
+    rows = pl.DataFrame({"row_id": [f"r{i}" for i in range(len(TEXTS))], "text": TEXTS})
+    return Example({"rows": rows}, {"model": "start"}, {"model": model, "out": folder / "out"})
+
+
 def _conversations() -> pl.DataFrame:
     """Talks in order and out of order, with nulls, an empty one, and a tool's turn."""
     turn = {"user": "Hi 🙂", "assistant": "Hello!", "tool": None, "system": " ", "bot": "?"}
@@ -767,6 +782,10 @@ EXAMPLES: Mapping[str, Callable[[Path], Example]] = {
     "export.trl": lambda folder: Example(
         {"rows": _pairs()}, {"kind": "preference", "keep": ["margin"]}, {"out": folder / "out"}
     ),
+    "export.trainer": lambda folder: Example(
+        {"rows": _pairs()}, {"format": "llamafactory"}, {"out": folder / "out"}
+    ),
+    "export.megatron": _token_shards,
     "evaluate.match": _example(answers, {"reference": "prompt"}),
     "train.reward": _train(_pairs, has_dev=True),
     "train.sft": _train(lambda: answers().filter(pl.col("response").is_not_null()), has_dev=True),

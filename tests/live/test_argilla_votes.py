@@ -140,8 +140,8 @@ def test_questions_of_ones_own_are_asked_and_answered_in_argilla(
     rows.write_ndjson(tmp_path / "rows.jsonl")
     words = ("annotate", "push", "own", "rows.jsonl", "task=thumbs", "files=[own.yaml, own.md]")
     assert "keeps for itself" in Terminal(tmp_path)(*words, code=2).stderr
-    words = (*words, "rename={row_id: number}")
-    assert "2 records of own are before people (2 new)" in Terminal(tmp_path)(*words).stdout
+    renamed = Terminal(tmp_path)(*words, "rename={row_id: number}")
+    assert "2 records of own are before people (2 new)" in renamed.stdout
     with Api(argilla) as api:
         found = api.dataset("own")
         assert found is not None
