@@ -112,7 +112,7 @@ wheel: install
 # uv, on the PATH or as `make lock UV=/path/to/uv`; it needs to see a CPU build of torch, which
 # PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL may show it. The GPU lock is resolved without either.
 UV ?= uv
-EXTRAS := $(foreach extra,annotate dedup documents embed encodings endpoint evaluate fix generate hub maths measure privacy report train demo,--extra $(extra)) --group dev
+EXTRAS := $(foreach extra,annotate dedup documents embed encodings endpoint evaluate fix generate hub maths measure privacy report stores train demo,--extra $(extra)) --group dev
 COMPILE = $(UV) pip compile -q pyproject.toml $(EXTRAS) --python-version 3.11 \
 	--python-platform x86_64-manylinux_2_28 --no-header --no-annotate --upgrade
 lock:

@@ -86,7 +86,7 @@ class Hub(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.tokens.add(str(self.headers.get("Authorization")))
-        address = f"http://127.0.0.1:{int(self.headers["Host"].rpartition(":")[2])}"
+        address = f"http://{self.headers['Host']}"
         if self.path == "/api/repos/create":
             self._say({"url": f"{address}/datasets/org/shop", "name": "org/shop", "id": "1"})
         elif "/preupload/" in self.path:
