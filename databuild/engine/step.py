@@ -282,11 +282,9 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         mirrors: `(config) -> {column: conversations}`: columns that it reads where its input has
             them, too, and changes only where it also has those conversations, which they repeat.
         adds: Columns that it makes, or a function of the config; None when only the data can tell.
-        parts: The kept parts of a select, or a function of the config.
-        group: The columns whose equal values make a group, or a function of the config.
+        parts: The kept parts of a select, or a function of the config; `group` likewise.
         attributes: Columns of a produced row that say how it was made; not its identity.
-        carries: The children of a one-parent produce keep the parent's other columns.
-        keeps_ids: See `Step.keeps_ids`.
+        carries: The children of a one-parent produce keep its columns; `keeps_ids`: see `Step`.
         splits: For a source: `(config, files, shard_bytes) -> list` of JSON-able splits to read.
         peeks: For a source: `(config, files) -> columns`, read from the heads of the files.
         brings: `(config) -> files` that ship with databuild and are part of the key by content.

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from databuild.recipe.model import Release
     from databuild.release.contents import Tables
 
+_KEPT = ("README.md", "recipe.yaml", "lineage/steps.json")
+
 
 def publish(
     release: Release,
@@ -91,8 +93,7 @@ def publish(
         shutil.copyfile(recipe, folder / "recipe.yaml")
         text = card(made, [runs.manifests[n] for n in runs.manifests if n in behind])
         (folder / "README.md").write_text(text, encoding="utf-8")
-        kept = ("README.md", "recipe.yaml", "lineage/steps.json")
-        made.files += [versions.keep(folder / n, folder) for n in kept]
+        made.files += [versions.keep(folder / n, folder) for n in _KEPT]
         write_json(folder / MANIFEST, plain(made))
     versions.point(latest=version)
     note_trained(versions, made, runs)
