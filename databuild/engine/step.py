@@ -279,11 +279,10 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
         version: Raised whenever the same input gives another output.
         reads: Columns that it needs from every input, or a function of the config. `"*"` is all.
         also: Columns that it reads where its input has them: see `Step.also`.
-        mirrors: `(config) -> {column: conversations}`: columns that it reads where its input has
-            them, too, and changes only where it also has those conversations, which they repeat.
+        mirrors: `(config) -> {column: conversations}`: see `Step.mirrors`.
         adds: Columns that it makes, or a function of the config; None when only the data can tell.
         parts: The kept parts of a select, or a function of the config.
-        group: The columns whose equal values make a group, or a function of the config.
+        group: The columns whose equal values make a group, likewise.
         attributes: Columns of a produced row that say how it was made; not its identity.
         carries: The children of a one-parent produce keep the parent's other columns.
         keeps_ids: See `Step.keeps_ids`.
@@ -297,15 +296,14 @@ def step(  # noqa: PLR0913 -- a step is declared once, in one place, with everyt
     def declare(function: Callable[..., Any]) -> Step:
         parameters = inspect.signature(function).parameters.values()
         is_open = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-        needs = _resources(name, parameters)
-        tables = [p for p in positional if p.name not in {"config", "split"}]
+        needs, own = _resources(name, parameters), {"config", "split"}
+        tables = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name not in own]
         return Step(
             name=name, kind=kind, sees=sees, version=version, run=function, config=_config_of(name,
             function), inputs=tuple(p.name for p in tables),
-            optional=frozenset(p.name for p in tables if _is_optional(p)),
-            needs=needs, is_open=is_open, reads=reads, also=also, mirrors=mirrors, adds=adds,
-            parts=parts, group=group, attributes=attributes, carries=carries, keeps_ids=keeps_ids,
+            optional=frozenset(p.name for p in tables if _is_optional(p)), needs=needs,
+            is_open=is_open, reads=reads, also=also, mirrors=mirrors, adds=adds, parts=parts,
+            group=group, attributes=attributes, carries=carries, keeps_ids=keeps_ids,
             splits=splits, peeks=peeks, brings=brings, checks=checks, outside=outside,
             plugin=plugin_of(function.__module__), module=function.__module__,
         )  # fmt: skip

@@ -24,6 +24,7 @@ import polars as pl
 
 from databuild.errors import StoreError
 from databuild.release.naming import read_reference
+from databuild.release.reading import check_plain
 from databuild.release.versions import Versions
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def earlier(runs: Runs, name: str, ids: pl.Series) -> pl.DataFrame:
 
 def table_of(versions: Versions, version: str, columns: Iterable[str] = COLUMNS) -> pl.DataFrame:
     """The lineage of a version, with every column also where an older databuild wrote it."""
+    check_plain(versions.read(version), lineage=True)
     folder = versions.folder(version) / "lineage"
     parts = sorted(folder.glob("rows-*.parquet"))
     wanted = list(columns)

@@ -12,6 +12,7 @@ from databuild.errors import SchemaError
 from databuild.release.forgotten import Withdrawal, note, remember, withdrawals
 from databuild.release.naming import AUTO
 from databuild.release.purging import Erasure, Purged, erase, plan_erasure, weigh
+from databuild.release.reading import check_plain
 from databuild.release.uses import Meant
 from databuild.release.versions import Tombstone, Version, Versions
 from databuild.release.withdrawing import Plan, check_meant, noted, plan_withdrawal, withdraw
@@ -78,6 +79,9 @@ def forget(  # noqa: PLR0913 -- as `api.withdraw`
         StoreError: A run works in the runs folder, or something cannot be written.
     """
     check_meant(meant)
+    if purge:  # files that need a key cannot be written anew without it
+        for one in versions.known():
+            check_plain(versions.read(one))
     waiting = versions.notes(KIND).get(UNFINISHED)
     if waiting and not dry_run:
         finished = _finish(versions, runs, waiting)

@@ -14,6 +14,7 @@ from databuild.errors import RecipeError, StoreError, nearest
 from databuild.recipe.options import Outside, Place, StepConfig
 from databuild.release.forgotten import check_not_withdrawn
 from databuild.release.naming import read_reference
+from databuild.release.reading import check_plain
 from databuild.release.versions import Split, Version, Versions, at
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def look_outside(config: ReleaseConfig, journals: Path, *, fetch: bool) -> tuple
         what = f"its fingerprint is {version.fingerprint}, not {config.fingerprint}"
         fix = "find out with `databuild versions` who released it anew, or correct `fingerprint`"
         raise StoreError(f"{version.name}@{version.version}", what, fix=fix)
+    check_plain(version)
     return version.fingerprint, f"{version.name}@{version.version}"
 
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from databuild.release.contents import Tables
     from databuild.release.sending import Tick
 
+_KEPT = ("README.md", "recipe.yaml", "lineage/steps.json")
+
 
 def publish(  # noqa: PLR0913 -- every option has a default
     release: Release,
@@ -99,13 +101,12 @@ def publish(  # noqa: PLR0913 -- every option has a default
         write_json(folder / "lineage/steps.json", told_steps(runs, behind))
         made = _described(versions.name, version, runs, tables, written, behind)
         made.gates, made.licence = passed, licence
-        made.about = about(release, runs, behind, words or {}, written.tally.facts())
+        made.about = about(release, runs, behind, words or {}, written.facts())
         made.encrypted = sealing.told if sealing else None
         shutil.copyfile(recipe, folder / "recipe.yaml")
         made.files += [versions.keep(path, folder) for path in write_plots(made, folder)]
         (folder / "README.md").write_text(card(made), encoding="utf-8")
-        kept = ("README.md", "recipe.yaml", "lineage/steps.json")
-        made.files += [versions.keep(folder / n, folder) for n in kept]
+        made.files += [versions.keep(folder / n, folder) for n in _KEPT]
         write_json(folder / MANIFEST, plain(made))
     versions.point(latest=version)
     note_trained(versions, made, runs)

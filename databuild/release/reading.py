@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from databuild.errors import StoreError
-from databuild.release.encryption import read_rows
+from databuild.release.encryption import ALL, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,6 +55,26 @@ def read_file(
         what = f"cannot read {one.path}: {str(error).splitlines()[0]}"
         fix = f"see `databuild verify {version.name}@{version.version}`"
         raise StoreError(f"{versions.where}/{version.version}", what, fix=fix) from error
+
+
+def check_plain(version: Version, *, lineage: bool = False) -> None:
+    """Refuse a version that needs a key, where none can be given.
+
+    Args:
+        version: The version.
+        lineage: Only its lineage is read, which is encrypted only where all is.
+
+    Raises:
+        StoreError: It is encrypted.
+    """
+    if version.encrypted is None or (lineage and version.encrypted.columns != ALL):
+        return
+    named = f"{version.name}@{version.version}"
+    what = f"it is encrypted ({', '.join(version.encrypted.columns)}), and this takes no key"
+    if version.encrypted.columns == ALL:
+        what = "it is encrypted as a whole, and this takes no key"
+    fix = "write it out with `databuild export --key-env VARIABLE`, or release the run again"
+    raise StoreError(named, what, fix=fix)
 
 
 def read_lineage(versions: Versions, version: Version, name: str) -> Iterator[pl.DataFrame]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from databuild.errors import StepError
+from databuild.release.encryption import ALL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 TEXTS = ("response", "chosen", "text", "prompt")
 """Columns by which rows are known; lengths and languages are told of the first that is there."""
@@ -71,15 +72,18 @@ class Tally:
         else:
             _draw(of, rows)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, hidden: str | Collection[str] = ()) -> dict[str, Any]:
         """What was counted, as plain JSON, by configuration.
+
+        Args:
+            hidden: Columns of which nothing is told but the number of rows; `all`: of none.
 
         Returns:
             `rows`, `text` (the column that lengths and languages are of), `strata` (column ->
             value -> rows), `languages` (code -> rows or, with `languages_of`, rows of a sample of
             that many), `chars` (power of two -> rows), `means` (column -> [n, mean]).
         """
-        return {config: _plain(of) for config, of in self.configs.items()}
+        return {config: _without(_plain(of), hidden) for config, of in self.configs.items()}
 
     def _count_strata(self, of: _Config, rows: pl.DataFrame) -> None:
         for name in self.by:
@@ -142,6 +146,19 @@ def _plain(of: _Config) -> dict[str, Any]:
         found = languages_of(of.sample["text"])
         told |= {"languages": found, "languages_of": of.sample.height} if found else {}
     return told
+
+
+def _without(told: dict[str, Any], hidden: str | Collection[str]) -> dict[str, Any]:
+    """What may be told where some columns are encrypted."""
+    if not hidden:
+        return told
+    is_open = {name: hidden != ALL and name not in hidden for name in
+               (told["text"], *told["strata"], *told["means"])}  # fmt: skip
+    if not is_open[told["text"]]:
+        told = {**told, "text": None, "languages": {}, "chars": {}}
+        told.pop("languages_of", None)
+    kept = {of: {n: v for n, v in told[of].items() if is_open[n]} for of in ("strata", "means")}
+    return {**told, **kept}
 
 
 def languages_of(texts: pl.Series) -> dict[str, int]:

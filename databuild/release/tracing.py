@@ -16,6 +16,7 @@ import polars as pl
 from databuild.engine.lineage import Event, Life
 from databuild.errors import SchemaError
 from databuild.release.ancestry import COLUMNS, RELEASED
+from databuild.release.encryption import ALL
 from databuild.release.finding import Index, rows_with
 from databuild.release.forgotten import withdrawals
 from databuild.release.models import trained_on
@@ -44,6 +45,14 @@ class Traced:
         paths = [one.path for one in self.version.files if one.path.endswith(".parquet")]
         self._rows = sorted(path for path in paths if path.startswith("lineage/rows-"))
         self._data = sorted(path for path in paths if path.startswith("data/"))
+        sealed = self.version.encrypted.columns if self.version.encrypted else ()
+        self.is_sealed = sealed == ALL
+        if self.is_sealed:
+            self._rows, self._data = [], []
+        self._open = {
+            f"{config}/{split}": [c for c in of.columns if c not in sealed]
+            for config, splits in self.version.configs.items() for split, of in splits.items()
+        }  # fmt: skip
 
     @property
     def named(self) -> str:
@@ -90,8 +99,8 @@ class Traced:
         """The splits that a row was released in, with the row."""
         found = []
         for path in self.data.with_ids([row_id]):
-            rows = rows_with(self.folder, [path], pl.col("row_id") == row_id)
             split = path.removeprefix("data/").rpartition("-")[0]
+            rows = rows_with(self.folder, [path], pl.col("row_id") == row_id, self._open[split])
             found += [(split, row) for row in rows.to_dicts()]
         return found
 
@@ -182,6 +191,8 @@ def _only(every: list[Traced], prefix: str, where: str) -> str:
     nearest = sorted(near, key=lambda one: shared(one, prefix), reverse=True)[:3]
     what = f"no row of a version in {where} has an id that starts with {prefix!r}"
     what += f"; the nearest are {', '.join(nearest)}" if nearest else ""
+    sealed = [one.named for one in every if one.is_sealed]
+    what += f"; not searched, for want of a key: {', '.join(sealed)}" if sealed else ""
     raise SchemaError("why", what, fix="take an id from a released table's column row_id")
 
 

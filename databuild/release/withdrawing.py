@@ -19,6 +19,7 @@ from databuild.release.forgotten import Withdrawal, forbidden, note
 from databuild.release.gates import data_gates, withdrawn
 from databuild.release.models import trained_on
 from databuild.release.naming import AUTO, check_version, next_version
+from databuild.release.reading import check_plain
 from databuild.release.told import STEPS
 from databuild.release.uses import Meant, counted, reached, unknown
 from databuild.release.versions import (
@@ -94,9 +95,10 @@ def plan_withdrawal(
         RecipeError: `after` cannot be the next version.
     """
     version = versions.read(number)
-    known = versions.known()
-    after = next_version(known, breaks=False) if after == AUTO else after
-    check_version(after, known)
+    check_plain(version)
+    known, taken = versions.known(), versions.taken()
+    after = next_version(taken, breaks=False) if after == AUTO else after
+    check_version(after, taken)
     names: dict[Meant, set[str]] = {one: set() for one in meant}
     ids, having = pl.Series("row_id", [], dtype=pl.String), {}
     here = ids
@@ -164,7 +166,7 @@ def withdraw(
         for name in _OTHERS[1:]:
             if (folder / name).exists():
                 shutil.copyfile(folder / name, place / name)
-        made.about = {**before.about, "data": written.tally.facts()}
+        made.about = {**before.about, "data": written.facts()}
         made.files += [versions.keep(path, place) for path in write_plots(made, place)]
         (place / "README.md").write_text(card(made), encoding="utf-8")
         made.files += [versions.keep(place / n, place) for n in _OTHERS if (place / n).exists()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -43,6 +43,11 @@ class Writer:
         self.columns: dict[tuple[str, str], dict[str, str]] = {}
         self.prompts: dict[str, dict[str, pl.Series | None]] = {}
         self.personal: dict[str, int] = {}
+
+    def facts(self) -> dict[str, Any]:
+        """What was counted of the rows, but for columns that are encrypted: a card has no key."""
+        hidden = self.sealing.columns if self.sealing else ()
+        return self.tally.facts(hidden)
 
     def table(self, config: str, split: str, view: Parted) -> None:
         """Write one split, cut where its rows say so."""

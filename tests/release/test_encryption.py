@@ -10,8 +10,11 @@ import pytest
 
 from databuild import api
 from databuild.errors import SchemaError, StoreError
+from databuild.release.browsing import browse
 from databuild.release.encryption import Key, is_encrypted, read_key, read_rows, write_encrypted
 from databuild.release.exporting import read_splits
+from databuild.release.tracing import trace
+from databuild.release.uses import Meant
 from databuild.release.verifying import verify
 from databuild.release.versions import Versions
 from tests.release.conftest import Shop, tickets
@@ -170,3 +173,39 @@ def test_a_column_that_is_nowhere_is_refused(sealed: Shop) -> None:
     with pytest.raises(SchemaError, match="row_id cannot be encrypted by itself"):
         sealed.release("shop@1.0.0")
     assert not (sealed.store / "shop" / "1.0.0").exists()
+
+
+def test_nothing_of_an_encrypted_column_stands_anywhere_in_the_store(sealed: Shop) -> None:
+    sealed.run(tickets(30), **encrypt("[prompt, response]"))
+    folder = sealed.release("shop@1.0.0")
+    for path in sealed.store.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert b"parcel" not in content, path
+            assert b"On way" not in content, path
+    assert "languages" not in (folder / "README.md").read_text()
+    row_id = pl.read_parquet(folder / "data/all/*.parquet", columns=["row_id"])["row_id"][0]
+    (life,) = trace(sealed.store, row_id)  # the lineage is open, and tells what it can
+    assert life.step == "raw"
+    assert not {"prompt", "response"} & set(life.row)
+
+
+@pytest.mark.parametrize("columns", ["[prompt, response]", "all"])
+def test_what_takes_no_key_says_so(sealed: Shop, columns: str) -> None:
+    sealed.run(tickets(30), **encrypt(columns))
+    sealed.release("shop@1.0.0")
+    meant = [Meant("source", "raw")]
+    for purge in (False, True):
+        with pytest.raises(StoreError, match=r"is encrypted .*this takes no key"):
+            api.withdraw("shop@1.0.0", meant, purge=purge, store=sealed.store, runs="none")
+    (sealed.folder / "again.yaml").write_text(
+        "name: again\nsteps:\n  rows: {use: ingest.release, version: shop@1.0.0, config: sft}\n"
+    )
+    with pytest.raises(StoreError, match=r"is encrypted .*this takes no key"):
+        api.run(sealed.folder / "again.yaml", runs=sealed.folder / "runs", workers=1)
+    versions = Versions(sealed.store, "shop")
+    with pytest.raises(StoreError, match="encrypted, and there is no key"):
+        browse(versions, versions.read("1.0.0"), sealed.folder / "page.html", 10)
+    if columns == "all":
+        with pytest.raises(SchemaError, match=r"for want of a key: shop@1\.0\.0"):
+            trace(sealed.store, "abc")
