@@ -25,12 +25,13 @@ from databuild.recipe.load import Document, load_document
 from databuild.recipe.rounds import unroll
 from databuild.recipe.validate import as_recipe
 from databuild.release.contents import check_release
+from databuild.release.forgetting import withdraw as withdraw  # noqa: PLC0414 -- one of the dozen
 from databuild.release.models import register, released_model, started_from
 from databuild.report.ledger import Ledger, ledger_of
 from databuild.steps import all_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     import polars as pl
 
@@ -40,9 +41,7 @@ if TYPE_CHECKING:
     from databuild.recipe.model import Recipe
     from databuild.release.differences import Changes
     from databuild.release.encryption import Key
-    from databuild.release.forgetting import Withdrawn
     from databuild.release.sending import Sent, Tick
-    from databuild.release.uses import Meant
     from databuild.release.versions import Version
 
 RUNS = Path("runs")
@@ -330,34 +329,6 @@ def difference(
 
     (of_a, a), (of_b, b) = (at(store, read_reference(one), secret) for one in (before, after))
     return compared((of_a, of_b), a, b, by=by, key=key, limit=limit)
-
-
-def withdraw(  # noqa: PLR0913 -- the one entry point; every option has a default
-    name: str,
-    meant: Sequence[Meant],
-    *,
-    after: str = "auto",
-    why: str = "not said",
-    purge: bool = False,
-    dry_run: bool = False,
-    allow: Mapping[str, str] | None = None,
-    store: str | Path = RELEASES,
-    runs: str | Path = RUNS,
-) -> Withdrawn:
-    """Make the next version without what is meant and all that was made of it; maybe erase it.
-
-    See `release.withdrawing` and `release.purging`.
-    """
-    from databuild.release.forgetting import forget
-    from databuild.release.naming import read_reference
-    from databuild.release.versions import Versions
-
-    reference = read_reference(name)
-    versions = Versions(Path(store), reference.name)
-    return forget(
-        versions, reference.version, meant, Path(runs),
-        after=after, why=why, purge=purge, dry_run=dry_run, allow=allow or {},
-    )  # fmt: skip
 
 
 def recipes_in(runs: str | Path = RUNS) -> list[str]:

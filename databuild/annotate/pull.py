@@ -32,7 +32,7 @@ from databuild.engine.step import Produced, step
 from databuild.errors import ServiceError, StepError, WaitingError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from databuild.annotate.log import Votes
@@ -131,13 +131,7 @@ def read_votes(
         need_records(votes, config.dataset, config.task)
     parents = _parents(rows, votes, config)
     facts = _facts(votes, parents, config)
-    owing = {
-        name
-        for record in parents
-        for name in votes.records[record].assigned
-        if (record, name) not in votes.votes
-    }
-    _wait(log, facts, config, told, sorted(owing))
+    _wait(log, facts, config, told, _owing(votes, parents))
     mine = [vote for vote in votes.submitted() if vote.record in parents]
     made = votes_table(config.task, mine, votes.records, parents)
     return Produced(made, dropped=_dropped(rows, votes, parents), facts=facts)
@@ -153,6 +147,17 @@ def _parents(rows: pl.DataFrame, votes: Votes, config: PullConfig) -> dict[str, 
         fix = "take `from:` the rows that annotate.push takes"
         raise StepError("annotate.pull", what, fix=fix)
     return parents
+
+
+def _owing(votes: Votes, records: Iterable[str]) -> list[str]:
+    """Who has not voted on a record that was put before them."""
+    owing = {
+        name
+        for record in records
+        for name in votes.records[record].assigned
+        if (record, name) not in votes.votes
+    }
+    return sorted(owing)
 
 
 def _facts(votes: Votes, parents: dict[str, list[str]], config: PullConfig) -> dict[str, Any]:

@@ -158,11 +158,7 @@ def put_before_people(
         ServiceError: The tool cannot be reached, or refuses.
     """
     task = shown_task(load_task(config.task, config.language, files), config.k)
-    records, skipped = records_of(rows, config, seed)
-    if not records:
-        why = f": {skipped[0]['reason']}" if skipped else ""
-        what = f"no rows to write{why}"
-        raise StepError("annotate.push", what, fix="look at the steps before with `databuild show`")
+    records, skipped = _some_records(rows, config, seed)
     questions, odd = _gold_records(gold, config, seed)
     log = VoteLog(journals, config.dataset)
     known = log.read()
@@ -181,14 +177,31 @@ def put_before_people(
     return {
         "dataset": config.dataset, "tool": config.tool, "records": len(laid),
         "gold": len(questions), "guideline": task.version, **counts,
-        "answer_at": _places(desk, asked), "rows_skipped": skipped + odd,
+        "answer_at": _places(desk, asked, journals), "rows_skipped": skipped + odd,
     }  # fmt: skip
 
 
-def _places(desk: Desk, asked: Asked) -> dict[str, str]:
-    """Where each annotator answers; under the empty name where nobody is named."""
+def _some_records(
+    rows: pl.DataFrame, config: PushConfig, seed: int
+) -> tuple[list[Record], list[dict[str, Any]]]:
+    """The records of the rows, and the rows that cannot be shown."""
+    records, skipped = records_of(rows, config, seed)
+    if not records:
+        why = f": {skipped[0]['reason']}" if skipped else ""
+        what = f"no rows to write{why}"
+        raise StepError("annotate.push", what, fix="look at the steps before with `databuild show`")
+    return records, skipped
+
+
+def _places(desk: Desk, asked: Asked, journals: Path) -> dict[str, str]:
+    """Where each annotator answers; under the empty name where nobody is named.
+
+    A file is told as it lies within the runs folder, so that a manifest does not depend on where
+    that is.
+    """
     people = sorted({name for one in asked.records for name in one.assigned})
-    return dict(desk.places(asked.dataset, people)) if people else {"": desk.place(asked.dataset)}
+    found = desk.places(asked.dataset, people) if people else {"": desk.place(asked.dataset)}
+    return {name: at.replace(f"{journals}/", "journals/") for name, at in found.items()}
 
 
 def _gold_records(

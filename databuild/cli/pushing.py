@@ -96,7 +96,7 @@ def push(
     if as_json:
         telling.write_json(told)
         return
-    _say(told)
+    _say(told, runs)
 
 
 def _values(overrides: Iterable[str]) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def _checked(rows: pl.DataFrame, config: PushConfig, table: str) -> pl.DataFrame
     return rows
 
 
-def _say(told: dict[str, Any]) -> None:
+def _say(told: dict[str, Any], runs: Path) -> None:
     from rich.text import Text
 
     asked = f"{told['records']:,} records of {told['dataset']} are before people"
@@ -199,7 +199,8 @@ def _say(told: dict[str, Any]) -> None:
     reasons = Counter(one["reason"] for one in told["rows_skipped"])
     for reason, n in reasons.most_common(_SHOWN_REASONS):
         telling.say(f"{n:,} rows skipped: {reason}.")
-    places = told["answer_at"]
+    at = told["answer_at"].items()
+    places = {name: place.replace("journals/", f"{runs}/journals/", 1) for name, place in at}
     if list(places) == [""]:
         telling.say(Text(f"Answer at {places['']}", no_wrap=True, overflow="ignore"))
     else:

@@ -91,6 +91,16 @@ def release(
         told_json = {"folder": str(folder), **made.model_dump(mode="json"), "sent": asdict(sent)}
         telling.write_json(told_json)
         return
+    _tell(made)
+    telling.say(
+        f"new: {sent.new_files:,} files, {sent.new_bytes:,} bytes; shared with earlier versions: "
+        f"{sent.shared_files:,} files, {sent.shared_bytes:,} bytes"
+    )
+    telling.say_path("version", folder)
+
+
+def _tell(made: Version) -> None:
+    """Print the tables of a version, and what its gates found."""
     table = telling.table(
         "configuration", "split", "rows", "from", left=("configuration", "split", "from")
     )
@@ -100,11 +110,6 @@ def release(
     told = [f"{gate.name}: {gate.told}" + (f" (allowed: {gate.override})" if gate.override else "")
             for gate in made.gates]  # fmt: skip
     telling.say(f"{made.name}@{made.version}", "", table, "", *told, "")
-    telling.say(
-        f"new: {sent.new_files:,} files, {sent.new_bytes:,} bytes; shared with earlier versions: "
-        f"{sent.shared_files:,} files, {sent.shared_bytes:,} bytes"
-    )
-    telling.say_path("version", folder)
 
 
 @command(

@@ -121,27 +121,25 @@ def write_for_trainer(
     kind = _kind(table, config)
     name, writer = _shape(kind, config)
     wants = Wants(config.style, config.data_source, config.ability, config.ground_truth)
-    made: dict[str, list[Record]] = {split: [] for split in splits}
+    made = {split: list[Record]() for split in splits}
     skipped: list[dict[str, str]] = []
     for row in table.sort("row_id").iter_rows(named=True):
         try:
-            example = _example(row, kind, config)
-            record = writer(example, wants)
+            record = writer(_example(row, kind, config), wants)
         except FaultError as error:
             skipped.append({"row_id": row["row_id"], "reason": str(error)})
             continue
-        of = made[row[SPLIT]]
-        of.append(_beside(record, row, config, f"{row[SPLIT]}", len(of)))
+        (of := made[row[SPLIT]]).append(_beside(record, row, config, f"{row[SPLIT]}", len(of)))
     _check_written(table, splits, made, skipped, config)
     files = write_folder(out, config.format, name, made)
-    facts: dict[str, Any] = {
-        "rows": sum(map(len, made.values())), "files": files, "format": config.format, "type": name,
-    }  # fmt: skip
-    if len(splits) > 1:
-        facts["splits"] = {split: len(records) for split, records in made.items()}
+    written = {split: len(records) for split, records in made.items()}
     left = _left_out(table, kind, config)
-    facts |= {"columns_left_out": left} if left else {}
-    return {**facts, "rows_skipped": skipped} if skipped else facts
+    return {
+        "rows": sum(written.values()), "files": files, "format": config.format, "type": name,
+        **({"splits": written} if len(splits) > 1 else {}),
+        **({"columns_left_out": left} if left else {}),
+        **({"rows_skipped": skipped} if skipped else {}),
+    }  # fmt: skip
 
 
 def _example(row: Mapping[str, Any], kind: str, config: TrainerConfig) -> Example:

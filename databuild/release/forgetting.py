@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from databuild.errors import SchemaError
 from databuild.release.forgotten import Withdrawal, note, remember, withdrawals
-from databuild.release.naming import AUTO
+from databuild.release.naming import AUTO, read_reference
 from databuild.release.purging import Erasure, Purged, erase, plan_erasure, weigh
 from databuild.release.reading import check_plain
 from databuild.release.uses import Meant
 from databuild.release.versions import Tombstone, Version, Versions
-from databuild.release.withdrawing import Plan, check_meant, noted, plan_withdrawal, withdraw
+from databuild.release.withdrawing import Plan, check_meant, noted, plan_withdrawal
+from databuild.release.withdrawing import withdraw as make_without
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 KIND, UNFINISHED = "purging", "unfinished"
 
@@ -44,6 +45,30 @@ class Withdrawn:
             "versions": plan.having, "models": plan.models,
             "purged": None if self.purged is None else asdict(self.purged),
         }  # fmt: skip
+
+
+def withdraw(  # noqa: PLR0913 -- the one entry point; every option has a default
+    name: str,
+    meant: Sequence[Meant],
+    *,
+    after: str = AUTO,
+    why: str = "not said",
+    purge: bool = False,
+    dry_run: bool = False,
+    allow: Mapping[str, str] | None = None,
+    store: str | Path = "releases",
+    runs: str | Path = "runs",
+) -> Withdrawn:
+    """Make the next version of `name@version` without what is meant and all made of it.
+
+    The store and the runs folder by name; everything else as `forget` has it.
+    """
+    reference = read_reference(name)
+    versions = Versions(store, reference.name)
+    return forget(
+        versions, reference.version, meant, Path(runs),
+        after=after, why=why, purge=purge, dry_run=dry_run, allow=allow or {},
+    )  # fmt: skip
 
 
 def forget(  # noqa: PLR0913 -- as `api.withdraw`
@@ -93,7 +118,7 @@ def forget(  # noqa: PLR0913 -- as `api.withdraw`
     if dry_run:
         return Withdrawn(plan, None, None, weigh(runs, planned_purge) if planned_purge else None)
     if planned_purge is None:
-        made = withdraw(versions, plan, meant, why, allow or {}) if plan.removed else None
+        made = make_without(versions, plan, meant, why, allow or {}) if plan.removed else None
         return Withdrawn(plan, made, versions.folder(made.version) if made else None)
     waiting = {
         "at": _now(), "why": why, "number": plan.version.version, "after": plan.after,
@@ -140,7 +165,7 @@ def _finish(versions: Versions, runs: Path, waiting: dict[str, Any]) -> Withdraw
     )  # fmt: skip
     after = plan.after if any(plan.left.values()) else ""
     if after and after not in versions.known():
-        withdraw(versions, plan, meant, waiting["why"], waiting["allow"])
+        make_without(versions, plan, meant, waiting["why"], waiting["allow"])
     elif after:  # made by an attempt that was stopped, perhaps before it was pointed at
         versions.point(latest=after)
     stone = Tombstone(

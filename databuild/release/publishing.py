@@ -77,11 +77,7 @@ def publish(  # noqa: PLR0913 -- every option has a default
         StepError: A gate is not passed.
         StoreError: The disk is full, or somebody else has released the version.
     """
-    allow = allow or {}
-    for name in allow:
-        if name not in NAMES:
-            what = f"{name!r} is no gate; {nearest(name, NAMES)}"
-            raise RecipeError("release", what, fix="name one of those")
+    allow = _checked(allow or {})
     tables = tables_of(release, runs, turn)
     version = _number(versions, version, tables)
     sealing = _sealing(release, versions, tables, recipe)
@@ -104,13 +100,27 @@ def publish(  # noqa: PLR0913 -- every option has a default
         made.about = about(release, runs, behind, words or {}, written.facts())
         made.encrypted = sealing.told if sealing else None
         shutil.copyfile(recipe, folder / "recipe.yaml")
-        made.files += [versions.keep(path, folder) for path in write_plots(made, folder)]
-        (folder / "README.md").write_text(card(made), encoding="utf-8")
-        made.files += [versions.keep(folder / n, folder) for n in _KEPT]
-        write_json(folder / MANIFEST, plain(made))
+        _finish(versions, made, folder)
     versions.point(latest=version)
     note_trained(versions, made, runs)
     return made
+
+
+def _checked(allow: Mapping[str, str]) -> Mapping[str, str]:
+    """The overrides; each must be one of a gate."""
+    for name in allow:
+        if name not in NAMES:
+            what = f"{name!r} is no gate; {nearest(name, NAMES)}"
+            raise RecipeError("release", what, fix="name one of those")
+    return allow
+
+
+def _finish(versions: Versions, made: Version, folder: Path) -> None:
+    """Write what is made of the manifest, and last the manifest itself."""
+    made.files += [versions.keep(path, folder) for path in write_plots(made, folder)]
+    (folder / "README.md").write_text(card(made), encoding="utf-8")
+    made.files += [versions.keep(folder / n, folder) for n in _KEPT]
+    write_json(folder / MANIFEST, plain(made))
 
 
 def _described(

@@ -89,6 +89,8 @@ class Hub(BaseHTTPRequestHandler):
         address = f"http://{self.headers['Host']}"
         if self.path == "/api/repos/create":
             self._say({"url": f"{address}/datasets/org/shop", "name": "org/shop", "id": "1"})
+        elif self.path == "/api/validate-yaml":
+            self._say({"errors": [], "warnings": []})
         elif "/preupload/" in self.path:
             files = json.loads(content)["files"]
             self._say({"files": [
@@ -127,6 +129,7 @@ def hub() -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
+    server.server_close()
 
 
 @pytest.mark.slow

@@ -148,8 +148,9 @@ def test_a_key_and_enter_are_a_vote(seat: Seat, key: int, label: str) -> None:
     assert (status, values["preference"]) == ("submitted", label)
 
 
-def test_guidelines_are_on_the_screen_without_a_click(seat: Seat) -> None:
+def test_guidelines_are_one_click_away(seat: Seat) -> None:
     seat.open()
+    seat.page.get_by_text("Guidelines").filter(visible=True).first.click()
     shown = seat.page.get_by_text(GUIDELINES).filter(visible=True).first
     shown.wait_for()
     box = shown.bounding_box()

@@ -177,7 +177,7 @@ def test_a_missing_column_is_found_with_its_line_and_the_nearest_name(
         ("name: support", "name: no good", 1, "'name': string should match pattern.*given 'no good'"),
         ("  facts:", "  1facts:", 11, "string should match pattern"),
         ("seed: 7", "seed: -1", 2, "'seed': input should be greater than or equal to 0, given -1"),
-        ("{fake: {}}", "{fake: {}, path: x}", 6, "exactly one of packaged, path, endpoint and fake, not"),
+        ("{fake: {}}", "{fake: {}, path: x}", 6, "exactly one of packaged, path, endpoint, released and fake, not"),
         ("{fake: {}}", "{}", 6, "exactly one of"),
         ("{fake: {}}", '{endpoint: "http://localhost:1/v1"}', 6, "an endpoint needs `identity: name@revision`"),
         ("from: chosen", "from: sft", 38, "these steps wait for each other: sft. Fix: break the circle"),

@@ -66,7 +66,7 @@ def serving(folder: Path) -> Iterator[Server]:
     (folder / "access.json").write_text(json.dumps({"identities": [access]}))
     ports = _free(2 * len(_SERVICES))
     words = [str(weed), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-             "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=100", "-filer", "-s3",
+             "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=2000", "-filer", "-s3",
              f"-s3.config={folder / 'access.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0",
              f"-filer.localSocket={folder / 'f.sock'}", f"-s3.localSocket={folder / 's.sock'}"]  # fmt: skip
     for n, service in enumerate(_SERVICES):

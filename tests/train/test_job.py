@@ -187,7 +187,7 @@ def test_killed_and_resumed_is_the_straight_run(tiny: Path, tmp_path: Path) -> N
 
     def kill_in_the_second_epoch(message: dict[str, Any]) -> None:
         if message.get("step", 0) >= 10 and not killed:
-            (child,) = psutil.Process().children()
+            child = max(psutil.Process().children(), key=psutil.Process.create_time)
             killed.append(child.pid)
             child.kill()
 
@@ -374,7 +374,7 @@ def test_out_of_memory_names_the_setting_that_needs_less(
 def test_a_killed_trainer_names_the_setting_that_needs_less(tiny: Path, tmp_path: Path) -> None:
     def kill(message: dict[str, Any]) -> None:
         if message.get("phase") == "model":
-            psutil.Process().children()[0].kill()
+            max(psutil.Process().children(), key=psutil.Process.create_time).kill()
 
     training = describe(tiny, tmp_path, make_rows(4), per_device_train_batch_size=1)
     with pytest.raises(

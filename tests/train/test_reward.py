@@ -221,7 +221,7 @@ def test_killed_and_resumed_is_the_straight_run(tiny: Path, tmp_path: Path) -> N
 
     def kill_in_the_second_epoch(message: dict[str, Any]) -> None:
         if message.get("step", 0) >= 10 and not killed:
-            (child,) = psutil.Process().children()
+            child = max(psutil.Process().children(), key=psutil.Process.create_time)
             killed.append(child.pid)
             child.kill()
 

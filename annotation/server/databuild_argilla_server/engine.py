@@ -49,9 +49,10 @@ NAME = "embedded"
 _FTS = (
     "SELECT d.record_id FROM dbx_fts JOIN dbx_doc d ON d.id = dbx_fts.rowid WHERE dbx_fts MATCH ?"
 )
+# A record that is found only for words it lacks has BM25 0; a hit scores above 0 all the same.
 # CROSS JOIN keeps the order of the tables: records by their small index, then the hits by their id.
 _RANKED = f"""WITH hits AS MATERIALIZED (
-    SELECT d.record_id, bm25(dbx_fts, 0{", 1" * index.N_COLUMNS}) AS score
+    SELECT d.record_id, min(bm25(dbx_fts, 0{", 1" * index.N_COLUMNS}), -1e-6) AS score
     FROM dbx_fts JOIN dbx_doc d ON d.id = dbx_fts.rowid WHERE dbx_fts MATCH ?)
 SELECT r.id, count(*) OVER (), hits.score
 FROM records r CROSS JOIN hits WHERE hits.record_id = r.id AND """
