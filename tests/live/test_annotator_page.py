@@ -149,13 +149,12 @@ def test_a_key_and_enter_are_a_vote(seat: Seat, key: int, label: str) -> None:
 
 
 def test_guidelines_are_one_click_away(seat: Seat) -> None:
+    from playwright.sync_api import expect
+
     seat.open()
     seat.page.get_by_text("Guidelines").filter(visible=True).first.click()
     shown = seat.page.get_by_text(GUIDELINES).filter(visible=True).first
-    shown.wait_for()
-    box = shown.bounding_box()
-    assert box is not None
-    assert 0 < box["y"] < 900
+    expect(shown).to_be_in_viewport(timeout=WAIT_S * 1000)
 
 
 def test_a_rewrite_a_rating_and_the_button_submit(seat: Seat) -> None:
