@@ -32,12 +32,13 @@ def tag(
     import re
 
     from databuild.release.naming import numbers, read_reference
+    from databuild.release.pointing import point
     from databuild.release.versions import at
 
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,59}", word) or numbers(word) or word == "auto":
         raise RecipeError("tag", f"{word!r} can be no tag", fix="begin with a letter, as in `best`")
     versions, version = at(store, read_reference(name))
-    versions.point(**{word: version.version})
+    point(versions, **{word: version.version})
     telling.say(f"{version.name}@{word} is {version.version}.")
     telling.say(f"Its model is {_model(versions, version.version)}.")
 
@@ -57,13 +58,14 @@ def rollback(
     numbered after all that there are.
     """
     from databuild.release.naming import numbers, read_reference
+    from databuild.release.pointing import point
     from databuild.release.versions import at
 
     versions, version = at(store, read_reference(name))
     pointers = {"latest": versions.known()[-1], **versions.pointers()}
     here = numbers(version.version) or (0, 0, 0)
     names = [n for n in ("latest", "best") if (numbers(pointers.get(n, "")) or here) > here]
-    versions.point(**dict.fromkeys(names or ["latest"], version.version))
+    point(versions, **dict.fromkeys(names or ["latest"], version.version))
     moved = {
         one: {
             "version": version.version, "was": pointers[one],

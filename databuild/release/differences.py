@@ -1,7 +1,7 @@
 """Which rows differ between two versions. Files that both hold are not read.
 
-Each of the other files is read once, and a row becomes a hash of what the versions both tell of it.
-Only rows whose hashes differ are looked at column by column, and only those shown are read whole.
+Each of the other files is read once, and of what the versions both tell of a row only hashes stay.
+Only rows that are shown are read again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from databuild.errors import SchemaError, nearest
-from databuild.release.matching import KINDS, Side, classify, counterparts
+from databuild.release.matching import KINDS, NAMING, Side, classify, counterparts
 from databuild.release.reading import config_of, split_of
 
 if TYPE_CHECKING:
@@ -127,8 +127,10 @@ def _of_config(
     ]
     types = [_types(v, config) for v in pair]
     shared = [n for n, t in types[0].items() if types[1].get(n) == t and n not in _ROWS]
+    compared = shared + [n for n in NAMING if n in types[0] and types[1].get(n) == types[0][n]]
     sides = [
-        Side.read(versions[n], pair[n], config, held[1 - n], shared, types[n]) for n in range(2)
+        Side.read(versions[n], pair[n], config, held[1 - n], compared, by, types[n])
+        for n in range(2)
     ]
     at = _in_both(sides[0], sides[1])
     alone = [np.setdiff1d(np.arange(side.height), at[n]) for n, side in enumerate(sides)]
@@ -182,12 +184,12 @@ def _by_stratum(
     config: str,
 ) -> list[dict[str, Any]]:
     """How many rows of each kind have each value; a pair counts by its value after."""
-    values = [side.column(by) for side in sides]
+    values = [side.values.get(by) for side in sides]
     counts: dict[str, dict[str, int]] = {}
     for kind, (before, after) in kinds.items():
         of, at = (values[1], after) if after.size else (values[0], before)
         if of is not None:
-            told = of.gather(pl.Series(at)).cast(pl.String).fill_null("(none)").value_counts()
+            told = of.gather(pl.Series(at)).fill_null("(none)").value_counts()
             for stratum, n in told.iter_rows():
                 counts.setdefault(stratum, {})[kind] = n
     totals = [

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from databuild.release.reading import config_of, read_file, split_of
+from databuild.release.reading import config_of, read_file, read_files, split_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from databuild.release.versions import File, Version, Versions
 
@@ -24,7 +24,10 @@ GRADES = frozenset({
     "accuracy", "relevance", "safety", "issues", "comment", "seconds", "relation",
 })  # fmt: skip
 """Columns that say what people, or scorers in their place, think of a row."""
+NAMING = ("content_id", "parent_ids")
+"""What may tell that two rows of other ids are one, beside columns that are compared anyway."""
 _PAIR = ("chosen", "rejected")
+_BATCH_BYTES = 16 << 20
 _ENDS = ("_score", "_faults", "_language", "_script", "_reason", "_pass", "_missed", "_cluster")
 
 
@@ -38,8 +41,10 @@ class Side:
     bounds: np.ndarray
     """Where each file begins among the rows, and their number."""
     ids: pl.Series
-    hashes: np.ndarray
-    """Of what both versions tell of a row."""
+    hashes: dict[str, np.ndarray]
+    """Of each column that may be compared, the values' hashes; 0 of null and of an empty list."""
+    values: dict[str, pl.Series]
+    """The columns that rows are counted by, as text."""
     splits: np.ndarray
     """The number of each row's split, in order of their names."""
     names: tuple[str, ...]
@@ -53,43 +58,46 @@ class Side:
         version: Version,
         config: str,
         others: set[tuple[str, str]],
-        shared: Sequence[str],
+        compared: Sequence[str],
+        counted: Sequence[str],
         types: dict[str, str],
     ) -> Side:
-        """Read every file once, and keep of a row its id and its hash."""
+        """Read every file once; only hashes of the `compared` columns stay, 8 bytes a value."""
         names = tuple(sorted(version.configs.get(config, {})))
         files = tuple(
             one
             for one in version.files
             if config_of(one) == config and (split_of(one), one.sha256) not in others
         )
+        counted = [name for name in counted if name in types]
         ids = [pl.Series("row_id", [], dtype=pl.String)]
-        hashes, splits = [np.zeros(0, dtype=np.uint64)], [np.zeros(0, dtype=np.int16)]
-        for one in files:
-            there = version.configs[config][split_of(one)].columns
-            rows = read_file(versions, version, one, ["row_id", *(n for n in shared if n in there)])
+        hashes = {name: [np.zeros(0, dtype=np.uint64)] for name in compared}
+        values = {name: [pl.Series(name, [], dtype=pl.String)] for name in counted}
+        splits, heights = [np.zeros(0, dtype=np.int16)], [0]
+        for batch in _batches(files):
+            split = split_of(batch[0])
+            there = version.configs[config][split].columns
+            wanted = [name for name in dict.fromkeys((*compared, *counted)) if name in there]
+            rows, of_each = read_files(versions, version, batch, ["row_id", *wanted])
             ids.append(rows["row_id"])
-            rows = rows.drop("row_id")
-            # What another split of the configuration has and this one lacks is null here.
-            absent = [pl.lit(None).alias(n) for n in shared if n not in there]
-            rows = rows.with_columns(absent).select(shared) if absent else rows
-            hashes.append(rows.hash_rows().to_numpy() if shared else np.zeros(ids[-1].len(), "u8"))
-            splits.append(np.full(ids[-1].len(), names.index(split_of(one)), dtype=np.int16))
-        bounds = np.cumsum([0, *(one.len() for one in ids[1:])])
-        return cls(versions, version, files, bounds, pl.concat(ids), np.concatenate(hashes),
-                   np.concatenate(splits), names, types)  # fmt: skip
+            heights += of_each
+            for name in compared:
+                hashes[name].append(_hashed(rows, name))
+            for name in counted:
+                told = rows[name].cast(pl.String) if name in there else None
+                values[name].append(told if told is not None else _nothing(name, rows.height))
+            splits.append(np.full(rows.height, names.index(split), dtype=np.int16))
+        return cls(
+            versions, version, files, np.cumsum(heights), pl.concat(ids),
+            {name: np.concatenate(of) for name, of in hashes.items()},
+            {name: pl.concat(of) for name, of in values.items()},
+            np.concatenate(splits), names, types,
+        )  # fmt: skip
 
     @property
     def height(self) -> int:
         """How many rows."""
         return self.ids.len()
-
-    def column(self, name: str) -> pl.Series | None:
-        """One column of all rows; None where this side has none of that name."""
-        if name not in self.types or not self.files:
-            return None
-        told = self.take([name], np.arange(self.height))
-        return told[name]
 
     def take(self, names: Iterable[str], at: np.ndarray) -> pl.DataFrame:
         """Columns of some rows, in the order of `at`; only their files are read."""
@@ -118,6 +126,36 @@ class Side:
         return [{**row, "_split": split} for row, split in zip(found, told, strict=True)]
 
 
+def _batches(files: Iterable[File]) -> Iterator[list[File]]:
+    """Neighbours of one split, some megabytes at a time: a scan costs more than a small file."""
+    batch: list[File] = []
+    size = 0
+    for one in files:
+        if batch and (split_of(one) != split_of(batch[0]) or size + one.bytes > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(one)
+        size += one.bytes
+    if batch:
+        yield batch
+
+
+def _hashed(rows: pl.DataFrame, name: str) -> np.ndarray:
+    """Hashes of a column's values; what another split has and this one lacks is null here."""
+    if name not in rows.columns:
+        return np.zeros(rows.height, dtype=np.uint64)
+    column = rows[name]
+    found = column.to_frame().hash_rows().to_numpy()
+    is_nothing = column.is_null()
+    if isinstance(column.dtype, pl.List):
+        is_nothing |= column.list.len() == 0
+    return np.where(is_nothing.fill_null(value=True).to_numpy(), np.uint64(0), found)
+
+
+def _nothing(name: str, n: int) -> pl.Series:
+    return pl.Series(name, [None] * n, dtype=pl.String)
+
+
 def counterparts(
     a: Side, b: Side, only_a: np.ndarray, only_b: np.ndarray, key: str
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -133,9 +171,10 @@ def counterparts(
     for names in ([key], ["record"], ["content_id"], ["prompt", *_PAIR], ["parent_ids"]):
         if not (only_a.size and only_b.size):
             break
-        if all(name in side.types for name in names for side in (a, b)):
+        if all(name in side.hashes for name in names for side in (a, b)):
             sides = [_named(side, at, names) for side, at in ((a, only_a), (b, only_b))]
-            both = sides[0].join(sides[1], on="name", suffix="_b").sort("at")
+            on = [name for name in sides[0].columns if name != "at"]
+            both = sides[0].join(sides[1], on=on, suffix="_b").sort("at")
             pair = both["at"].to_numpy(), both["at_b"].to_numpy()
             for n in range(2):
                 found[n].append(pair[n])
@@ -144,19 +183,13 @@ def counterparts(
 
 
 def _named(side: Side, at: np.ndarray, names: list[str]) -> pl.DataFrame:
-    """Rows with what names them, those that are the only one of their name."""
-    rows = side.take(names, at)
+    """Rows with the hashes of what names them, those that are the only one of their name."""
+    rows = pl.DataFrame({**{name: side.hashes[name][at] for name in names}, "at": at})
+    rows = rows.filter(pl.all_horizontal(pl.col(names) != 0))
     if len(names) > 1:  # a pair is the same pair whichever of its answers is the better one
         first, last = pl.min_horizontal(_PAIR), pl.max_horizontal(_PAIR)
-        told = pl.struct("prompt", first=first, last=last)
-        missing = pl.any_horizontal(pl.col(names).is_null())
-    else:
-        told, missing = pl.col(names[0]), pl.col(names[0]).is_null()
-        if isinstance(rows.schema[names[0]], pl.List):
-            missing |= pl.col(names[0]).list.len() == 0
-    named = rows.select(name=told, missing=missing).with_columns(at=pl.Series(at))
-    named = named.filter(~pl.col("missing")).drop("missing")
-    return named.filter(pl.col("name").is_unique())
+        rows = rows.with_columns(first.alias(_PAIR[0]), last.alias(_PAIR[1]))
+    return rows.filter(pl.struct(names).is_unique())
 
 
 def classify(
@@ -180,11 +213,14 @@ def classify(
     """
     splits = [np.array([side.names[n] for n in range(len(side.names))] or [""]) for side in (a, b)]
     is_moved = splits[0][a.splits[at[0]]] != splits[1][b.splits[at[1]]] if at[0].size else at[0] > 0
-    differs = (a.hashes[at[0]] != b.hashes[at[1]]) & ~is_moved
+    differs = np.zeros(at[0].size, dtype=bool)
+    for name in shared:
+        differs |= a.hashes[name][at[0]] != b.hashes[name][at[1]]
+    differs &= ~is_moved
     n_same_id = int(differs.sum())
     left = np.concatenate([at[0][differs], stand[0]])
     right = np.concatenate([at[1][differs], stand[1]])
-    where = _by_column(a, b, left, right, shared)
+    where = {name: a.hashes[name][left] != b.hashes[name][right] for name in shared}
     none = np.zeros(left.size, dtype=bool)
     of = {"graded": none.copy(), "content": none.copy(), "answers": none.copy(), "any": none.copy()}
     for name, hit in where.items():
@@ -207,41 +243,15 @@ def classify(
     return kinds, {n: c for n, c in sorted(counts.items(), key=lambda one: -one[1]) if c}
 
 
-def _by_column(
-    a: Side, b: Side, left: np.ndarray, right: np.ndarray, shared: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Of each column, in which of the pairs it differs."""
-    if not left.size:
-        return {}
-    one, other = _hashed(a, left, shared), _hashed(b, right, shared)
-    return {name: one[name] != other[name] for name in shared}
-
-
-def _hashed(side: Side, at: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Of each column of some rows, hashes of the values; a file is read once and forgotten."""
-    found = {name: np.zeros(at.size, dtype=np.uint64) for name in names}
-    order = np.argsort(at, kind="stable")
-    place = np.searchsorted(at[order], side.bounds)
-    for one, (begin, end), start in zip(side.files, pairwise(place), side.bounds, strict=False):
-        if end > begin:
-            there = side.version.configs[config_of(one)][split_of(one)].columns
-            rows = read_file(side.versions, side.version, one, [n for n in names if n in there])
-            rows = rows[at[order[begin:end]] - start]
-            for name in rows.columns:
-                found[name][order[begin:end]] = rows.select(name).hash_rows().to_numpy()
-    return found
-
-
 def _swapped(
     a: Side, b: Side, left: np.ndarray, right: np.ndarray, among: np.ndarray
 ) -> np.ndarray:
     """Pairs whose chosen answer is the other's rejected one."""
-    found = np.zeros(left.size, dtype=bool)
-    if among.any() and all(name in side.types for name in _PAIR for side in (a, b)):
-        one, other = a.take(_PAIR, left[among]), b.take(_PAIR, right[among])
-        swapped = (one["chosen"] == other["rejected"]) & (one["rejected"] == other["chosen"])
-        found[among] = swapped.fill_null(value=False).to_numpy()
-    return found
+    if not all(name in side.hashes for name in _PAIR for side in (a, b)):
+        return np.zeros(left.size, dtype=bool)
+    chosen, rejected = ([side.hashes[name] for side in (a, b)] for name in _PAIR)
+    is_swapped = (chosen[0][left] == rejected[1][right]) & (rejected[0][left] == chosen[1][right])
+    return np.asarray(among & is_swapped)
 
 
 def _is_content(name: str, dtype: str) -> bool:

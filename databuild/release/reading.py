@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -10,7 +11,7 @@ from databuild.errors import StoreError
 from databuild.release.encryption import ALL, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from databuild.release.versions import File, Version, Versions
 
@@ -50,11 +51,33 @@ def read_file(
         rows = read_rows(path, versions.secret, f"{version.name}@{version.version}")
         return rows if names is None else rows.select(names)
     try:
-        return pl.read_parquet(path, columns=names)
+        return pl.read_parquet(path, columns=names, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         what = f"cannot read {one.path}: {str(error).splitlines()[0]}"
         fix = f"see `databuild verify {version.name}@{version.version}`"
         raise StoreError(f"{versions.where}/{version.version}", what, fix=fix) from error
+
+
+def read_files(
+    versions: Versions, version: Version, files: Sequence[File], columns: Sequence[str]
+) -> tuple[pl.DataFrame, list[int]]:
+    """Columns of several files of one split in one scan, and how many rows each of them has.
+
+    Raises:
+        StoreError: One is missing or cannot be read.
+    """
+    heights = [0] * len(files)
+    if not any(one.seal for one in files):
+        paths = [versions.file(version, one) for one in files]
+        with suppress(OSError, pl.exceptions.PolarsError):  # which one it is, is found below
+            rows = pl.scan_parquet(paths, glob=False, include_file_paths="_file")
+            found = rows.select(*columns, "_file").collect()
+            names = {str(path): n for n, path in enumerate(paths)}
+            for path, n in found["_file"].value_counts().iter_rows():
+                heights[names[path]] = n
+            return found.drop("_file"), heights
+    each = [read_file(versions, version, one, columns) for one in files]
+    return pl.concat(each), [rows.height for rows in each]
 
 
 def check_plain(version: Version, *, lineage: bool = False) -> None:

@@ -23,6 +23,7 @@ from databuild.release.checkout import check_out
 from databuild.release.clearing import clear
 from databuild.release.depots import Folder, opened
 from databuild.release.leases import GC, RELEASE, lease, living
+from databuild.release.pointing import point
 from databuild.release.verifying import verify
 from databuild.release.versions import Versions, names_in
 from tests.release.conftest import Shop, tickets
@@ -332,6 +333,28 @@ def test_gc_and_a_release_never_meet(stored: Shop) -> None:
         stored.release()
     assert clear(versions).objects == 0
     assert versions.depot.entries("shop/.leases") == []
+
+
+def test_a_name_is_never_given_to_what_gc_removes(stored: Shop) -> None:
+    versions = released(stored, 10, 12)
+    with lease(versions.depot, "shop", GC), pytest.raises(StoreError, match="somebody works here"):
+        point(versions, best="1.0.0")
+    point(versions, best="1.0.0")
+    assert clear(versions, keep=1).kept == {"1.0.0": "it is best"}
+    point(versions, best="1.1.0")
+    assert clear(versions, keep=1).versions == ["1.0.0"]
+    with pytest.raises(StoreError):
+        point(versions, best="1.0.0")
+    assert versions.pointers()["best"] == "1.1.0"
+
+
+def test_gc_leaves_what_is_noted_of_models_and_withdrawals(stored: Shop) -> None:
+    versions = released(stored, 10, 12)
+    noted = [f"shop/{kind}/one.json" for kind in ("models", "withdrawals", "purging")]
+    for key in noted:
+        versions.depot.create(key, b"{}")
+    assert clear(versions, keep=1).versions == ["1.0.0"]
+    assert all(versions.depot.read(key) for key in noted)
 
 
 def test_gc_touches_nothing_when_a_manifest_cannot_be_read(stored: Shop) -> None:
