@@ -31,6 +31,10 @@ class SplitConfig(StepConfig):
     no_leak: Columns = ()
     """Rows whose values of one of these columns agree in their normal form (`text.normal`: prompts
     that differ in case, width or white space) stay in one part, too."""
+    exact: bool = True
+    """Parts have exactly the sizes asked for, so a few rows change parts when rows come or go. With
+    `false` (shares only, no strata) every row, or group, is dealt by its own draw: sizes are near,
+    and what was in a part stays in it from one version of a data set to the next."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -46,6 +50,10 @@ class SplitConfig(StepConfig):
             raise ValueError(msg)
         if not self.counts and sum(values) > 1 + 1e-9:
             msg = f"the shares add up to {sum(values):g}, more than 1"
+            raise ValueError(msg)
+        if not self.exact and (self.counts or self.stratify):
+            what = "numbers of rows" if self.counts else "`stratify`"
+            msg = f"`exact: false` deals every row by its own draw: it takes shares, not {what}"
             raise ValueError(msg)
         return self
 
@@ -74,7 +82,8 @@ def split_rows(rows: pl.DataFrame, config: SplitConfig, *, seed: int) -> Reporte
     Rows are drawn in the order of XXH3-64(seed, row_id), so neither the order of the input nor the
     machine matters. Part sizes follow from the shares by largest remainder; strata are divided
     among the parts by controlled rounding (`text.apportion`), so that both are exact. If the parts
-    ask for more rows than there are, they get rows in proportion. With `together` or `no_leak`,
+    ask for more rows than there are, they get rows in proportion. `exact: false` leaves exactness
+    for permanence: a row's part follows from its own draw alone. With `together` or `no_leak`,
     groups (`sample.groups`: rows linked by any of these columns, directly or through others) are
     dealt whole; sizes are then only near. A group belongs to the stratum of its smallest row_id.
 
@@ -104,12 +113,15 @@ def split_rows(rows: pl.DataFrame, config: SplitConfig, *, seed: int) -> Reporte
     keyed = _keyed(rows, config)
     units = _units(keyed, seed)
     names = [*config.parts, DROPPED]
-    strata = units.partition_by("stratum", maintain_order=True)
-    sizes = [int(stratum["size"].sum()) for stratum in strata]
     part_sizes = _part_sizes(rows.height, config)
-    counts_SP = apportion(sizes, part_sizes)
-    deal = deal_groups if config.grouped else _deal_rows
-    dealt = [(unit, names[part]) for unit, part in deal(strata, counts_SP)]
+    if config.exact:
+        strata = units.partition_by("stratum", maintain_order=True)
+        sizes = [int(stratum["size"].sum()) for stratum in strata]
+        deal = deal_groups if config.grouped else _deal_rows
+        numbers = deal(strata, apportion(sizes, part_sizes))
+    else:
+        numbers = _deal_each(units, [float(share) for share in config.parts.values()])
+    dealt = [(unit, names[part]) for unit, part in numbers]
     part_of = pl.DataFrame(dealt, schema={"unit": pl.String, "part": pl.String}, orient="row")
     parted = keyed.join(part_of, on="unit", how="left", maintain_order="left")
     verdicts = parted.select(
@@ -149,7 +161,9 @@ def _facts(
     asked = [(name, int(n), m) for name, n, m in zip(config.parts, wanted, got, strict=False)]
     facts: dict[str, Any] = {
         "parts": [{"part": name, "wanted": n, "got": m} for name, n, m in asked],
-        "shortfall": shortfall(one for one in asked if one[1] - one[2] >= largest_group),
+        "shortfall": shortfall(
+            one for one in asked if config.exact and one[1] - one[2] >= largest_group
+        ),
     }
     return {**facts, "largest_group": largest_group} if config.grouped else facts
 
@@ -184,3 +198,12 @@ def _deal_rows(strata: list[pl.DataFrame], wanted_SP: np.ndarray) -> list[tuple[
         parts = np.repeat(np.arange(len(wanted_P)), wanted_P)
         dealt += zip(units["unit"].to_list(), parts.tolist(), strict=True)
     return dealt
+
+
+def _deal_each(units: pl.DataFrame, shares: list[float]) -> list[tuple[str, int]]:
+    """Deal by where a unit's draw falls between 0 and 2^64, whatever the other units are."""
+    bounds = np.cumsum(shares) * 2.0**64
+    if sum(shares) > 1 - 1e-9:
+        bounds[-1] = np.inf
+    parts = np.searchsorted(bounds, units["draw"].to_numpy().astype(np.float64), side="right")
+    return list(zip(units["unit"].to_list(), parts.tolist(), strict=True))

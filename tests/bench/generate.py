@@ -115,7 +115,8 @@ class Engines:
     """The sides that are compared, on the same prompts, with the same weights and dtype (float32).
 
     `step` is the whole recipe step: read the prompts, render, sample in vLLM's own process,
-    journal, make rows and ids, commit. `raw` is `LLM.chat` with n = 16 in this process. `plain` is
+    journal, make rows and ids, commit. `raw` is `LLM.chat` with n = 16 in this process, `seeded` the
+    same with a seed for each prompt, without which no answer comes again. `plain` is
     `transformers`: one batch of all prompts, padded, through `model.generate`, 16 sequences each.
     """
 
@@ -159,6 +160,13 @@ class Engines:
 
     def raw(self, most: int) -> int:
         """The same answers by `LLM.chat`; the engine has the arguments of the step's."""
+        return self._chat(most, [None] * LIVE_PROMPTS)
+
+    def seeded(self, most: int) -> int:
+        """As `raw`, but with seeds, as the step has them: other draws, the same work."""
+        return self._chat(most, list(range(LIVE_PROMPTS)))
+
+    def _chat(self, most: int, seeds: list[int | None]) -> int:
         from vllm import LLM, SamplingParams
 
         from databuild.models.vllm_arguments import engine_arguments
@@ -168,7 +176,9 @@ class Engines:
             for own in ("may_sleep", "seed_bits"):
                 del arguments[own]
             self.llm = LLM(**arguments, disable_log_stats=True)
-        sampling = SamplingParams(n=K, temperature=0.9, max_tokens=most)
+        sampling = [
+            SamplingParams(n=K, temperature=0.9, max_tokens=most, seed=seed) for seed in seeds
+        ]
         made = self.llm.chat(self.talks, sampling, use_tqdm=False)
         return sum(len(one.token_ids) for output in made for one in output.outputs)
 
@@ -216,13 +226,13 @@ def summary(sides: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 
 def vllm(home: Path) -> dict[str, Any]:
-    """Tokens per second of the whole step, of `LLM.chat`, and of `transformers` (one round)."""
+    """Tokens per second of the whole step, of `LLM.chat` twice, and of `transformers` (once)."""
     engines = Engines(home)
-    sides: dict[str, list[dict[str, float]]] = {"step": [], "raw": [], "plain": []}
+    sides: dict[str, list[dict[str, float]]] = {"step": [], "raw": [], "seeded": [], "plain": []}
     for side in sides:
         engines.timed(side, 2)  # starts it, and warms it up
     for turn in range(LIVE_ROUNDS):
-        order = list(sides) if turn % 2 == 0 else ["raw", "step"]  # neither is always the first
+        order = list(sides) if turn % 2 == 0 else list(sides)[-2::-1]  # none is always the first
         for side in order:
             if side != "plain" or turn == 0:
                 sides[side].append(engines.timed(side))

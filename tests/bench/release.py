@@ -3,13 +3,14 @@
     python -m tests.bench.release FOLDER [out.json] [--rows 1000000] [--only release verify upload]
 
 The rows are a question and an answer of random words, about 330 characters, read from a Parquet
-file and split into train and dev (9 to 1). Costs are CPU seconds of this process, all threads.
+file and split into train and dev (9 to 1), each by its own draw (`exact: false`). Costs are CPU seconds of this process, all threads.
 
 - release: without the time within the call that writes a Parquet file, which is told apart.
 - verify: bytes per CPU second and per second, beside a plain SHA-256 of the same files in turn.
 - upload: bytes of files that were not there yet, of a version with 1 % more rows at the end and of
   one with 1 % of rows changed in one place, of the bytes of the whole version; into a folder and, if
   there is one, to a real S3 server (SeaweedFS) on this machine, which counts what it receives.
+  `exact parts`: the same where the parts have exact sizes, and some rows anywhere change parts.
 
 Sections that are not asked for keep what the JSON file has.
 """
@@ -43,12 +44,13 @@ RECIPE = """
 name: big
 seed: 5
 steps:
-  raw: {use: ingest.files, path: rows.parquet, key: ticket}
-  split: {use: sample.split, from: raw, parts: {train: 0.9, dev: 0.1}}
+  raw: {{use: ingest.files, path: rows.parquet, key: ticket}}
+  split: {{use: sample.split, from: raw, parts: {{train: 0.9, dev: 0.1}}, {split}}}
 release:
-  configs: {sft: {train: split.train, dev: split.dev}}
-  licence: {raw: CC0-1.0}
+  configs: {{sft: {{train: split.train, dev: split.dev}}}}
+  licence: {{raw: CC0-1.0}}
 """
+SPLITS = {"each": "together: ticket, exact: false", "exact": "exact: true"}
 SECTIONS = ("release", "verify", "upload")
 
 
@@ -67,10 +69,10 @@ def rows(n: int, first: int = 0, seed: int = 1) -> pl.DataFrame:
     )
 
 
-def run(folder: Path, table: pl.DataFrame) -> None:
+def run(folder: Path, table: pl.DataFrame, split: str = "each") -> None:
     """Run the recipe over a table."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "big.yaml").write_text(RECIPE)
+    (folder / "big.yaml").write_text(RECIPE.format(split=SPLITS[split]))
     table.write_parquet(folder / "rows.parquet")
     api.run(folder / "big.yaml", runs=folder / "runs", workers=1)
 
@@ -126,7 +128,9 @@ def verified(store: Path) -> dict[str, Any]:
     return found
 
 
-def changed(folder: Path, table: pl.DataFrame, stores: dict[str, Path | str]) -> dict[str, Any]:
+def changed(
+    folder: Path, table: pl.DataFrame, stores: dict[str, Path | str], split: str = "each"
+) -> dict[str, Any]:
     """The two changed versions in each store, which has the first version already."""
     n = table.height
     few = n // 100
@@ -139,7 +143,7 @@ def changed(folder: Path, table: pl.DataFrame, stores: dict[str, Path | str]) ->
     variants = {"appended": pl.concat([table, rows(few, n, seed=2)]), "one_cluster": middle}
     found: dict[str, Any] = {name: {} for name in stores}
     for variant, rows_of in variants.items():
-        run(folder, rows_of)
+        run(folder, rows_of, split)
         for name, store in stores.items():
             told = release(folder, store)
             found[name][variant] = {k: told[k] for k in told if k.startswith(("new", "bytes"))}
@@ -161,7 +165,8 @@ def main() -> None:
         f"{platform.python_version()}, polars {pl.__version__}",
     }
     folder = asked.folder
-    shutil.rmtree(folder / "releases", ignore_errors=True)
+    for old in ("releases", "exact"):
+        shutil.rmtree(folder / old, ignore_errors=True)
     table = rows(asked.rows)
     with ExitStack() as stack:
         stores: dict[str, Path | str] = {"folder": folder / "releases"}
@@ -181,6 +186,10 @@ def main() -> None:
         if "upload" in asked.only:
             known["upload"] = changed(folder, table, stores)
             known["upload"]["s3_first"] = first.get("s3", {})
+            exact = {"exact parts": folder / "exact"}
+            run(folder, table, "exact")
+            release(folder, exact["exact parts"])
+            known["upload"] |= changed(folder, table, exact, "exact")
     told = json.dumps(known, indent=1)
     print(told)
     if asked.out:

@@ -128,6 +128,31 @@ def test_prompts_that_are_the_same_in_their_normal_form_are_never_in_two_parts()
     assert sizes(found.table) == {"train": 50, "dev": 50}
 
 
+def test_every_row_stays_in_its_part_when_others_come_and_go():
+    shares = {"train": 0.7, "dev": 0.2}
+    few = split(table(2000), parts=shares, exact=False)
+    more = split(table(2500)[500:], parts=shares, exact=False)
+    both = few.join(more, on="row_id")
+    assert both.height == 1500
+    assert both["part"].equals(both["part_right"], check_names=False)
+    assert abs(sizes(few)["train"] - 1400) < 100
+    assert abs(sizes(few)["dropped"] - 200) < 60
+    assert "dropped" not in sizes(split(table(500), parts={"a": 0.7, "b": 0.3}, exact=False))
+
+
+def test_a_group_stays_in_its_part_when_its_rows_change():
+    rows = table(300).with_columns(author=pl.format("a{}", pl.int_range(300) // 3))
+    other = rows.with_columns(pl.format("new {}", "row_id").alias("row_id"))
+    options = {"parts": {"train": 0.5, "dev": 0.5}, "together": "author", "exact": False}
+    parts = [
+        one.join(split(one, **options), on="row_id").group_by("author").agg(pl.col("part").unique())
+        for one in (rows, other)
+    ]
+    both = parts[0].join(parts[1], on="author")
+    assert (both["part"].list.len() == 1).all()
+    assert both["part"].equals(both["part_right"], check_names=False)
+
+
 def test_a_leak_would_be_found_and_stop_the_run(monkeypatch):
     rows = pl.DataFrame({"row_id": ["a", "b"], "prompt": ["Hi", "hi"]})
     alone = pl.Series("unit", ["row:a", "row:b"])
@@ -157,3 +182,15 @@ def test_parts_that_got_fewer_rows_than_asked_are_told():
 def test_impossible_parts_are_refused(parts, message):
     with pytest.raises(ValueError, match=message):
         SplitConfig(parts=parts)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"parts": {"a": 5}}, "shares, not numbers of rows"),
+        ({"parts": {"a": 0.5}, "stratify": "kind"}, "shares, not `stratify`"),
+    ],
+)
+def test_rows_dealt_each_on_its_own_have_no_exact_numbers(options, message):
+    with pytest.raises(ValueError, match=message):
+        SplitConfig(exact=False, **options)
