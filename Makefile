@@ -73,6 +73,9 @@ $(STAMP): $(LOCK)
 
 quickstart: install
 	@$(BIN)/databuild run recipes/quickstart.yaml
+	$(BIN)/databuild release quickstart@auto recipes/quickstart.yaml --round 1
+	$(BIN)/databuild release quickstart@auto recipes/quickstart.yaml
+	$(BIN)/databuild diff quickstart@1.0.0 quickstart --by family
 
 # Every gate runs, also after one has failed: a reader wants the whole list.
 define CHECK

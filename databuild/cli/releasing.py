@@ -91,6 +91,10 @@ def release(
         told_json = {"folder": str(folder), **made.model_dump(mode="json"), "sent": asdict(sent)}
         telling.write_json(told_json)
         return
+    if not sent.new_files + sent.shared_files:
+        telling.say(f"{made.name}@{made.version} has all of this already: no new version is made.")
+        telling.say_path("version", folder)
+        return
     _tell(made)
     telling.say(
         f"new: {sent.new_files:,} files, {sent.new_bytes:,} bytes; shared with earlier versions: "

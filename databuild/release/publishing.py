@@ -29,6 +29,7 @@ from databuild.release.versions import (
     Versions,
     fingerprint,
     plain,
+    sha256_of,
 )
 from databuild.release.writing import Writer
 
@@ -59,6 +60,8 @@ def publish(  # noqa: PLR0913 -- every option has a default
 ) -> Version:
     """Release the tables of the last run as a version; nothing is there until all of it is.
 
+    With `auto`, a version of the same steps and the same recipe is returned, not made again.
+
     Args:
         release: What the recipe says.
         runs: The finished steps.
@@ -77,8 +80,9 @@ def publish(  # noqa: PLR0913 -- every option has a default
         StepError: A gate is not passed.
         StoreError: The disk is full, or somebody else has released the version.
     """
-    allow = _checked(allow or {})
-    tables = tables_of(release, runs, turn)
+    allow, tables = _checked(allow or {}), tables_of(release, runs, turn)
+    if version == AUTO and (there := _there(release, versions, runs, tables, recipe)):
+        return there
     version = _number(versions, version, tables)
     sealing = _sealing(release, versions, tables, recipe)
     with versions.making(version, sending) as folder:
@@ -88,19 +92,16 @@ def publish(  # noqa: PLR0913 -- every option has a default
         for config, splits in tables.items():
             for split, (_, view) in splits.items():
                 written.table(config, split, view)
-        roots = sorted(n for n in behind if not runs.manifests[n].inputs)
-        licence = {name: release.licence.get(name) for name in roots}
+        roots = (n for n in sorted(behind) if not runs.manifests[n].inputs)
+        licence = {root: release.licence.get(root) for root in roots}
         found = gates(written.prompts, written.personal, runs, tables, release, licence)
-        passed = _allowed(list(found), allow)
-        rows = written.lineage(runs, tables)
-        passed += _allowed([withdrawn(rows["row_id"], forbidden(versions))], {})
+        passed = _allowed(list(found), allow) + _written_lineage(written, runs, tables)
         write_json(folder / "lineage/steps.json", told_steps(runs, behind))
         made = _described(versions.name, version, runs, tables, written, behind)
         made.gates, made.licence = passed, licence
         made.about = about(release, runs, behind, words or {}, written.facts())
         made.encrypted = sealing.told if sealing else None
-        shutil.copyfile(recipe, folder / "recipe.yaml")
-        _finish(versions, made, folder)
+        _finish(versions, made, folder, recipe)
     versions.point(latest=version)
     note_trained(versions, made, runs)
     return made
@@ -115,8 +116,15 @@ def _checked(allow: Mapping[str, str]) -> Mapping[str, str]:
     return allow
 
 
-def _finish(versions: Versions, made: Version, folder: Path) -> None:
-    """Write what is made of the manifest, and last the manifest itself."""
+def _written_lineage(written: Writer, runs: Runs, tables: Tables) -> list[Gate]:
+    """Write the lineage; the gate that lets no row through that was taken back."""
+    rows = written.lineage(runs, tables)
+    return _allowed([withdrawn(rows["row_id"], forbidden(written.versions))], {})
+
+
+def _finish(versions: Versions, made: Version, folder: Path, recipe: Path) -> None:
+    """Write the recipe, what is made of the manifest, and last the manifest itself."""
+    shutil.copyfile(recipe, folder / "recipe.yaml")
     made.files += [versions.keep(path, folder) for path in write_plots(made, folder)]
     (folder / "README.md").write_text(card(made), encoding="utf-8")
     made.files += [versions.keep(folder / n, folder) for n in _KEPT]
@@ -148,6 +156,30 @@ def _described(
         trained=_trained(runs, tables),
         token=token_hex(8),
     )
+
+
+def _there(
+    release: Release, versions: Versions, runs: Runs, tables: Tables, recipe: Path
+) -> Version | None:
+    """The version that holds just this already, unless a rollback went behind it.
+
+    None either where another key, or rows that were taken back since, may make another version.
+    """
+    if release.encrypt or forbidden(versions).len():
+        return None
+    known = versions.known()
+    latest = versions.pointers().get("latest", "")
+    known = known[: known.index(latest) + 1] if latest in known else known
+    steps = {name: runs.manifests[name].key for name in sorted(_behind(runs, tables))}
+    refs = {c: {s: str(ref) for s, (ref, _) in splits.items()} for c, splits in tables.items()}
+    text = ("recipe.yaml", sha256_of(recipe))
+    for made in map(versions.read, reversed(known)):
+        made_of = {c: {s: of.step for s, of in made.configs[c].items()} for c in made.configs}
+        if (made.steps, made_of) == (steps, refs) and text in {
+            (one.path, one.sha256) for one in made.files
+        }:
+            return made
+    return None
 
 
 def _sealing(release: Release, versions: Versions, tables: Tables, recipe: Path) -> Sealing | None:

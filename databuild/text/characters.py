@@ -25,6 +25,8 @@ _SLICE_CHARS = 4_000_000
 KINDS = ("upper", "lower", "letter", "digit", "punctuation", "symbol", "space", "control")
 _CASED = {"Lu": 0, "Lt": 0, "Ll": 1}
 _GROUPS = {"L": 2, "M": 2, "N": 3, "P": 4, "S": 5, "Z": 6, "C": 7}
+_ASSIGNED = (range(0x34000), range(0xE0000, 0xE1000))
+"""Where Unicode has characters: beyond, all is unassigned or private, which is one kind here."""
 _NO_CONTROL = {0x200C: 2, 0x200D: 2, 0x09: 6, 0x0A: 6, 0x0D: 6}
 
 SCRIPTS = (
@@ -120,9 +122,11 @@ def _slices(texts: pl.Series) -> Iterator[tuple[slice, NDArray[np.uint32], NDArr
 
 @functools.cache
 def _kind_table() -> Table:
-    categories = map(unicodedata.category, map(chr, range(sys.maxunicode + 1)))
-    kinds = (_CASED.get(c, _GROUPS[c[0]]) for c in categories)
-    table = np.fromiter(kinds, np.uint8, sys.maxunicode + 1)
+    table = np.full(sys.maxunicode + 1, _GROUPS["C"], dtype=np.uint8)
+    for codes in _ASSIGNED:
+        categories = map(unicodedata.category, map(chr, codes))
+        kinds = (_CASED.get(c, _GROUPS[c[0]]) for c in categories)
+        table[codes.start : codes.stop] = np.fromiter(kinds, np.uint8, len(codes))
     for code, kind in _NO_CONTROL.items():
         table[code] = kind
     return table

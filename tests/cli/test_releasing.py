@@ -36,6 +36,8 @@ def test_release_versions_diff_tag_and_rollback(shop: Shop) -> None:
     assert (made["version"], made["configs"]["all"]["everything"]["rows"]) == ("1.1.0", 35)
     assert "added   5" in told("diff", "shop@1.0.0", "shop")
     assert "best" in told("tag", "shop@latest", "best")
+    assert "shop@1.1.0 has all of this already" in told("release", "shop@auto")
+    assert "shop@1.1.0 has all" in told("release", "shop", "--allow", "leak=known")
     listed = json.loads(told("versions", "--json"))
     assert [(one["version"], one["names"]) for one in listed] == [
         ("1.0.0", []),

@@ -67,7 +67,19 @@ def test_a_version_never_changes_and_never_goes_backwards(shop: Shop) -> None:
         with pytest.raises(RecipeError, match=what):
             shop.release(name)
     assert {path.stat().st_mode & 0o222 for path in folder.rglob("*")} == {0}
+    assert shop.release().name == "1.2.0"  # the same rows
+    shop.run(tickets(21))
     assert shop.release().name == "1.3.0"
+
+
+def test_what_is_released_already_is_released_anew_only_where_somebody_wants_it(shop: Shop):
+    shop.run(tickets(20))
+    assert [shop.release().name for _ in range(2)] == ["1.0.0", "1.0.0"]
+    with (shop.folder / "shop.yaml").open("a") as recipe:
+        recipe.write("# another licence, perhaps\n")
+    assert shop.release().name == "1.1.0"
+    Versions(shop.store, "shop").point(latest="1.0.0")
+    assert shop.release().name == "1.2.0"  # people went back behind 1.1.0
 
 
 def test_a_column_that_is_gone_makes_the_next_version_a_major_one(shop: Shop) -> None:

@@ -330,7 +330,7 @@ def test_gc_and_a_release_never_meet(stored: Shop) -> None:
         with lease(versions.depot, "shop", RELEASE):
             pass
     with lease(versions.depot, "shop", GC), pytest.raises(StoreError, match="somebody works here"):
-        stored.release()
+        stored.release("shop@9.0.0")
     assert clear(versions).objects == 0
     assert versions.depot.entries("shop/.leases") == []
 
