@@ -76,6 +76,17 @@ class Runs:
         """The step that a step's rows come from."""
         return next(iter(self.manifests[name].inputs.values())).partition(".")[0]
 
+    def behind(self, *names: str) -> list[str]:
+        """Steps and all that their rows came through, in the order of the run."""
+        found: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name in self.manifests and name not in found:
+                found.add(name)
+                waiting += [ref.partition(".")[0] for ref in self.manifests[name].inputs.values()]
+        return [name for name in self.manifests if name in found]
+
     def producers(self) -> Iterator[str]:
         """The steps that made rows, in order."""
         return (name for name, m in self.manifests.items() if m.kind == "produce" and m.n_parts)

@@ -31,7 +31,7 @@ def losses_of(runs: Runs, step: str, limit: int) -> tuple[Loss, ...]:
         In the order of the steps; of a step, the most frequent reason first.
     """
     found: list[Loss] = []
-    for name in upstream(runs, step):
+    for name in runs.behind(step):
         for fate in ("dropped", "failed"):
             scan = runs.scan(name, fate)
             if scan is not None:
@@ -43,24 +43,12 @@ def shortfalls_of(runs: Runs, step: str) -> tuple[dict[str, Any], ...]:
     """What the steps on the way reported as missing: metrics that are named `shortfall...`."""
     return tuple(
         {"step": name, **line}
-        for name in upstream(runs, step)
+        for name in runs.behind(step)
         for key, lines in runs.manifests[name].metrics.items()
         if key.startswith("shortfall") and isinstance(lines, list)
         for line in lines
         if isinstance(line, dict)
     )
-
-
-def upstream(runs: Runs, step: str) -> list[str]:
-    """A step and all that it depends on, in the order of the run."""
-    seen: set[str] = set()
-    waiting = [step]
-    while waiting:
-        name = waiting.pop()
-        if name in runs.manifests and name not in seen:
-            seen.add(name)
-            waiting += [ref.partition(".")[0] for ref in runs.manifests[name].inputs.values()]
-    return [name for name in runs.manifests if name in seen]
 
 
 def failed_records(failed: Sequence[pl.DataFrame], limit: int = 3) -> tuple[Loss, ...]:

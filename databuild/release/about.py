@@ -79,18 +79,6 @@ def about(
     }
 
 
-def ancestors_of(runs: Runs, name: str) -> set[str]:
-    """The steps that a step's rows came through, itself included."""
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        step = waiting.pop()
-        if step in runs.manifests and step not in found:
-            found.add(step)
-            waiting += [ref.partition(".")[0] for ref in runs.manifests[step].inputs.values()]
-    return found
-
-
 def agreement(runs: Runs, behind: set[str]) -> list[dict[str, Any]]:
     """What is known of how far people agree whose votes are behind some rows.
 
@@ -103,7 +91,7 @@ def agreement(runs: Runs, behind: set[str]) -> list[dict[str, Any]]:
     found = []
     for name, step in runs.manifests.items():
         is_gate = step.use == "annotate.gate" and name in behind
-        of = sorted(ancestors_of(runs, name) & pulls)
+        of = sorted(pulls.intersection(runs.behind(name)))
         if of and (is_gate or step.use == "annotate.agreement"):
             told = step.metrics.get("alpha")
             alpha = told if isinstance(told, dict) else {"value": told}

@@ -109,6 +109,11 @@ def tables_of(release: Release, runs: Runs, turn: int | None = None) -> Tables:
     return found
 
 
+def steps_behind(runs: Runs, tables: Tables) -> set[str]:
+    """The steps that tables came through, their own included."""
+    return set(runs.behind(*(ref.step for splits in tables.values() for ref, _ in splits.values())))
+
+
 def frames_of(view: Parted) -> Iterator[pl.DataFrame]:
     """The parts of a view, one after the other, all with the same columns and types."""
     import polars as pl

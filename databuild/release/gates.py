@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from databuild.release.about import agreement, ancestors_of
+from databuild.release.about import agreement
+from databuild.release.contents import steps_behind
 from databuild.release.licences import combine, refusals
 from databuild.release.versions import Gate
 
@@ -39,8 +40,7 @@ def gates(
         release: What the recipe says.
         licence: The licence of each source, None where it is unknown.
     """
-    behind = {name for splits in tables.values() for ref, _ in splits.values()
-              for name in ancestors_of(runs, ref.step)}  # fmt: skip
+    behind = steps_behind(runs, tables)
     leak, of_people = data_gates(prompts, personal)
     yield leak
     short = {n: runs.manifests[n].metrics.get("shortfall") for n in sorted(behind)}
@@ -71,7 +71,7 @@ def _agreement(runs: Runs, tables: Tables) -> Gate:
     stated: dict[str, None] = {}
     missing: dict[str, None] = {}
     for config, splits in tables.items():
-        behind = {name for ref, _ in splits.values() for name in ancestors_of(runs, ref.step)}
+        behind = steps_behind(runs, {config: splits})
         found = [one for one in agreement(runs, behind) if one["alpha"] is not None]
         for pull in sorted(n for n in behind if runs.manifests[n].use == "annotate.pull"):
             of = [one for one in found if pull in one["votes"]]

@@ -12,7 +12,7 @@ from databuild.engine.store import write_json
 from databuild.errors import RecipeError, StepError, nearest
 from databuild.release.about import about, strata_of
 from databuild.release.card import card
-from databuild.release.contents import tables_of
+from databuild.release.contents import steps_behind, tables_of
 from databuild.release.drawing import write_plots
 from databuild.release.encryption import ALL, Sealing, check_columns, read_key
 from databuild.release.forgotten import forbidden
@@ -86,7 +86,7 @@ def publish(  # noqa: PLR0913 -- every option has a default
     version = _number(versions, version, tables)
     sealing = _sealing(release, versions, tables, recipe)
     with versions.making(version, sending) as folder:
-        behind = _behind(runs, tables)
+        behind = steps_behind(runs, tables)
         strata = strata_of(runs.manifests[n] for n in runs.manifests if n in behind)
         written = Writer(versions, folder, tick, strata, sealing)
         for config, splits in tables.items():
@@ -170,7 +170,7 @@ def _there(
     known = versions.known()
     latest = versions.pointers().get("latest", "")
     known = known[: known.index(latest) + 1] if latest in known else known
-    steps = {name: runs.manifests[name].key for name in sorted(_behind(runs, tables))}
+    steps = {name: runs.manifests[name].key for name in sorted(steps_behind(runs, tables))}
     refs = {c: {s: str(ref) for s, (ref, _) in splits.items()} for c, splits in tables.items()}
     text = ("recipe.yaml", sha256_of(recipe))
     for made in map(versions.read, reversed(known)):
@@ -214,18 +214,6 @@ def _number(versions: Versions, version: str, tables: Tables) -> str:
             for name, split in of.items()
         )
     return next_version(taken, breaks=breaks)
-
-
-def _behind(runs: Runs, tables: Tables) -> set[str]:
-    """The steps that tables came through, their own included."""
-    found: set[str] = set()
-    waiting = [ref.step for splits in tables.values() for ref, _ in splits.values()]
-    while waiting:
-        name = waiting.pop()
-        if name in runs.manifests and name not in found:
-            found.add(name)
-            waiting += [ref.partition(".")[0] for ref in runs.manifests[name].inputs.values()]
-    return found
 
 
 def _trained(runs: Runs, tables: Tables) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from databuild.cli import telling
 from databuild.cli.profile_view import view
 from databuild.engine.lineage import Runs
 from databuild.engine.store import Store
-from databuild.profiling.losses import losses_of, shortfalls_of, upstream
+from databuild.profiling.losses import losses_of, shortfalls_of
 from databuild.report.profile_page import render
 
 RECIPE = """\
@@ -57,7 +58,7 @@ def test_every_step_before_has_its_reasons_in_order(runs):
 
 def test_a_step_beside_the_way_is_not_told(runs):
     known = Runs(Store(runs, "lost"))
-    assert upstream(known, "clean") == ["raw", "clean"]
+    assert known.behind("clean") == ["raw", "clean"]
     assert {one.step for one in losses_of(known, "other", 0)} == {"raw", "other"}
 
 
@@ -79,7 +80,9 @@ def test_shortfalls_are_told_as_they_were_reported(runs, capsys):
         "even": SimpleNamespace(inputs={"rows": "raw"}, metrics={"shortfall": lines, "n": 3}),
         "late": SimpleNamespace(inputs={"rows": "even.kept"}, metrics={"shortfall": []}),
     }
-    told = shortfalls_of(SimpleNamespace(manifests=manifests), "late")
+    known = SimpleNamespace(manifests=manifests)
+    known.behind = partial(Runs.behind, known)
+    told = shortfalls_of(known, "late")
     assert told == ({"step": "even", "of": "<b>", "wanted": 9, "got": 1},)
     found = replace(databuild.profile("unique", runs=runs), shortfalls=told)
     assert "&lt;b&gt;" in render(found)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from databuild.engine.lineage import Runs
 from databuild.recipe.bind import Ref
 from databuild.recipe.model import Release
 from databuild.release.about import agreement
 from databuild.release.gates import gates
 
 if TYPE_CHECKING:
-    from databuild.engine.lineage import Runs
     from databuild.engine.table import View
     from databuild.release.versions import Gate
 
@@ -34,6 +34,7 @@ class Known:
     """The finished steps."""
 
     manifests: dict[str, Made]
+    behind = Runs.behind
 
 
 def gate_of(*, page: dict[str, Any] | None = None, gated: dict[str, Any] | None = None,
