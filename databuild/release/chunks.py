@@ -15,9 +15,9 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-EVERY = 2048
+EVERY = 1536
 """A cut is made before one in so many rows, on average."""
-LEAST = 512
+LEAST = 384
 MOST = 65_536
 
 
