@@ -69,13 +69,14 @@ class Person:
     """Someone who is logged in."""
 
     def __init__(self, url: str, name: str) -> None:
+        self._url = url
         self._client = httpx.Client(base_url=url, timeout=60, follow_redirects=True)
         sent = {"email": f"{name}@example.org", "password": PASSWORD, "allow_newsletters": "false"}
         for page in ("/user/signup/", "/user/login/"):
             self._client.get(page)
             token = {"csrfmiddlewaretoken": self._client.cookies["csrftoken"]}
             self._client.post(page, data={**sent, **token}, headers={"Referer": f"{url}{page}"})
-        self._url, self.number = url, int(self.ask("GET", "/api/current-user/whoami")["id"])
+        self.number = int(self.ask("GET", "/api/current-user/whoami")["id"])
 
     def ask(self, method: str, path: str, content: Any = None, **params: Any) -> Any:
         """Ask the API as the page does, in the session."""
