@@ -112,7 +112,8 @@ def status(as_json: asking.AsJson = False) -> None:
             table.add_row(name, str(pid), _memory(pid))
         telling.say(table)
         if found.restarts:
-            telling.say(f"{found.restarts} restarts within two minutes: databuild annotate logs")
+            told = f"{found.restarts} restarts within two minutes"
+            telling.say(f"{told}: databuild annotate logs supervisor")
         telling.say(f"{found.free_mib:,} MiB are free on the disk of the answers.")
         if found.free_mib < local.NEEDED_MIB:
             told = (
