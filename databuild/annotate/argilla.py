@@ -126,8 +126,10 @@ def page_of(url: str, dataset: str, annotator: str | None = None) -> str:
     Example:
         >>> page_of("http://127.0.0.1:6900", "d1", "ann")
         'http://127.0.0.1:6900/dataset/d1/annotation-mode?page=1&status=pending&metadata=assigned_to.ann&sort=metadata.place.asc'
+        >>> "&metadata=assigned_to.Ann%20%26%20Co&" in page_of("http://h", "d1", "Ann & Co")
+        True
     """
-    mine = f"&metadata=assigned_to.{quote(annotator)}" if annotator else ""
+    mine = f"&metadata=assigned_to.{quote(annotator, safe='')}" if annotator else ""
     query = f"page=1&status=pending{mine}&sort=metadata.place.asc"
     return f"{url}/dataset/{dataset}/annotation-mode?{query}"
 

@@ -147,7 +147,8 @@ def back_up(target: Path | None) -> Path:
         target: A file that does not exist; None for a dated one in the server's folder `backups`.
 
     Raises:
-        StoreError: There is no database, the target exists, or the disk is full.
+        StoreError: There is no database, the target exists or its folder does not, or the disk
+            is full.
     """
     source = server_folder() / "argilla.db"
     if not source.exists():
@@ -157,6 +158,9 @@ def back_up(target: Path | None) -> Path:
     path = target or make_folder(source.parent / "backups") / f"argilla-{stamp}.db"
     if path.exists():
         raise StoreError("annotate backup", f"{path} exists", fix="name another file")
+    if not path.parent.is_dir():
+        what = f"there is no folder {path.parent}"
+        raise StoreError("annotate backup", what, fix="make it, or name a file elsewhere")
     part = path.with_name(path.name + ".part")
     try:
         write_private(part, "")
