@@ -301,9 +301,9 @@ def test_an_account_comes_whole_and_who_has_none_is_named(
     assert not list(passwords.glob("*.new"))
 
     rows_of(3).drop("row_id").write_ndjson(tmp_path / "pairs.jsonl")
-    told = typed("annotate", "push", "named", "pairs.jsonl", "annotators=[kim,lou]")
-    assert told.stderr == "lou has no account there: databuild annotate add-user lou\n"
-    (line,) = (one for one in told.stdout.splitlines() if one.startswith("kim answers at"))
+    said = typed("annotate", "push", "named", "pairs.jsonl", "annotators=[kim,lou]")
+    assert said.stderr == "lou has no account there: databuild annotate add-user lou\n"
+    (line,) = (one for one in said.stdout.splitlines() if one.startswith("kim answers at"))
     assert line.endswith("&metadata=assigned_to.kim&sort=metadata.place.asc")
 
 
