@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from databuild.annotate.argilla_api import Api
 from databuild.annotate.connection import connect
@@ -54,6 +55,12 @@ class ArgillaDesk:
             if found is None:
                 return {}
             return {name: page_of(api.url, str(found["id"]), name) for name in people}
+
+    def strangers(self, people: Sequence[str]) -> list[str]:
+        """Those who cannot answer: there is no account of that name in the workspace."""
+        with self._api() as api:
+            known = set(api.user_names().values())
+        return [name for name in people if name not in known]
 
     def push(self, asked: Asked) -> Mapping[str, int]:
         """Make the data set, or what is missing of it, then log what is not there as it is now."""
@@ -119,8 +126,10 @@ def page_of(url: str, dataset: str, annotator: str | None = None) -> str:
     Example:
         >>> page_of("http://127.0.0.1:6900", "d1", "ann")
         'http://127.0.0.1:6900/dataset/d1/annotation-mode?page=1&status=pending&metadata=assigned_to.ann&sort=metadata.place.asc'
+        >>> "&metadata=assigned_to.Ann%20%26%20Co&" in page_of("http://h", "d1", "Ann & Co")
+        True
     """
-    mine = f"&metadata=assigned_to.{annotator}" if annotator else ""
+    mine = f"&metadata=assigned_to.{quote(annotator, safe='')}" if annotator else ""
     query = f"page=1&status=pending{mine}&sort=metadata.place.asc"
     return f"{url}/dataset/{dataset}/annotation-mode?{query}"
 

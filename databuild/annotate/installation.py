@@ -61,7 +61,7 @@ def install(tell: Callable[[str], None]) -> Path:
 
     Raises:
         StoreError: The disk has no room for it.
-        ServiceError: A package could not be fetched or installed.
+        ServiceError: A package could not be fetched or installed; there is neither uv nor pip.
     """
     target = environment()
     python = target / "bin" / "python"
@@ -108,6 +108,13 @@ def _commands(made: Path, lock: Path) -> list[list[str]]:
     if importlib.util.find_spec("pip") is not None:  # spares a copy of pip
         venv = [sys.executable, "-m", "venv", "--without-pip", str(made)]
         return [venv, [sys.executable, "-m", "pip", "--python", python, "install", *options]]
+    if importlib.util.find_spec("ensurepip") is None:  # Debian's Python without python3-venv
+        what = "there is neither uv nor pip to install Argilla's server with"
+        fix = (
+            "install uv (https://docs.astral.sh/uv), or a pip for this Python "
+            f"({sys.executable}; on Debian and Ubuntu `apt install python3-venv`)"
+        )
+        raise ServiceError("annotate up", what, fix=fix)
     venv = [sys.executable, "-m", "venv", str(made)]
     return [venv, [python, "-m", "pip", "install", *options]]
 

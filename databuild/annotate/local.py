@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from databuild.annotate.connection import DEFAULT_WORKSPACE, is_running, read_state, server_folder
 from databuild.annotate.installation import install, package_folder
 from databuild.annotate.secrecy import ensure_secrets, make_folder, write_private
+from databuild.annotate.supervisor import RESTART_WINDOW_S
 from databuild.errors import ServiceError, StoreError
 
 if TYPE_CHECKING:
@@ -61,7 +62,16 @@ def state() -> State:
     told = read_state(folder)
     pids = {"supervisor": told.get("supervisor_pid", 0), **told.get("pids", {})}
     known = told.get("state", "starting")
-    return State(known, told.get("url"), pids, told.get("restarts", 0), free_mib)
+    return State(known, told.get("url"), pids, _recent_restarts(told), free_mib)
+
+
+def _recent_restarts(told: dict[str, Any]) -> int:
+    """The restarts that the supervisor told of last, unless that was long ago."""
+    try:
+        age_s = (datetime.now(UTC) - datetime.fromisoformat(told["at"])).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return 0
+    return int(told.get("restarts", 0)) if age_s <= RESTART_WINDOW_S else 0
 
 
 def start(host: str, port: int | None, tell: Callable[[str], None]) -> State:
@@ -137,7 +147,8 @@ def back_up(target: Path | None) -> Path:
         target: A file that does not exist; None for a dated one in the server's folder `backups`.
 
     Raises:
-        StoreError: There is no database, the target exists, or the disk is full.
+        StoreError: There is no database, the target exists or its folder does not, or the disk
+            is full.
     """
     source = server_folder() / "argilla.db"
     if not source.exists():
@@ -147,6 +158,9 @@ def back_up(target: Path | None) -> Path:
     path = target or make_folder(source.parent / "backups") / f"argilla-{stamp}.db"
     if path.exists():
         raise StoreError("annotate backup", f"{path} exists", fix="name another file")
+    if not path.parent.is_dir():
+        what = f"there is no folder {path.parent}"
+        raise StoreError("annotate backup", what, fix="make it, or name a file elsewhere")
     part = path.with_name(path.name + ".part")
     try:
         write_private(part, "")

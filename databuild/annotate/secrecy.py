@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from databuild.annotate.connection import server_folder
+from databuild.errors import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,3 +65,41 @@ def ensure_secrets(folder: Path) -> None:
     }
     write_private(folder / "owner.password", password + "\n")
     write_private(path, json.dumps(made, indent=1))
+
+
+class NewPassword:
+    """A password that is drawn for an account, and on the disk before the account is made.
+
+    It lies there as `NAME.new` until `keep` gives it its name, so that neither a kill nor a server
+    that dies loses it, and the password of a namesake stays. A later try takes it up again.
+
+    Args:
+        name: Of the account.
+        server: The address of a team's server, whose passwords have a folder of their own.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+
+    def __init__(self, name: str, server: str | None = None) -> None:
+        folder = server_folder() / "passwords"
+        if server is not None:
+            folder /= re.sub(r"[^\w.-]+", "_", urlsplit(server).netloc)
+        self._path, self._new = folder / f"{name}.password", folder / f"{name}.new"
+        try:
+            make_folder(folder)
+            self.is_older = self._new.exists()
+            """Whether it was drawn by a former call, which did not come to its end."""
+            self.text = self._new.read_text("utf-8").strip() if self.is_older else new_password()
+            write_private(self._new, self.text + "\n")
+        except OSError as error:
+            fix = "make room, or set DATABUILD_HOME to a folder that can be written"
+            raise StoreError("annotate add-user", str(error), fix=fix) from error
+
+    def keep(self) -> Path:
+        """Keep it as the account's password; where it is now."""
+        return self._new.replace(self._path)
+
+    def forget(self) -> None:
+        """Delete it: no account has it."""
+        self._new.unlink(missing_ok=True)

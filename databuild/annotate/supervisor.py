@@ -33,7 +33,8 @@ COMMANDS = {"queue": "queue", "server": "serve", "worker": "work"}
 _STOP_ORDER = ("server", "worker", "queue")
 _PATIENCE_S = {"server": 15.0, "worker": 10.0, "queue": 10.0}
 _START_S = 300.0  # making the index of 60,000 records took 18 s on a busy machine
-_MOST_RESTARTS, _RESTART_WINDOW_S = 5, 120.0
+RESTART_WINDOW_S = 120.0
+_MOST_RESTARTS = 5
 _HEALTH_EVERY_S, _MOST_MISSES = 15.0, 4
 _LOG_BYTES = 5 << 20
 
@@ -150,7 +151,7 @@ class Supervisor:
 
     def _restart(self, name: str) -> None:
         now = time.monotonic()
-        self.restarts = [at for at in self.restarts if at > now - _RESTART_WINDOW_S] + [now]
+        self.restarts = [at for at in self.restarts if at > now - RESTART_WINDOW_S] + [now]
         if len(self.restarts) > _MOST_RESTARTS:
             raise FailedError(f"the {name} ended {_MOST_RESTARTS} times within two minutes")
         _say(f"the {name} ended with {self.children[name].returncode}; it is started again")

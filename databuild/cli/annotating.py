@@ -10,7 +10,7 @@ import typer
 
 from databuild.cli import asking, telling
 from databuild.cli.application import Command, app
-from databuild.errors import RecipeError
+from databuild.errors import RecipeError, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -112,7 +112,8 @@ def status(as_json: asking.AsJson = False) -> None:
             table.add_row(name, str(pid), _memory(pid))
         telling.say(table)
         if found.restarts:
-            telling.say(f"{found.restarts} restarts within two minutes: databuild annotate logs")
+            told = f"{found.restarts} restarts within two minutes"
+            telling.say(f"{told}: databuild annotate logs supervisor")
         telling.say(f"{found.free_mib:,} MiB are free on the disk of the answers.")
         if found.free_mib < local.NEEDED_MIB:
             told = (
@@ -158,22 +159,36 @@ def add_user(
     The password is asked for, hidden; it is never an argument, printed or logged.
     """
     from databuild.annotate.connection import connect
+    from databuild.annotate.desk import UnreachableError
     from databuild.annotate.people import add_user as make
+    from databuild.annotate.people import check_name
+    from databuild.annotate.secrecy import NewPassword
 
     if role not in {"annotator", "admin"}:
         what = f"the role {role!r} is neither annotator nor admin"
         raise RecipeError("command line", what, fix="write `--role annotator` or leave it out")
+    if generate and password_file is not None:
+        what = "--generate and --password-file name two passwords"
+        raise RecipeError("command line", what, fix="leave one of them out")
+    check_name(name)
     connection = connect(server)
-    if generate:
-        from databuild.annotate.secrecy import new_password
-
-        password = new_password()
-    else:
-        password = _password(name, password_file)
-    make(connection, name, password, role=role, title=title)
+    drawn = NewPassword(name, server) if generate else None
+    password = _password(name, password_file) if drawn is None else drawn.text
+    try:
+        made = make(connection, name, password, role=role, title=title)
+    except ServiceError as error:
+        if drawn is not None and not isinstance(error, UnreachableError):
+            drawn.forget()
+        raise
+    if not made:
+        told = f"{name} had an account; it is in the workspace {connection.workspace} now, too."
+        telling.say(told)
     telling.say(f"{name} can log in at {connection.url}")
-    if generate:
-        telling.say_path("The password is in", _keep(name, password))
+    if drawn is not None and (made or drawn.is_older):
+        telling.say_path("The password is in", drawn.keep())
+    elif drawn is not None:
+        drawn.forget()
+        telling.say("The password is the one it had.")
 
 
 @annotate_command(
@@ -225,15 +240,6 @@ def _password(name: str, file: Path | None) -> str:
         raise RecipeError("command line", what, fix=fix)
     asked: str = typer.prompt(f"Password for {name}", hide_input=True, confirmation_prompt=True)
     return asked
-
-
-def _keep(name: str, password: str) -> Path:
-    from databuild.annotate.connection import server_folder
-    from databuild.annotate.secrecy import make_folder, write_private
-
-    path = make_folder(server_folder() / "passwords") / f"{name}.password"
-    write_private(path, password + "\n")
-    return path
 
 
 def _plain(found: Any) -> dict[str, Any]:

@@ -97,6 +97,18 @@ def push(
         telling.write_json(told)
         return
     _say(told, runs)
+    if config.tool == "argilla" and config.annotators:
+        _say_strangers(config)
+
+
+def _say_strangers(config: PushConfig) -> None:
+    """Say whose records wait for somebody who cannot log in."""
+    from databuild.annotate.argilla import ArgillaDesk
+
+    to = f" --server {config.server}" if config.server else ""
+    for name in ArgillaDesk(config.server).strangers(config.annotators):
+        told = f"{name} has no account there: databuild annotate add-user {name}{to}"
+        telling.say(told, stderr=True)
 
 
 def _values(overrides: Iterable[str]) -> dict[str, Any]:

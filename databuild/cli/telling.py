@@ -31,10 +31,14 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(*pieces: RenderableType, stderr: bool = False) -> None:
-    """Print for a person."""
+    """Print for a person; a `Text` with `no_wrap` stays one line, however long."""
+    from rich.text import Text
+
     out = console(stderr=stderr)
     for piece in pieces:
-        out.print(piece, markup=False)
+        # rich joins texts to a new one, which knows nothing of the piece's own `no_wrap`
+        whole = isinstance(piece, Text) and bool(piece.no_wrap)
+        out.print(piece, markup=False, soft_wrap=whole)
 
 
 def say_path(label: str, path: Path | str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path  # noqa: TC003  # typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,7 +83,10 @@ def pull(
     runs: asking.RunsFolder = asking.RUNS,
     as_json: asking.AsJson = False,
 ) -> None:
-    """Ask Argilla what people said, and append it to journals/votes/DATASET.jsonl."""
+    """Ask Argilla what people said, and append it to journals/votes/DATASET.jsonl.
+
+    Where Argilla cannot be reached the log goes on alone, and the exit code is 5.
+    """
     from databuild.annotate.desk import TOOLS, desk_of
     from databuild.annotate.fetching import fetch
 
@@ -92,9 +96,11 @@ def pull(
         what = f"there is no tool {tool!r}; {nearest(tool, TOOLS)}"
         raise RecipeError("command line", what, fix="correct `--tool`")
     found = fetch(log, desk_of(tool, log, server))
-    _say(log, found.new, found.note, as_json=as_json)
+    _say(log, found.new, replace(found, new=0).note, as_json=as_json)
     if out is not None:
         _write(log, out)
+    if found.unreachable:
+        raise typer.Exit(5)
 
 
 def _check_out(out: Path | None) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from playwright.sync_api import Page
+
     from databuild.annotate.log import VoteLog
 
 PASSWORD = "a password of length"  # noqa: S105  # of a server that lives for a test
@@ -69,13 +71,14 @@ class Person:
     """Someone who is logged in."""
 
     def __init__(self, url: str, name: str) -> None:
+        self._url = url
         self._client = httpx.Client(base_url=url, timeout=60, follow_redirects=True)
         sent = {"email": f"{name}@example.org", "password": PASSWORD, "allow_newsletters": "false"}
         for page in ("/user/signup/", "/user/login/"):
             self._client.get(page)
             token = {"csrfmiddlewaretoken": self._client.cookies["csrftoken"]}
             self._client.post(page, data={**sent, **token}, headers={"Referer": f"{url}{page}"})
-        self._url, self.number = url, int(self.ask("GET", "/api/current-user/whoami")["id"])
+        self.number = int(self.ask("GET", "/api/current-user/whoami")["id"])
 
     def ask(self, method: str, path: str, content: Any = None, **params: Any) -> Any:
         """Ask the API as the page does, in the session."""
@@ -126,6 +129,26 @@ class RealLabelStudio:
         export = person.ask("GET", f"/api/projects/{project}/export", exportType="JSON")
         path = log.folder / "answers" / "export.json"
         path.write_text(json.dumps(export, ensure_ascii=False), "utf-8")
+
+    @contextmanager
+    def page(self, log: VoteLog, chromium: str) -> Iterator[Page]:
+        """The first task of a data set's project, in a browser, as `ann`."""
+        from playwright.sync_api import sync_playwright
+
+        project = self._project(log)
+        with sync_playwright() as tool:
+            browser = tool.chromium.launch(executable_path=chromium)
+            page = browser.new_page(viewport={"width": 1400, "height": 1500})
+            page.set_default_timeout(90_000)
+            page.goto(f"{self._url}/user/login/")
+            page.fill("input[name=email]", "ann@example.org")
+            page.fill("input[name=password]", PASSWORD)
+            page.click("button[type=submit]")
+            page.wait_for_url(lambda url: "/login" not in url)
+            page.goto(f"{self._url}/projects/{project}/data?labeling=1")
+            page.get_by_text("Which answer is better?").first.wait_for()
+            yield page
+            browser.close()
 
     def close(self) -> None:
         """End all sessions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from databuild.annotate import installation
 from databuild.shipped import shipped
 
 SECRETS = {"ARGILLA_AUTH_SECRET_KEY", "ARGILLA_PASSWORD", "ARGILLA_API_KEY", "POSTGRES_PASSWORD"}
@@ -74,3 +76,22 @@ def test_docker_compose_accepts_it(tmp_path):
     words = [docker, "compose", "-f", file, "--env-file", str(given), "config", "-q"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.live
+def test_argilla_knows_every_setting_that_is_named_for_it(compose, argilla_home):
+    python = installation.install(lambda _: None)
+    ask = (
+        "import json; from argilla_server.settings import Settings; print(json.dumps("
+        "[Settings.model_config['env_prefix'] + name.upper() for name in Settings.model_fields]))"
+    )
+    read = subprocess.run(
+        [python, "-c", ask], capture_output=True, text=True, check=True, cwd=argilla_home,
+        env={"ARGILLA_HOME_PATH": str(argilla_home / "asked"), "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    known = set(json.loads(read.stdout.splitlines()[-1])) | {"ARGILLA_AUTH_SECRET_KEY"}
+    for name in ("argilla", "worker"):
+        named = set(compose["services"][name]["environment"])
+        assert {one for one in named if one.startswith("ARGILLA_")} <= known
+        # What the image's own start script makes the first account and workspace of.
+        assert {"USERNAME", "PASSWORD", "API_KEY", "WORKSPACE"} <= named

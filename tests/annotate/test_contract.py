@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from databuild.annotate.desk import Tool
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 REWRITE = '=1+1, "gut", 很好 🐢\nzweite; Zeile > mehr = weniger'
 ISSUES = ["too_long", "unsafe"]
 
@@ -317,3 +319,30 @@ def test_a_ranking_comes_back_in_the_rows_own_order(people: People, tmp_path: Pa
     got = pulled(log, rows, options).rows
     assert got["ranks"].to_list() == [[1, 2, 2]] * 4
     assert {one.shown for one in records.values()} != {(0, 1, 2)}
+
+
+@pytest.mark.live
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+def test_what_is_clicked_and_typed_in_label_studios_page_is_what_is_heard(
+    label_studio: RealLabelStudio, tmp_path: Path
+) -> None:
+    rows = rows_of(2)
+    log, _, options = pushed(label_studio, rows, tmp_path)
+    with label_studio.page(log, str(CHROMIUM)) as page:
+        page.keyboard.press("8")
+        page.get_by_label("B is much better").and_(page.locator(":checked")).wait_for()
+        page.locator("textarea").first.fill(REWRITE)  # and its button `Add` is forgotten
+        page.get_by_text("Too long").first.click()
+        with page.expect_response(lambda one: one.request.method == "POST" and one.ok):
+            page.get_by_role("button", name="Submit").first.click()
+        page.locator(":checked").first.wait_for(state="detached")
+        with page.expect_response(lambda one: one.request.method == "POST" and one.ok):
+            page.get_by_role("button", name="Skip").first.click()
+    label_studio.answer(log, {}, "ann")
+    (row,) = pulled(log, rows, options, share=0).rows.to_dicts()
+    assert abs(row["grade"]) == 4
+    assert row["shown_first"] != ("a" if row["grade"] > 0 else "b")
+    assert (row["edited"], row["issues"]) == (REWRITE, ["too_long"])
+    heard = list(log.read().votes.values())
+    assert sorted(vote.status for vote in heard) == ["discarded", "submitted"]
+    assert all(vote.seconds is not None for vote in heard)

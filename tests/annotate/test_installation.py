@@ -66,3 +66,11 @@ def test_pip_is_used_where_there_is_no_uv(monkeypatch, tmp_path):
     words = installation._commands(tmp_path, tmp_path / "x.lock")[-1]
     assert "pip" in words
     assert {"--require-hashes", "--no-deps"} <= set(words)
+
+
+def test_a_machine_with_neither_uv_nor_pip_is_told_what_to_install(home, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ServiceError, match=r"neither uv nor pip .*Fix: install uv .*python3-venv"):
+        installation.install(print)
+    assert list((home / "argilla" / "venv").iterdir()) == []

@@ -95,7 +95,7 @@ def test_an_export_of_label_studio_is_imported(asked: Terminal) -> None:
 
 
 def test_pull_without_a_server_says_that_the_log_goes_on_alone(asked: Terminal) -> None:
-    told = asked.json("annotate", "pull", "helpful")
+    told = asked.json("annotate", "pull", "helpful", code=5)
     assert (told["new"], told["records"], told["votes"]) == (0, N, 0)
     assert "votes from the log alone: no local Argilla is running" in told["note"]
 

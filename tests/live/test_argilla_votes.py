@@ -8,11 +8,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import polars as pl
 import pytest
 
 from databuild.annotate import argilla as desk
-from databuild.annotate import argilla_api, local
+from databuild.annotate import argilla_api, local, people
 from databuild.annotate.aggregate import AggregateConfig, aggregate_votes
 from databuild.annotate.argilla import ArgillaDesk
 from databuild.annotate.argilla_api import Api
@@ -271,6 +272,39 @@ def test_what_a_model_says_is_suggested_only_where_assist_is_asked_for(
             assert values[0].startswith("a_" if is_first else "b_")
             assert values[0].endswith("much") == (margin == 0.7)  # the upper quarter
         assert set(one["metadata"]) == {"place"}  # no score, model or truth goes to the server
+
+
+def test_an_account_comes_whole_and_who_has_none_is_named(
+    argilla: Connection, argilla_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed, passwords = Terminal(tmp_path), argilla_home / "argilla" / "passwords"
+    whole = people.call
+
+    def dies_half_way(connection: Connection, method: str, path: str, body: Any = None) -> Any:
+        if path.startswith("/api/v1/workspaces/") and method == "POST":
+            raise UnreachableError("annotate", "it does not answer", fix="run it again")
+        return None if method == "DELETE" else whole(connection, method, path, body)
+
+    monkeypatch.setattr(people, "call", dies_half_way)
+    typed("annotate", "add-user", "kim", "--generate", code=5)
+    monkeypatch.undo()
+    told = typed("annotate", "add-user", "kim", "--generate").stdout
+    assert "kim had an account; it is in the workspace databuild now, too." in told
+    assert str(passwords / "kim.password") in told
+    text = (passwords / "kim.password").read_text("utf-8")
+    with httpx.Client(base_url=f"{argilla.url}/api/v1") as client:
+        secret = {"username": "kim", "password": text.strip()}
+        assert client.post("/token", data=secret).is_success
+    again = typed("annotate", "add-user", "kim", "--generate", code=5).stderr
+    assert "kim has an account" in again
+    assert (passwords / "kim.password").read_text("utf-8") == text
+    assert not list(passwords.glob("*.new"))
+
+    rows_of(3).drop("row_id").write_ndjson(tmp_path / "pairs.jsonl")
+    said = typed("annotate", "push", "named", "pairs.jsonl", "annotators=[kim,lou]")
+    assert said.stderr == "lou has no account there: databuild annotate add-user lou\n"
+    (line,) = (one for one in said.stdout.splitlines() if one.startswith("kim answers at"))
+    assert line.endswith("&metadata=assigned_to.kim&sort=metadata.place.asc")
 
 
 class Ended(BaseException):
