@@ -97,7 +97,7 @@ def release(
         return
     _tell(made)
     telling.say(
-        f"new: {sent.new_files:,} files, {sent.new_bytes:,} bytes; shared with earlier versions: "
+        f"new: {sent.new_files:,} files, {sent.new_bytes:,} bytes; in the store already: "
         f"{sent.shared_files:,} files, {sent.shared_bytes:,} bytes"
     )
     telling.say_path("version", folder)

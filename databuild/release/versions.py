@@ -195,10 +195,10 @@ class Versions:
         """
         known = self.known()
         if not known:
-            what = (
-                f"no version of {self.name!r} is here; {nearest(self.name, names_in(self.store))}"
-            )
-            raise StoreError(self.depot.where, what, fix="name the folder with `--store DIR`")
+            others = [name for name in names_in(self.store) if name != self.name]
+            what = f"no version of {self.name!r} is here; {nearest(self.name, others)}"
+            fix = "publish one with `databuild release`, or name the folder with `--store DIR`"
+            raise StoreError(self.depot.where, what, fix=fix)
         pointers = {"latest": known[-1], **self.pointers()}
         found = pointers.get(version, version)
         if found not in known:
