@@ -35,8 +35,8 @@ def test_release_tells_bytes_checkout_and_gc_do_what_they_say(shop: Shop) -> Non
     first = json.loads(told("release", "shop@1.0.0", "--json"))
     assert first["sent"]["shared_files"] == 0
     assert first["sent"]["new_bytes"] == sum(one["bytes"] for one in first["files"])
-    assert "new: 1 files" in told("release", "shop")  # the card, which tells the version
-    told("release", "shop")
+    assert "new: 1 files" in told("release", "shop@1.1.0")  # the card tells the version
+    told("release", "shop@1.2.0")
     assert "every file as it was released" in told("checkout", "shop", "out", "--config", "all")
     assert (shop.folder / "out/data/all").is_dir()
     assert not (shop.folder / "out/data/sft").exists()
