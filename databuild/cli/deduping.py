@@ -192,8 +192,8 @@ def _summary(told: dict[str, Any], out: Path) -> list[RenderableType]:
     ]
     if told["skipped_pairs"]:
         pieces.append(
-            f"{told['skipped_pairs']:,} pairs of kept rows were not compared: more than "
-            f"{told['bucket_cap']} texts alike in a band, and a sample showed no duplicates."
+            f"{told['skipped_pairs']:,} pairs of kept rows at most were not compared: rows of one "
+            f"template, more than {told['bucket_cap']} with one key; samples showed no duplicates."
         )
     if told["largest_clusters"]:
         listed = telling.table("rows", "kept row", "text", left=("text",))

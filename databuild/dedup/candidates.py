@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,42 +18,52 @@ CAP = 32
 _NOTHING = np.empty(0, np.uint8)
 
 
+class Paired(NamedTuple):
+    """The candidates of one band."""
+
+    pairs: NDArray[np.uint64]
+    """`worse << 32 | better` (see `unpacked`), not sorted, none twice."""
+    crowded: int
+    """Pairs with a common key that were left out, of keys of more rows than the cap."""
+    passed: int
+    """Pairs that were left out of keys of fewer rows: of fruitless ones."""
+
+
 def band_pairs(
     keys: NDArray[np.uint32],
     cap: int = CAP,
-    settled: NDArray[np.uint8] | None = None,
+    standing: NDArray[np.uint8] = _NOTHING,
     rows: NDArray[np.uint32] | None = None,
-) -> tuple[NDArray[np.uint64], int]:
+) -> Paired:
     """Pair the rows that share a key of one band.
 
     Rows are numbered in order of preference, 0 the best. Up to `cap` rows with one key are all
-    paired. Of more, those that are `settled` are left out and each of the others is paired with the
+    paired. Of more, those that are dropped are left out and each of the others is paired with the
     best `cap // 2` of them: so a band never has more than `cap / 2` pairs a row, however many rows
-    share a key, and every dropped row still meets the rows most likely to be kept.
+    share a key, and every dropped row still meets the rows most likely to be kept. Rows that were
+    compared with many others in vain are paired with two.
 
     Args:
         keys: N keys of one band.
         cap: How many rows with one key are all paired, at least 2.
-        settled: N numbers, not 0 for a row that is dropped as far as it is known; none by default.
+        standing: How each row stands (see `Standing`); by default all are open.
         rows: The row of each key; by default they are in order.
 
     Returns:
-        Pairs `worse << 32 | better` (see `unpacked`), not sorted, none twice; and how many pairs
-        with a common key were left out.
+        The pairs, and how many with a common key were left out.
 
     Example:
-        >>> pairs, skipped = band_pairs(np.array([5, 9, 5, 5], np.uint32))
-        >>> [side.tolist() for side in unpacked(pairs)], skipped
+        >>> made = band_pairs(np.array([5, 9, 5, 5], np.uint32))
+        >>> [side.tolist() for side in unpacked(made.pairs)], made.crowded
         ([[0, 0, 2], [2, 3, 3]], 0)
     """
     from databuild.dedup.kernels.pairing import pair_runs
 
-    settled = _NOTHING if settled is None else settled
     packed = sorted_band(keys, shared_only=True, rows=rows)
-    made, _ = pair_runs(packed, cap, settled, np.empty(0, np.uint64))
+    made, _, _ = pair_runs(packed, cap, standing, np.empty(0, np.uint64))
     pairs = np.empty(max(made, 1), np.uint64)
-    made, skipped = pair_runs(packed, cap, settled, pairs)
-    return pairs[:made], skipped
+    made, crowded, passed = pair_runs(packed, cap, standing, pairs)
+    return Paired(pairs[:made], crowded, passed)
 
 
 def sorted_band(
@@ -83,36 +93,69 @@ def sorted_band(
     return packed
 
 
-def probe(old: Band, keys: NDArray[np.uint32], cap: int = CAP) -> tuple[NDArray[np.uint64], int]:
+def probe(
+    old: Band,
+    keys: NDArray[np.uint32],
+    cap: int = CAP,
+    standing: NDArray[np.uint8] = _NOTHING,
+) -> Paired:
     """Pair new rows with the old rows of one band that have their key.
 
-    Old rows are all preferred to new ones. A new row is paired with the best `cap` of them.
+    Old rows are all preferred to new ones. A new row is paired with the best `cap` of them; one
+    that was compared with many in vain with two.
 
     Args:
         old: The old rows of the band; may be memory-mapped.
         keys: The keys of the new rows in the same band.
         cap: Old rows that one new row is paired with.
+        standing: How each new row stands (see `Standing`); by default all are open.
 
     Returns:
-        Pairs `new row << 32 | old row`, none twice, and how many pairs with a common key were left
-        out.
+        Pairs `new row << 32 | old row`, and how many with a common key were left out.
 
     Example:
         >>> from databuild.dedup.batch_files import Band
         >>> old = Band.of(np.array([7, 3, 7], np.uint32))
-        >>> pairs, skipped = probe(old, np.array([7, 8], np.uint32))
-        >>> [side.tolist() for side in unpacked(pairs)], skipped
+        >>> made = probe(old, np.array([7, 8], np.uint32))
+        >>> [side.tolist() for side in unpacked(made.pairs)], made.crowded
         ([[0, 2], [0, 0]], 0)
     """
     from databuild.dedup.kernels.pairing import pair_across
 
     new = sorted_band(keys)
     pairs = np.empty(2 * len(new), np.uint64)
-    made, skipped = pair_across(*old, new, cap, pairs)
+    made, skipped = pair_across(*old, new, cap, standing, pairs)
     if made > len(pairs):
         pairs = np.empty(made, np.uint64)
-        made, skipped = pair_across(*old, new, cap, pairs)
-    return pairs[:made], skipped
+        made, skipped = pair_across(*old, new, cap, standing, pairs)
+    return Paired(pairs[:made], skipped, 0)
+
+
+def unseen(pairs: NDArray[np.uint64], seen: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Whether each of the pairs is not among those seen; both ascending.
+
+    Example:
+        >>> unseen(np.array([1, 4], np.uint64), np.array([0, 4], np.uint64)).tolist()
+        [True, False]
+    """
+    from databuild.dedup.kernels.pairing import absent
+
+    found = np.empty(len(pairs), bool)
+    absent(seen, pairs, found)
+    return found
+
+
+def merged(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Two ascending sets of pairs as one, in one pass.
+
+    Example:
+        >>> merged(np.array([1, 4], np.uint64), np.array([0, 4, 5], np.uint64)).tolist()
+        [0, 1, 4, 5]
+    """
+    from databuild.dedup.kernels.pairing import merge
+
+    both = np.empty(len(one) + len(other), np.uint64)
+    return both[: int(merge(one, other, both))]
 
 
 def distinct(pairs: Iterable[NDArray[np.uint64]]) -> NDArray[np.uint64]:

@@ -19,7 +19,7 @@ class ClusterConfig(NearConfig):
 
 
 @step(
-    "dedup.cluster", kind="measure", sees="parts", version=2, also=near_also, adds=("cluster_id",)
+    "dedup.cluster", kind="measure", sees="parts", version=3, also=near_also, adds=("cluster_id",)
 )
 def cluster_rows(
     rows: Parts,

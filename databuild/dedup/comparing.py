@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _MAPPED_BYTES = 1 << 27
 """Sets of fewer bytes are compared where they are."""
 _LEAST_PAIRS = 1 << 16
+_PARTS = 8
+"""Of a file, and so many pairs at once as one part of it has texts."""
 _WINDOW = 1 << 23
 """Shingles of a file that are mapped at once."""
 _LOW = np.uint64(0xFFFFFFFF)
@@ -53,23 +55,44 @@ def compare(
     tables = [shingles] if better is None else [shingles, better]
     if sum(one.hashes.nbytes for one in tables) <= _MAPPED_BYTES:
         return jaccards(shingles, pairs, threshold, better=better, threads=threads)
+    n, n_better = (len(one.offsets) - 1 for one in (tables[0], tables[-1]))
     # So large that a file is not read through more often than its texts have pairs.
-    size = max(_LEAST_PAIRS, (len(shingles.offsets) - 1) // 8)
-    found = np.zeros(len(pairs))
+    size = max(_LEAST_PAIRS, n // _PARTS)
+    order = _by_parts(n, n_better, pairs) if len(pairs) > n else None
+    found = np.empty(len(pairs))
     for at in range(0, len(pairs), size):
-        here = pairs[at : at + size]
-        worse, other = here >> _HIGH, here & _LOW
+        here = slice(at, at + size) if order is None else order[at : at + size]
+        some = pairs[here]
+        worse, other = some >> _HIGH, some & _LOW
         if better is None:
-            texts = np.unique(np.concatenate([worse, other])).astype(np.int64)
+            texts, place = _local(n, worse, other)
             one = two = some_sets(shingles, texts)
-            wanted = texts
+            local = place[worse] << _HIGH | place[other]
         else:
-            texts, wanted = (np.unique(side).astype(np.int64) for side in (worse, other))
+            texts, place = _local(n, worse)
+            wanted, places = _local(n_better, other)
             one, two = some_sets(shingles, texts), some_sets(better, wanted)
-        local = np.searchsorted(texts, worse.astype(np.int64)).astype(np.uint64) << _HIGH
-        local |= np.searchsorted(wanted, other.astype(np.int64)).astype(np.uint64)
-        found[at : at + size] = jaccards(one, local, threshold, better=two, threads=threads)
+            local = place[worse] << _HIGH | places[other]
+        found[here] = jaccards(one, local, threshold, better=two, threads=threads)
     return found
+
+
+def _by_parts(n: int, n_better: int, pairs: NDArray[np.uint64]) -> Ints:
+    """An order of many pairs in which neighbours have their sets in the same parts of the files."""
+    part = (pairs >> _HIGH) // np.uint64(-(-n // _PARTS)) * np.uint64(_PARTS)
+    part += (pairs & _LOW) // np.uint64(-(-n_better // _PARTS))
+    return np.argsort(part.astype(np.uint8), kind="stable")
+
+
+def _local(n: int, *sides: NDArray[np.uint64]) -> tuple[Ints, NDArray[np.uint64]]:
+    """The texts of some sides of pairs, of n in all, ascending; and each one's place."""
+    is_wanted = np.zeros(n, bool)
+    for side in sides:
+        is_wanted[side] = True
+    texts = np.flatnonzero(is_wanted)
+    place = np.empty(n, np.uint64)
+    place[texts] = np.arange(len(texts), dtype=np.uint64)
+    return texts, place
 
 
 def some_sets(shingles: Shingles, texts: Ints) -> Shingles:

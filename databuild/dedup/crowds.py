@@ -4,7 +4,7 @@ In a crowd the search pairs every row with the best few. When it has decided, wh
 crowd is compared again: the best `cap / 2` rows that were not yet compared with all of it (its
 heads) with every worse row that is kept, then the next ones, as long as that finds duplicates. So
 a crowd of few distinct texts is compared to the end, and one whose rows only share a key costs a
-sample more.
+sample more: a small one where most of its rows were compared in vain already.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from databuild.dedup.candidates import distinct, packed_pairs, sorted_band
+from databuild.dedup.candidates import distinct, packed_pairs, sorted_band, unseen
 from databuild.dedup.keeping import keep_best
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ _SAMPLE = 1024
 """Pairs of a crowd that are compared before its next heads are compared with all of it."""
 _LOOK = 4
 """One in so many of the sample is compared first: where none of them is near, that is all."""
-_NEEDED = 4
-"""Duplicates in the sample for which the rest is compared. One pair in 256, so 16 heads find a
-duplicate of a sixteenth of the rows, and the work for a crowd is a geometric series."""
+_NEEDED = 256
+"""One near pair among so many of the sample is enough for the rest to be compared: 16 heads then
+find a duplicate of a sixteenth of the rows, and the work for a crowd is a geometric series."""
 
 
 @dataclass
@@ -45,25 +45,30 @@ class Crowds:
         rows: Rows that are kept, by crowd, the best of a crowd first.
         crowd: The crowd of each, ascending.
         cap: Half of it are the heads of one pass; up to twice as many are compared in any case.
+        is_tired: For each crowd whether most of its rows are fruitless (see `standing`): of such a
+            sample is compared before all of it is, however few they are.
     """
 
     rows: Ints
     crowd: Ints
     cap: int
+    is_tired: Flags
     is_done: Flags = field(init=False)
     is_gone: Flags = field(init=False)
     gave_up: Flags = field(init=False)
     _compared: Ints = field(init=False)
 
     def __post_init__(self) -> None:
-        n_crowds = int(self.crowd[-1]) + 1 if len(self.crowd) else 0
+        n_crowds = len(self.is_tired)
         self.is_done = np.zeros(len(self.rows), bool)
         self.is_gone = np.zeros(len(self.rows), bool)
         self.gave_up = np.zeros(n_crowds, bool)
         self._compared = np.zeros(n_crowds, np.int64)
 
     @classmethod
-    def of_band(cls, keys: NDArray[np.uint32], is_kept: Flags, cap: int) -> Crowds:
+    def of_band(
+        cls, keys: NDArray[np.uint32], is_kept: Flags, cap: int, is_fruitless: Flags
+    ) -> Crowds:
         """The kept rows among those that share their key with `cap` others or more."""
         packed = sorted_band(keys, shared_only=True)
         shared = packed >> np.uint64(32)
@@ -72,7 +77,9 @@ class Crowds:
         crowd = np.repeat(np.arange(len(sizes)), sizes)
         rows = (packed & np.uint64(0xFFFFFFFF)).astype(np.int64)
         chosen = (sizes > cap)[crowd] & is_kept[rows]
-        return cls(rows[chosen], np.unique(crowd[chosen], return_inverse=True)[1], cap)
+        rows, crowd = rows[chosen], np.unique(crowd[chosen], return_inverse=True)[1]
+        in_vain = np.bincount(crowd, is_fruitless[rows])
+        return cls(rows, crowd, cap, 2 * in_vain > np.bincount(crowd))
 
     def next_heads(self) -> Heads:
         """Mark the next heads of every crowd that is not given up."""
@@ -86,10 +93,9 @@ class Crowds:
         self.is_done[live[at]] = True
         return Heads(live, at, ends[at] - at - 1, of[at], len(self.gave_up))
 
-    def few(self) -> Flags:
-        """The crowds of so few rows that all their pairs are compared."""
-        live = np.bincount(self.crowd[~self.is_gone], minlength=len(self.gave_up))
-        return np.asarray(live <= 2 * self.cap)
+    def alive(self) -> Ints:
+        """How many rows of each crowd are not gone."""
+        return np.bincount(self.crowd[~self.is_gone], minlength=len(self.gave_up))
 
     def give_up(self, which: Flags, heads: Heads, compared: Ints) -> None:
         """Leave crowds as they are: their heads were not compared with all of them."""
@@ -98,7 +104,7 @@ class Crowds:
         self._compared[which] += compared[which]
 
     def skipped(self) -> int:
-        """Pairs of kept rows with a common key that were not compared in this band."""
+        """Pairs of kept rows with a common key that were not compared in this band, at most."""
         waits = ~self.is_gone & ~self.is_done
         left = np.bincount(self.crowd[waits], minlength=len(self.gave_up))
         return int(np.maximum(left * (left - 1) // 2 - self._compared, 0).sum())
@@ -169,14 +175,17 @@ class _Compared:
         """
         better, worse = heads.pairs(numbers)
         codes = packed_pairs(self.crowds.rows[better], self.crowds.rows[worse])
-        is_new = np.logical_and.reduce([is_fresh(codes, some) for some in self.seen])
-        better, worse, codes = better[is_new], worse[is_new], codes[is_new]
-        jaccard = _in_order(codes, self.verify)
+        order = np.argsort(codes)
+        codes = codes[order]
+        is_new = np.logical_and.reduce([unseen(codes, some) for some in self.seen])
+        codes, order = codes[is_new], order[is_new]
+        better, worse = better[order], worse[order]
+        jaccard = self.verify(codes)
         hit = jaccard >= self.threshold
         self.tried.append(codes)
         self.near.append(codes[hit])
         self.similar.append(jaccard[hit])
-        n, crowd = len(heads.sizes), heads.crowd_of(numbers[is_new])
+        n, crowd = len(heads.sizes), heads.crowd_of(numbers[order])
         counts = np.bincount(crowd, minlength=n), np.bincount(crowd[hit], minlength=n)
         return *counts, (better[hit], worse[hit], jaccard[hit])
 
@@ -216,9 +225,10 @@ def compare_crowd(
 
 def _one_pass(crowds: Crowds, heads: Heads, made: _Compared) -> list[Pairs]:
     """Compare the heads with all of their crowds, or with a sample that has too few duplicates."""
-    sizes = heads.sizes
-    is_small = (sizes <= _SAMPLE) | crowds.few()
-    sample = np.where(is_small, 1, -(-sizes // _SAMPLE))
+    sizes, alive = heads.sizes, crowds.alive()
+    is_small = ((sizes <= _SAMPLE) | (alive <= 2 * crowds.cap)) & ~crowds.is_tired
+    enough = np.where(crowds.is_tired, np.minimum(2 * alive, _SAMPLE), _SAMPLE)
+    sample = np.where(is_small, 1, -(-sizes // np.maximum(enough, 1)))
     look = np.where(is_small, 1, _LOOK * sample)
     some = np.ones(len(sizes), bool)
     fresh, hits, first = made.look(heads, heads.every(look, some))
@@ -231,26 +241,12 @@ def _one_pass(crowds: Crowds, heads: Heads, made: _Compared) -> list[Pairs]:
     compared = np.where(some, -(-sizes // sample), compared)
 
     done = np.where(some, sample, look)
+    is_worth_it = (hits + more_hits) * _NEEDED >= np.maximum(enough, 1)
     # Where nearly all was seen before, the rest is cheap.
-    goes_on = ~is_small & ((hits + more_hits >= _NEEDED) | ((fresh + more) * done <= _SAMPLE))
+    is_cheap = ~crowds.is_tired & ((fresh + more) * done <= _SAMPLE)
+    goes_on = ~is_small & (is_worth_it | is_cheap)
     numbers = heads.every(np.ones_like(sizes), goes_on)
     numbers = numbers[~heads.is_step(numbers, done)]
     _, _, third = made.look(heads, numbers)
     crowds.give_up(~is_small & ~goes_on & (sizes > 0), heads, compared)
     return [first, second, third]
-
-
-def is_fresh(codes: Codes, seen: Codes) -> Flags:
-    """Whether each number, in any order, is not among sorted numbers."""
-    if not len(seen):
-        return np.ones(len(codes), bool)
-    at = np.minimum(np.searchsorted(seen, codes), len(seen) - 1)
-    return np.asarray(seen[at] != codes)
-
-
-def _in_order(codes: Codes, verify: Callable[[Codes], NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The similarity of pairs that stand in any order."""
-    order = np.argsort(codes)
-    out = np.zeros(len(codes))
-    out[order] = verify(codes[order])
-    return out

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from databuild.dedup.banding import banding
 from databuild.dedup.compared import SMALL, Compared
-from databuild.dedup.memory import WORTH_SAYING, expected_mib, text_bytes_of
+from databuild.dedup.memory import WORTH_SAYING, in_words, text_bytes_of
 from databuild.engine.checkpoints import Checkpoints
 from databuild.engine.step import Streamed, step
 from databuild.errors import StepError
@@ -70,7 +70,7 @@ def near_also(config: NearConfig) -> tuple[str, ...]:
     return (config.messages,) if config.messages and "prompt" in config.column else ()
 
 
-@step("dedup.minhash", kind="select", sees="parts", version=6, also=near_also)
+@step("dedup.minhash", kind="select", sees="parts", version=7, also=near_also)
 def drop_near_duplicates(
     rows: Parts,
     config: MinhashConfig,
@@ -107,8 +107,8 @@ def drop_near_duplicates(
         duplicate", "duplicate of an earlier row") and `evidence` (`{"kept": <row_id>, "jaccard":
         <similarity to it>, "stage": "exact"|"near"|"earlier", "cluster": <row_id>}`; a cluster is
         named after its best row). The order of the input does not matter. Facts: `rows`, `exact`,
-        `near`, `earlier`, `candidates`, `skipped_pairs` (texts that are both kept and share the
-        key of a band with more than `bucket_cap` in all, and that were not compared), the ten
+        `near`, `earlier`, `candidates`, `skipped_pairs` (of texts that are both kept and share
+        the key of a band, at most so many were not compared: see `bucket_cap`), the ten
         `largest_clusters`, `cpu_seconds` by phase.
 
     Raises:
@@ -155,7 +155,8 @@ def search(
     Returns:
         The signed rows, the signed rows of each earlier table and batch, and what was found.
     """
-    from databuild.dedup.near import Search, find_near
+    from databuild.dedup.near import find_near
+    from databuild.dedup.near_pairs import Search
 
     parameters = parameters_of(config)
     tables = dict(sorted((earlier or {}).items()))
@@ -183,7 +184,7 @@ def _expected(tables: Sequence[Parts], config: NearConfig) -> tuple[int, str]:
     if n_rows < WORTH_SAYING:
         return n_rows, "rows"
     n_bytes = sum(text_bytes_of(one, config.column) for one in tables)
-    return n_rows, f"rows (peak about {expected_mib(n_bytes, n_rows):,} MiB)"
+    return n_rows, f"rows ({in_words(n_bytes, n_rows)})"
 
 
 def signed_table(

@@ -17,9 +17,10 @@ from databuild.dedup import audit
 from databuild.dedup.batches import Batch, add_batch, read_index
 from databuild.dedup.compared import SMALL
 from databuild.dedup.files import Files, check_column, schema_of, text_columns
-from databuild.dedup.memory import expected_mib
+from databuild.dedup.memory import expected_mib, in_words
 from databuild.dedup.minhash import NearConfig, parameters_of
-from databuild.dedup.near import Search, find_near
+from databuild.dedup.near import find_near
+from databuild.dedup.near_pairs import Search
 from databuild.dedup.signing import sign
 from databuild.dedup.writing import Outside, Sources, write_clusters, write_rows
 from databuild.engine.checkpoints import Checkpoints
@@ -88,8 +89,7 @@ def dedup_files(asked: Asked, watcher: Watcher) -> dict[str, Any]:
     with _tidy(asked.out):
         work.mkdir(parents=True, exist_ok=True)
         job = _Job.prepare(asked, config, work)
-    expected = job.expected_mib()
-    with _phase(watcher, "sign", f"peak about {expected:,} MiB") as progress:
+    with _phase(watcher, "sign", in_words(job.text_bytes, job.n_rows)) as progress:
         progress.total(job.n_rows, "rows")
         signed, before = job.sign(progress)
     with _phase(watcher, "search", f"{signed.n_texts:,} texts") as progress:
@@ -108,6 +108,7 @@ def dedup_files(asked: Asked, watcher: Watcher) -> dict[str, Any]:
         "cpu_to_verdicts": spent, "cpu": round(time.process_time() - cpu, 2),
         "wall": round(time.monotonic() - started, 2), "cpu_by_phase": found.seconds,
     }  # fmt: skip
+    expected = expected_mib(job.text_bytes, job.n_rows)
     told["memory_mib"] = {"expected": expected, "peak": peak_mib()}
     write_json(asked.out / "manifest.json", told)
     shutil.rmtree(work)
@@ -169,10 +170,9 @@ class _Job:
         """What is kept of one phase through a kill; of a few rows nothing."""
         return Checkpoints(self.work / name, self.stamp, is_durable=self.n_rows >= SMALL)
 
-    def expected_mib(self) -> int:
-        """The peak of the memory that the process will take: see `memory.expected_mib`."""
-        texts = sum(one.text_bytes for one in (self.new, *self.old))
-        return expected_mib(texts, self.n_rows)
+    @property
+    def text_bytes(self) -> int:
+        return sum(one.text_bytes for one in (self.new, *self.old))
 
     def sign(self, progress: Any) -> tuple[Signed, list[Signed]]:
         """Sign all files."""

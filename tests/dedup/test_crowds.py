@@ -9,7 +9,7 @@ import pytest
 from databuild.dedup.candidates import unpacked
 from databuild.dedup.crowds import Crowds, compare_crowd
 from databuild.dedup.minhash import MinhashConfig, drop_near_duplicates
-from tests.bench.dedup_adversarial import make
+from tests.bench.dedup_adversarial import TEMPLATE, make
 from tests.bench.dedup_oracle import find_truth
 from tests.bench.dedup_scores import greedy, score
 
@@ -37,26 +37,47 @@ def test_duplicates_in_a_template_are_decided_as_by_comparing_all_pairs(template
     assert told["recall"] >= 0.999
     assert (told["p_strict"], told["harmful"], told["worse_kept"]) == (1.0, 0, 0)
     assert kept.to_list() == sorted(greedy(truth, np.arange(len(rows)), threshold).tolist())
-    assert facts["skipped_pairs"] == 0
+    assert facts["skipped_pairs"] < 100  # of 404,550; counted are also pairs that are met elsewhere
 
 
 def test_a_template_without_duplicates_costs_few_candidates_and_tells_what_it_left_out():
     per_row = []
-    for n in (1_000, 4_000):
+    for n in (1_000, 4_000, 16_000):
         kept, facts = decide(make("template", n), 0.7)
         assert len(kept) >= n - 2
         assert facts["in_short"].endswith(f"{facts['skipped_pairs']:,} pairs not compared")
         per_row.append(facts["candidates"] / n)
-    assert per_row[1] < 1.5 * per_row[0]
-    assert per_row[1] < 200
+    assert max(per_row) < 1.5 * per_row[0]
+    assert max(per_row) < 80
+
+
+def test_copies_with_a_word_changed_are_found_among_thousands_of_rows_of_their_template():
+    """The words put in are few, so that keys are shared by hundreds; most rows are fruitless."""
+    rng = np.random.default_rng(5)
+    words = rng.integers(0, 500, (18_000, 6))
+    of = rng.integers(0, len(words), 2_000)
+    copies = words[of]
+    copies[np.arange(len(of)), rng.integers(0, 6, len(of))] = rng.integers(0, 500, len(of))
+    texts = [TEMPLATE.format(*some) for some in np.concatenate([words, copies]).tolist()]
+    kept, facts = decide(pl.DataFrame({"id": np.arange(len(texts)), "text": texts}), 0.7)
+    is_kept = np.zeros(len(texts), bool)
+    is_kept[kept.to_numpy()] = True
+    both = is_kept[of] & is_kept[len(words) :]
+    assert both.sum() <= 2
+    assert facts["skipped_pairs"] > 0
 
 
 # ---------------------------------------------------------------------- one band, similarity by hand
 
 
+def none() -> np.ndarray:
+    return np.zeros(0, np.uint64)
+
+
 def compared(groups: np.ndarray, keys: np.ndarray, cap: int) -> tuple[Crowds, np.ndarray, set]:
     """A band in which rows of one group are duplicates."""
-    crowds = Crowds.of_band(keys.astype(np.uint32), np.ones(len(keys), bool), cap)
+    every = np.ones(len(keys), bool)
+    crowds = Crowds.of_band(keys.astype(np.uint32), every, cap, ~every)
 
     def verify(pairs: np.ndarray) -> np.ndarray:
         assert (np.diff(pairs.astype(np.int64)) > 0).all()
@@ -88,6 +109,31 @@ def test_what_is_left_out_is_counted_one_by_one():
     assert len(kept) == 870  # 30 with one key are no crowd
     every = 500 * 499 // 2 + 370 * 369 // 2
     assert crowds.skipped() == every - len(pairs) > 0
+
+
+@pytest.mark.parametrize(("share", "n_compared"), [(0.4, 50 * 49 // 2), (0.6, 25)])
+def test_of_rows_that_were_compared_in_vain_before_a_sample_is_compared(share, n_compared):
+    keys = np.full(50, 7, np.uint32)
+    is_fruitless = np.arange(50) < share * 50
+    crowds = Crowds.of_band(keys, np.ones(50, bool), 32, is_fruitless)
+    tried, _, _ = compare_crowd(crowds, [none()], lambda pairs: np.zeros(len(pairs)), 0.7)
+    assert abs(len(tried) - n_compared) <= 3
+    assert crowds.skipped() == 50 * 49 // 2 - len(tried)
+
+
+def test_duplicates_among_rows_that_were_compared_in_vain_are_all_found():
+    """As where a row meets one of its own fifty only by chance."""
+    groups = np.random.default_rng(1).integers(0, 50, 2_000)
+    crowds = Crowds.of_band(
+        np.full(2_000, 7, np.uint32), np.ones(2_000, bool), 32, np.ones(2_000, bool)
+    )
+
+    def verify(pairs: np.ndarray) -> np.ndarray:
+        better, worse = unpacked(pairs)
+        return np.where(groups[better] == groups[worse], 0.9, 0.0)
+
+    compare_crowd(crowds, [none()], verify, 0.7)
+    assert 2_000 - crowds.is_gone.sum() == 50
 
 
 def test_rows_of_small_crowds_are_all_compared():

@@ -61,7 +61,7 @@ def test_a_kill_while_signing_and_one_between_the_bands_change_nothing(tmp_path:
     straight = run(tmp_path, "straight", 0)
     assert straight.returncode == 0, straight.stderr[-2000:]
     made = int(straight.stdout.split()[1])
-    assert made == 5 + 8  # parts, and every four of 32 bands
+    assert made == 5 + 10  # parts; and of 32 bands one, two, seven times four, and one
     again = [run(tmp_path, "killed", at) for at in (2, 2, 6)]
     assert [one.returncode for one in again] == [-9, -9, -9]
     last = run(tmp_path, "killed", 0)

@@ -11,6 +11,11 @@ from databuild.dedup.kernels.jit import U64, array, compiled, inlined
 
 _LOW32 = U64(0xFFFFFFFF)
 _32 = U64(32)
+OPEN, DROPPED, FRUITLESS = 0, 1, 2
+"""How a row stands: see `databuild.dedup.standing`."""
+FEW = 2
+"""Rows of a run that a fruitless row is paired with. Two that differ in a word or two share keys
+of few rows more often than others do, and are found in those."""
 
 
 @compiled(
@@ -46,51 +51,53 @@ def shared_only(keys: Any, names: Any, bits: int, packed: Any) -> int:
 
 
 @compiled(
-    types.UniTuple(types.int64, 2),
+    types.UniTuple(types.int64, 3),
     array("uint64"),
     types.int64,
     array("uint8"),
     array("uint64", writable=True),
 )
-def pair_runs(packed: Any, cap: int, settled: Any, pairs: Any) -> Any:
-    """Pairs `worse << 32 | better` of rows with one key; their number, and that of the skipped.
+def pair_runs(packed: Any, cap: int, standing: Any, pairs: Any) -> Any:
+    """Pairs `worse << 32 | better` of rows with one key.
 
-    `packed` is sorted. In a run of more than `cap` rows only those that are not `settled` count,
-    and each of them is paired with the best `cap // 2` of them. `pairs` of size 0 is not written:
-    the call counts.
+    `packed` is sorted. In a run of more than `cap` rows only those that are not dropped count, and
+    each of them is paired with the best `cap // 2` of them. A fruitless row is paired with the best
+    two of a run. `pairs` of size 0 is not written: the call counts.
+
+    Returns:
+        How many pairs are made; how many are left out in runs of more than `cap` rows, and how many
+        in others.
     """
-    made, skipped, at, n = 0, 0, 0, packed.size
-    few = np.empty(cap // 2 + 1, np.uint64)
+    made, crowded, passed, at, n = 0, 0, 0, 0, packed.size
+    best = np.empty(cap, np.uint64)
     while at < n:
         key, end = packed[at] >> _32, at + 1
         while end < n and packed[end] >> _32 == key:
             end += 1
         size = end - at
-        if size <= cap:
+        is_crowd = size > cap
+        most = cap // 2 if is_crowd else cap
+        before, heads = made, 0
+        for j in range(at, end):
+            row = packed[j] & _LOW32
+            stands = standing[np.int64(row)] if standing.size > 0 else OPEN
+            if is_crowd and stands == DROPPED:
+                continue
+            partners = min(heads, FEW) if stands == FRUITLESS else heads
             if pairs.size > 0:
-                for j in range(at + 1, end):
-                    worse = packed[j] << _32
-                    for i in range(at, j):
-                        pairs[made] = worse | (packed[i] & _LOW32)
-                        made += 1
-            else:
-                made += size * (size - 1) // 2
+                for i in range(partners):
+                    pairs[made + i] = (row << _32) | best[i]
+            made += partners
+            if heads < most:
+                best[heads] = row
+                heads += 1
+        left = size * (size - 1) // 2 - (made - before)
+        if is_crowd:
+            crowded += left
         else:
-            before, heads = made, 0
-            for j in range(at, end):
-                row = packed[j] & _LOW32
-                if settled.size > 0 and settled[np.int64(row)] != 0:
-                    continue
-                if pairs.size > 0:
-                    for i in range(heads):
-                        pairs[made + i] = (row << _32) | few[i]
-                made += heads
-                if heads < cap // 2:
-                    few[heads] = row
-                    heads += 1
-            skipped += size * (size - 1) // 2 - (made - before)
+            passed += left
         at = end
-    return made, skipped
+    return made, crowded, passed
 
 
 @compiled(
@@ -99,17 +106,19 @@ def pair_runs(packed: Any, cap: int, settled: Any, pairs: Any) -> Any:
     array("uint32"),
     array("uint64"),
     types.int64,
+    array("uint8"),
     array("uint64", writable=True),
 )
-def pair_across(keys: Any, rows: Any, new: Any, cap: int, pairs: Any) -> Any:
+def pair_across(keys: Any, rows: Any, new: Any, cap: int, standing: Any, pairs: Any) -> Any:
     """Pairs `new row << 32 | old row` of rows with the same key; their number, that of the skipped.
 
     `keys` of old rows ascend, `rows` are theirs; `new` is sorted `key << 32 | row`. A new row is
-    paired with the best `cap` old rows of its key. What `pairs` has no room for is counted only.
+    paired with the best `cap` old rows of its key, a fruitless one with the best two. What `pairs`
+    has no room for is counted only.
     """
     made, skipped, at, n = 0, 0, 0, keys.size
     for j in range(new.size):
-        key = np.uint32(new[j] >> _32)
+        key, row = np.uint32(new[j] >> _32), new[j] & _LOW32
         step = 1
         while at + step < n and keys[at + step] < key:
             at += step
@@ -119,13 +128,14 @@ def pair_across(keys: Any, rows: Any, new: Any, cap: int, pairs: Any) -> Any:
                 at += step
             else:
                 step //= 2
-        end = at
-        while end < n and end - at < cap and keys[end] == key:
+        is_open = standing.size == 0 or standing[np.int64(row)] != FRUITLESS
+        end, most = at, cap if is_open else FEW
+        while end < n and end - at < most and keys[end] == key:
             if made < pairs.size:
-                pairs[made] = ((new[j] & _LOW32) << _32) | U64(rows[end])
+                pairs[made] = (row << _32) | U64(rows[end])
             made += 1
             end += 1
-        if end - at == cap and end < n and keys[end] == key:
+        if end - at == most and end < n and keys[end] == key:
             low, high = end, n  # the end of the run, by bisection
             while low < high:
                 middle = (low + high) // 2
@@ -135,6 +145,52 @@ def pair_across(keys: Any, rows: Any, new: Any, cap: int, pairs: Any) -> Any:
                     high = middle
             skipped += low - end
     return made, skipped
+
+
+@compiled(types.void, array("uint64"), array("uint64"), array("bool_", writable=True))
+def absent(old: Any, new: Any, found: Any) -> None:
+    """Whether each of the ascending numbers `new` is not among the ascending numbers `old`.
+
+    The steps in `old` double until they are too long: a few new numbers cost little, and many cost
+    one pass.
+    """
+    at, n = 0, old.size
+    for k in range(new.size):
+        step = 1
+        while at + step < n and old[at + step] < new[k]:
+            at += step
+            step *= 2
+        while step > 0:
+            if at + step <= n and old[at + step - 1] < new[k]:
+                at += step
+            else:
+                step //= 2
+        found[k] = at == n or old[at] != new[k]
+
+
+@compiled(types.int64, array("uint64"), array("uint64"), array("uint64", writable=True))
+def merge(one: Any, other: Any, both: Any) -> int:
+    """Two ascending sets of numbers as one, each number once; how many there are."""
+    i, j, n = 0, 0, 0
+    while i < one.size and j < other.size:
+        a, b = one[i], other[j]
+        both[n] = min(a, b)
+        n += 1
+        i += a <= b
+        j += b <= a
+    both[n : n + one.size - i] = one[i:]
+    n += one.size - i
+    both[n : n + other.size - j] = other[j:]
+    return int(n + other.size - j)
+
+
+@compiled(types.void, array("uint64"), types.boolean, array("int32", writable=True))
+def count_rows(pairs: Any, both: bool, counts: Any) -> None:
+    """Add to `counts` in how many pairs each row is the worse one, or with `both` either one."""
+    for k in range(pairs.size):
+        counts[np.int64(pairs[k] >> _32)] += 1
+        if both:
+            counts[np.int64(pairs[k] & _LOW32)] += 1
 
 
 @inlined
