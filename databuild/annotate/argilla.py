@@ -16,6 +16,7 @@ from urllib.parse import quote
 from databuild.annotate.argilla_api import Api
 from databuild.annotate.connection import connect
 from databuild.annotate.desk import Found, UnreachableError
+from databuild.annotate.literal import literal
 from databuild.annotate.log import Heard, utc
 from databuild.annotate.table import label_of
 from databuild.errors import ServiceError
@@ -228,12 +229,16 @@ def _question(one: Question) -> dict[str, Any]:
 
 
 def fields_of(record: Record) -> dict[str, Any]:
-    """What is sent as the record's fields: the texts that are displayed, the prompt as turns."""
-    texts: dict[str, Any] = dict(record.displayed())
+    """What is sent as the record's fields: the texts that are displayed, the prompt as turns.
+
+    All so that the page shows every character of them: see `literal`.
+    """
+    texts: dict[str, Any] = {name: literal(text) for name, text in record.displayed().items()}
     if "prompt" in texts:
         # Argilla refuses a turn without text.
         texts["prompt"] = [
-            {"role": turn["role"], "content": turn["content"] or " "} for turn in record.turns()
+            {"role": turn["role"], "content": literal(turn["content"]) or " "}
+            for turn in record.turns()
         ]
     return texts
 

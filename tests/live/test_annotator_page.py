@@ -18,6 +18,7 @@ from databuild.annotate.tasks import PREFERENCES, load_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Page
 
@@ -246,3 +247,33 @@ def test_several_records_are_answered_at_once_and_progress_is_told(seat: Seat) -
     counts = [status for status, _ in seat.responses().values()]
     seat.open("status=submitted")
     seat.total(counts.count("submitted"))
+
+
+def test_every_character_of_an_answer_is_seen_and_no_image_is_asked_for(
+    seat: Seat, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    answer = "<think>2 < 3</think> ![plan](http://pictures.test/x.png) &amp; `a<b>`"
+    page_of_html = "<h1>Shop</h1>\n\n```html\n<p>inside</p>\n```"
+    rows = pl.DataFrame({
+        "row_id": ["one"], "prompt": ["Answer in <b>bold</b>."],
+        "response_a": [answer], "response_b": [page_of_html],
+    })  # fmt: skip
+    (tmp_path / "out").mkdir()
+    config = PushConfig(dataset="as-written", annotators=[NAME, "somebody"])
+    put_before_people(
+        rows, config, out=tmp_path / "out", journals=tmp_path / "journals", files=(), seed=1
+    )
+    with Api(seat.server) as api:
+        pushed = api.dataset("as-written")
+    assert pushed is not None
+    asked: list[str] = []
+    seat.page.on("request", lambda request: asked.append(request.url))
+    Seat(seat.page, seat.server, str(pushed["id"])).open("status=pending")
+    for words in (
+        "<think>2 < 3</think> ![plan](http://pictures.test/x.png) &amp; a<b>",
+        "<h1>Shop</h1>", "<p>inside</p>", "Answer in <b>bold</b>.",
+    ):  # fmt: skip
+        expect(seat.page.get_by_text(words).first).to_be_visible(timeout=WAIT_S * 1000)
+    assert not any("pictures.test" in url for url in asked)
