@@ -47,7 +47,8 @@ _BANDS_AT_ONCE = 4
 them."""
 _PAIRS_AT_ONCE = 1 << 20
 _HIGH = np.uint64(32)
-_LOOKS = 16
+_LOOKS = 64
+"""At crowds, of which each but the last finds something."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _crowds(
 ) -> Arrays:
     """What is left of the crowds of all bands, each compared as it is after those before."""
     (found, seen), n = known, len(is_fruitless)
-    near, tried, skipped = Pairs(seen[:0], np.zeros(0)), seen[:0], 0
+    tried, skipped, new = seen[:0], 0, [Pairs(seen[:0], np.zeros(0))]
     is_kept = keep_best(n, found.codes, found.jaccard)[0] == np.arange(n)
     for keys in bands:
         crowds = Crowds.of_band(keys, is_kept, search.cap, is_fruitless)
@@ -148,11 +149,15 @@ def _crowds(
         skipped += crowds.skipped()
         tried = merged(tried, more)
         if len(codes):
-            fresh = Pairs(codes, jaccard)
-            found, near = _joined(found, fresh), _joined(near, fresh)
+            new.append(Pairs(codes, jaccard))
+            found = _joined(found, new[-1])
             is_kept = keep_best(n, found.codes, found.jaccard)[0] == np.arange(n)
+    near = np.concatenate([one.codes for one in new])
+    order = np.argsort(near)
     return {
-        "tried": tried, "near": near.codes, "jaccard": near.jaccard, "skipped": np.array([skipped]),
+        "tried": tried, "near": near[order],
+        "jaccard": np.concatenate([one.jaccard for one in new])[order],
+        "skipped": np.array([skipped]),
     }  # fmt: skip
 
 
