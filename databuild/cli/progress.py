@@ -32,7 +32,6 @@ class Meter:
 
     name: str
     use: str
-    detail: str = ""
     started: float = field(default_factory=time.monotonic)
     begun: float = -math.inf
     units: int = 0
@@ -78,13 +77,21 @@ class Meter:
         pieces = [f"{self.done:,}/{self.units:,} {self.unit}", f"{100 * self.done // self.units}%"]
         rate = self.rate()
         if rate and self.done < self.units:
-            shown = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f}s each"
+            shown = (
+                f"{rate:,.{1 if rate < 100 else 0}f}/s" if rate >= 1 else f"{1 / rate:.1f}s each"
+            )
             pieces += [shown, f"ETA {seconds((self.units - self.done) / rate)}"]
         else:
             pieces.append(seconds(spent))
         if self.note:
             pieces.append(self.note)
         return "  ".join(pieces)
+
+
+def _shown(rate: float) -> str:
+    if rate < 1:
+        return f"{1 / rate:.1f}s each"
+    return f"{rate:,.1f}/s" if rate < 100 else f"{rate:,.0f}/s"
 
 
 @contextmanager
@@ -149,10 +156,12 @@ class Board:
         """A step begins; report to the returned meter."""
         self._tell_cached()
         self.begun.add(name)
-        self.meter = Meter(name, use, detail)
+        self.meter = Meter(name, use)
         if not self._out.is_terminal:
             again = f", {detail}" if detail else ""
             self._line(f"{self._number()} {name}  starts ({use}{again})")
+        elif detail:
+            self._line(f"{self._number()} {name}: {detail}")
         return self.meter
 
     def step_ends(self, name: str, status: str, summary: str) -> None:

@@ -7,6 +7,7 @@ what was looked at is given back to the system, else all of it would count as me
 from __future__ import annotations
 
 import mmap
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -66,12 +67,13 @@ def compare(
         worse, other = some >> _HIGH, some & _LOW
         if better is None:
             texts, place = _local(n, worse, other)
-            one = two = some_sets(shingles, texts)
+            one = two = some_sets(shingles, texts, threads)
             local = place[worse] << _HIGH | place[other]
         else:
             texts, place = _local(n, worse)
             wanted, places = _local(n_better, other)
-            one, two = some_sets(shingles, texts), some_sets(better, wanted)
+            one = some_sets(shingles, texts, threads)
+            two = some_sets(better, wanted, threads)
             local = place[worse] << _HIGH | places[other]
         found[here] = jaccards(one, local, threshold, better=two, threads=threads)
     return found
@@ -95,7 +97,7 @@ def _local(n: int, *sides: NDArray[np.uint64]) -> tuple[Ints, NDArray[np.uint64]
     return texts, place
 
 
-def some_sets(shingles: Shingles, texts: Ints) -> Shingles:
+def some_sets(shingles: Shingles, texts: Ints, threads: int = 1) -> Shingles:
     """The sets of some texts, in rising order, in memory.
 
     Example:
@@ -109,11 +111,21 @@ def some_sets(shingles: Shingles, texts: Ints) -> Shingles:
     starts = shingles.offsets[texts]
     offsets = offsets_of(shingles.offsets[texts + 1] - starts)
     found = np.empty(int(offsets[-1]), np.uint64)
-    edges = np.searchsorted(starts, np.arange(0, len(shingles.hashes) + _WINDOW, _WINDOW))
-    for i, j in pairwise(edges.tolist()):
+    window = _WINDOW // threads
+    edges = np.searchsorted(starts, np.arange(0, len(shingles.hashes) + window, window))
+
+    def copy(edge: tuple[int, int]) -> None:
+        i, j = edge
         if i < j:
             gather(np.asarray(shingles.hashes), starts[i:j], offsets[i : j + 1], found)
             forget(shingles.hashes)
+
+    if threads == 1:
+        for edge in pairwise(edges.tolist()):
+            copy(edge)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(copy, pairwise(edges.tolist())))
     return Shingles(found, offsets, np.zeros((0, 2), np.uint64))
 
 

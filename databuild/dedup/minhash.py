@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from databuild.dedup.banding import banding
 from databuild.dedup.compared import SMALL, Compared
-from databuild.dedup.memory import WORTH_SAYING, in_words, text_bytes_of
+from databuild.dedup.memory import WORTH_SAYING, expected_mib, most_mib, text_bytes_of
 from databuild.engine.checkpoints import Checkpoints
 from databuild.engine.step import Streamed, step
 from databuild.errors import StepError
@@ -184,7 +184,8 @@ def _expected(tables: Sequence[Parts], config: NearConfig) -> tuple[int, str]:
     if n_rows < WORTH_SAYING:
         return n_rows, "rows"
     n_bytes = sum(text_bytes_of(one, config.column) for one in tables)
-    return n_rows, f"rows ({in_words(n_bytes, n_rows)})"
+    peak, most = expected_mib(n_bytes, n_rows), most_mib(n_bytes, n_rows)
+    return n_rows, f"rows (peak {peak:,} to {most:,} MiB)"
 
 
 def signed_table(

@@ -17,7 +17,7 @@ from databuild.dedup import audit
 from databuild.dedup.batches import Batch, add_batch, read_index
 from databuild.dedup.compared import SMALL
 from databuild.dedup.files import Files, check_column, schema_of, text_columns
-from databuild.dedup.memory import expected_mib, in_words
+from databuild.dedup.memory import expected_mib, most_mib
 from databuild.dedup.minhash import NearConfig, parameters_of
 from databuild.dedup.near import find_near
 from databuild.dedup.near_pairs import Search
@@ -89,17 +89,22 @@ def dedup_files(asked: Asked, watcher: Watcher) -> dict[str, Any]:
     with _tidy(asked.out):
         work.mkdir(parents=True, exist_ok=True)
         job = _Job.prepare(asked, config, work)
-    with _phase(watcher, "sign", in_words(job.text_bytes, job.n_rows)) as progress:
+    expected, most = (peak(job.text_bytes, job.n_rows) for peak in (expected_mib, most_mib))
+    said = (
+        f"peak about {expected:,} MiB of memory, {most:,} at most if the rows are of one template"
+    )
+    with _phase(watcher, "sign", said, f"{job.n_rows:,} rows") as progress:
         progress.total(job.n_rows, "rows")
         signed, before = job.sign(progress)
-    with _phase(watcher, "search", f"{signed.n_texts:,} texts") as progress:
+    texts = f"{signed.n_texts:,} texts"
+    with _phase(watcher, "search", texts, texts) as progress:
         outside = [*before, *(one.signed for one in job.batches)]
         kept = job.checkpoints("search")
         bands = job.parameters.bands
         search = Search(asked.threshold, bands, kept, workers=asked.workers, progress=progress)
         found = find_near(signed, outside, search)
     spent = round(time.process_time() - cpu, 2)
-    with _phase(watcher, "write", "") as progress:
+    with _phase(watcher, "write") as progress:
         progress.total(job.new.n_rows, "rows")
         job.write(found, progress)
     job.remember(signed, found)
@@ -108,8 +113,7 @@ def dedup_files(asked: Asked, watcher: Watcher) -> dict[str, Any]:
         "cpu_to_verdicts": spent, "cpu": round(time.process_time() - cpu, 2),
         "wall": round(time.monotonic() - started, 2), "cpu_by_phase": found.seconds,
     }  # fmt: skip
-    expected = expected_mib(job.text_bytes, job.n_rows)
-    told["memory_mib"] = {"expected": expected, "peak": peak_mib()}
+    told["memory_mib"] = {"expected": expected, "at_most": most, "peak": peak_mib()}
     write_json(asked.out / "manifest.json", told)
     shutil.rmtree(work)
     return told
@@ -218,14 +222,14 @@ def _tidy(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _phase(watcher: Watcher, name: str, detail: str) -> Iterator[Any]:
-    progress = watcher.step_starts(name, "dedup", detail)
+def _phase(watcher: Watcher, name: str, before: str = "", after: str = "") -> Iterator[Any]:
+    progress = watcher.step_starts(name, "dedup", before)
     try:
         yield progress
     except BaseException:
         watcher.step_ends(name, "failed", "")
         raise
-    watcher.step_ends(name, "done", detail)
+    watcher.step_ends(name, "done", after)
 
 
 def as_parquet(path: Path, work: Path) -> Path:

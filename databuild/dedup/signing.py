@@ -8,7 +8,7 @@ few bytes per row. Texts that are equal in their normal form are one text, signe
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from databuild.dedup.banding import band_keys, keys_of
 from databuild.dedup.comparing import forget
 from databuild.dedup.forms import NO_TEXT, Forms
 from databuild.dedup.numbers import as_bytes_column, as_flat_bytes, as_order
-from databuild.dedup.overlapping import read_ahead
+from databuild.dedup.overlapping import read_ahead, write_behind
 from databuild.dedup.shingles import Shingles, shingle, shingle_slice
 from databuild.dedup.signatures import datasketch_signatures
 from databuild.dedup.tokenizing import as_bytes, chosen, in_slices, offsets_of
@@ -189,25 +189,34 @@ def sign(
         progress: Told of every part, in rows.
     """
     met, end = Forms(), 0
-    made: list[Mapping[str, NDArray[Any]]] = []
     names = [f"part-{index:05d}" for index in range(texts.n_parts)]
     unsigned = [index for index, name in enumerate(names) if not kept.has(name)]
-    read = read_ahead((texts.read(index) for index in unsigned), workers)
-    for name in names:
-
-        def sign_it(at: int = end) -> Mapping[str, NDArray[Any]]:
-            with kept.appending(HASHES, 8 * at) as write:
-                return _sign_part(next(read), parameters, workers, met, write)
-
-        part = kept.arrays(name, sign_it)
-        if len(met) == sum(len(one["form"]) for one in made):
-            met.number(np.asarray(part["form"]))  # signed before a kill
-        made.append(part)
+    for name in names[: texts.n_parts - len(unsigned)]:
+        part = kept.read(name)
+        met.number(np.asarray(part["form"]))
         end += int(np.sum(part["sizes"], dtype=np.int64))
-        if progress is not None:
-            progress.tick(len(part["text"]), "signing")
+        _tell(progress, part)
+    # A part is kept on a thread of its own while the next one is signed.
+    with kept.appending(HASHES, 8 * end) as sets, write_behind(workers) as afterwards:
+
+        def keep(name: str, part: Mapping[str, NDArray[Any]]) -> None:
+            sets.sync()
+            kept.keep(name, part)
+            _tell(progress, part)
+
+        read = read_ahead((texts.read(index) for index in unsigned), workers)
+        for index, rows in zip(unsigned, read, strict=True):
+            part = _sign_part(rows, parameters, workers, met, sets.write)
+            sets.flush()
+            afterwards(partial(keep, names[index], part))
+    made = tuple(kept.read(name) for name in names)
     held = None if kept.is_durable else np.frombuffer(kept.appended(HASHES), np.uint64)
-    return Signed(kept.folder, tuple(made), held)
+    return Signed(kept.folder, made, held)
+
+
+def _tell(progress: Progress | None, part: Mapping[str, NDArray[Any]]) -> None:
+    if progress is not None:
+        progress.tick(len(part["text"]), "signing")
 
 
 def opened(folder: Path, n_parts: int) -> Signed:

@@ -28,6 +28,33 @@ if TYPE_CHECKING:
 _STAMP = "stamp.json"
 
 
+class Appending:
+    """A file that arrays are appended to; where nothing is durable, bytes in memory."""
+
+    def __init__(self, to: BinaryIO | bytearray) -> None:
+        self._to = to
+
+    def write(self, numbers: NDArray[Any]) -> None:
+        """Append an array."""
+        if not numbers.size:
+            return
+        data = np.ascontiguousarray(numbers).data
+        if isinstance(self._to, bytearray):
+            self._to.extend(data.cast("B"))
+        else:
+            self._to.write(data)
+
+    def flush(self) -> None:
+        """Hand what was written to the system."""
+        if not isinstance(self._to, bytearray):
+            self._to.flush()
+
+    def sync(self) -> None:
+        """Wait until all that was flushed is on the disk; from any thread."""
+        if not isinstance(self._to, bytearray):
+            os.fsync(self._to.fileno())
+
+
 class Checkpoints:
     """The checkpoints of one step, or of one phase of it.
 
@@ -115,33 +142,25 @@ class Checkpoints:
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
     @contextmanager
-    def appending(self, name: str, at: int) -> Iterator[Callable[[NDArray[Any]], None]]:
+    def appending(self, name: str, at: int) -> Iterator[Appending]:
         """Write arrays to a file from byte `at` on, over what a killed attempt left there.
 
-        Yields:
-            A function that appends one more array. All of them are on the disk at the end.
+        What was written since the last `sync` may be lost with the process.
         """
         if not self.is_durable:
             held = self._appended.setdefault(name, bytearray())
             del held[at:]
-            yield lambda numbers: held.extend(np.ascontiguousarray(numbers).data.cast("B"))
+            yield Appending(held)
             return
         place = self.folder / name
         with making_room(place), place.open("r+b" if place.exists() else "w+b") as handle:
             handle.truncate(at)
             handle.seek(at)
-            yield lambda numbers: _write_numbers(handle, numbers)
-            handle.flush()
-            os.fsync(handle.fileno())
+            yield Appending(handle)
 
     def appended(self, name: str) -> bytes:
         """What `appending` wrote, where nothing is durable."""
         return bytes(self._appended.get(name, b""))
-
-
-def _write_numbers(handle: BinaryIO, numbers: NDArray[Any]) -> None:
-    if numbers.size:
-        handle.write(np.ascontiguousarray(numbers).data)
 
 
 def _mapped(path: Path) -> NDArray[Any]:

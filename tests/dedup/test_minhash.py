@@ -233,4 +233,4 @@ def test_the_memory_that_many_rows_take_is_said_before(monkeypatch):
     monkeypatch.setattr("databuild.dedup.minhash.WORTH_SAYING", 3)
     rows = pl.DataFrame({"row_id": list("abcd"), "prompt": ["tea " * 2**18] * 4})
     drop_near_duplicates(rows, MinhashConfig(), progress=Watching())
-    assert said[0] == (4, "rows (peak about 372 MiB, 500 at most if the rows are of one template)")
+    assert said[0] == (4, "rows (peak 372 to 500 MiB)")

@@ -38,14 +38,17 @@ def keep(self, name, arrays):
         os.kill(os.getpid(), signal.SIGKILL)
     plain(self, name, arrays)
 Checkpoints.keep = keep
-asked = Asked((Path(sys.argv[1]),), Path(sys.argv[2]), prefer="quality")
+asked = Asked(
+    (Path(sys.argv[1]),), Path(sys.argv[2]), prefer="quality", workers=int(sys.argv[4])
+)
 dedup_files(asked, Silence())
 print("done", -left)
 """
 
 
-def run(folder: Path, out: str, at: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", KILLED, str(folder / "in.parquet"), str(folder / out), str(at)]
+def run(folder: Path, out: str, at: int, workers: int = 1) -> subprocess.CompletedProcess[str]:
+    given = [str(folder / "in.parquet"), str(folder / out), str(at), str(workers)]
+    command = [sys.executable, "-c", KILLED, *given]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -54,7 +57,10 @@ def contents(out: Path) -> list[pl.DataFrame]:
 
 
 @pytest.mark.kill
-def test_a_kill_while_signing_and_one_between_the_bands_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_kill_while_signing_and_one_between_the_bands_change_nothing(
+    tmp_path: Path, workers: int
+) -> None:
     rows(3000).write_parquet(tmp_path / "in.parquet", row_group_size=500)
     table = pl.read_parquet(tmp_path / "in.parquet")
     pl.concat([table] * 30).write_parquet(tmp_path / "in.parquet", row_group_size=40_000)
@@ -62,9 +68,9 @@ def test_a_kill_while_signing_and_one_between_the_bands_change_nothing(tmp_path:
     assert straight.returncode == 0, straight.stderr[-2000:]
     made = int(straight.stdout.split()[1])
     assert made == 5 + 10  # parts; and of 32 bands one, two, seven times four, and one
-    again = [run(tmp_path, "killed", at) for at in (2, 2, 6)]
+    again = [run(tmp_path, "killed", at, workers) for at in (2, 2, 6)]
     assert [one.returncode for one in again] == [-9, -9, -9]
-    last = run(tmp_path, "killed", 0)
+    last = run(tmp_path, "killed", 0, workers)
     assert last.returncode == 0, last.stderr[-2000:]
     assert int(last.stdout.split()[1]) == made - 1 - 1 - 5  # what was finished is not made again
     for one, other in zip(
@@ -102,8 +108,8 @@ def test_what_is_not_durable_is_held_in_memory_and_read_back(tmp_path: Path) -> 
     kept.drop("a")
     assert not kept.has("a")
     for at, numbers in ((0, [7, 8]), (8, [9])):
-        with kept.appending("all", at) as write:
-            write(np.array(numbers, np.uint64))
+        with kept.appending("all", at) as file:
+            file.write(np.array(numbers, np.uint64))
     assert np.frombuffer(kept.appended("all"), np.uint64).tolist() == [7, 9]
     assert kept.facts("told", lambda: {"n": 1}) == {"n": 1}
     assert not (tmp_path / "s").exists()
