@@ -290,7 +290,7 @@ def _fault(
     if response.get("status") not in _STATUSES:
         return "responses of an unknown status"
     if not _is_as_pushed(one.get("fields") or {}, fields_of(record), chats):
-        return "votes on records that were changed by hand in Argilla"
+        return "votes on records that were changed by hand in Argilla (put their texts back)"
     return None
 
 

@@ -46,7 +46,9 @@ def test_a_vote_outlives_its_annotator_its_record_and_its_data_set(
         people.answer(log, {record: {"preference": "b_much"} for record in records}, "yan")
         found = fetch(log, ArgillaDesk())
         assert found.new == 2
-        assert list(found.passed_over) == ["votes on records that were changed by hand in Argilla"]
+        assert list(found.passed_over) == [
+            "votes on records that were changed by hand in Argilla (put their texts back)"
+        ]
         api._ask("DELETE", f"/datasets/{dataset['id']}")
     assert "is not in the workspace" in fetch(log, ArgillaDesk()).unreachable
     monkeypatch.setenv("ARGILLA_API_KEY", "wrong")
