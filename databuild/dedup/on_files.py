@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from databuild.dedup.signing import Signed
     from databuild.engine.resources import Watcher
 
-WORK = ".unfinished"
+WORK, MANIFEST = ".unfinished", "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def dedup_files(asked: Asked, watcher: Watcher) -> dict[str, Any]:
         "wall": round(time.monotonic() - started, 2), "cpu_by_phase": found.seconds,
     }  # fmt: skip
     told["memory_mib"] = {"expected": expected, "at_most": most, "peak": peak_mib()}
-    write_json(asked.out / "manifest.json", told)
+    write_json(asked.out / MANIFEST, told)
     shutil.rmtree(work)
     return told
 
@@ -267,6 +267,8 @@ def _check_out(out: Path) -> None:
     unfinished = (out / WORK).is_dir()
     if others and not unfinished:
         what = f"the folder is not empty: it has {', '.join(others[:3])}"
+        if MANIFEST in others:
+            what = "the folder has a finished result in it"
         raise StoreError(str(out), what, fix="name a new folder, or remove this one")
 
 

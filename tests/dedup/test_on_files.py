@@ -81,6 +81,14 @@ def test_the_command_says_what_the_step_says() -> None:
         assert told[row_id] == (proof["kept"], proof["stage"])
 
 
+def test_a_folder_with_a_finished_result_is_not_written_to_again() -> None:
+    rows(50).write_parquet("in.parquet")
+    dedup("in.parquet", "out")
+    before = Path("out/manifest.json").read_bytes()
+    assert "the folder has a finished result in it" in refused("in.parquet", "out")
+    assert Path("out/manifest.json").read_bytes() == before
+
+
 def test_several_files_folders_and_json_lines() -> None:
     Path("data").mkdir()
     pl.DataFrame({"prompt": [TEXT, "Another"], "n": [1, 2]}).write_parquet("data/a.parquet")
