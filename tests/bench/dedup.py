@@ -6,10 +6,11 @@
 Corpora and the truth by an exact join (dedup_corpus, dedup_oracle) are made once in the cache, and
 so are the environments of the other tools (`ENVIRONMENTS`, with pip). CPU seconds are user and
 system time of the whole child process, from its start, by wait4; all pools have one thread and the
-process one core. Other tools run once per size and are remembered in the cache (`--again` measures
-them anew); databuild always runs again, its command in a new process (`cold`), and its step three
-times in one process, of which the best counts (`warm`). Sections: table, cores, incremental,
-adversarial, large.
+process one core. The peak of a child is at least what this process has when it starts it: those of
+small inputs are bounds. Other tools run once per size and are remembered in the cache (`--again`
+measures them anew); databuild always runs again, its command in a new process (`cold`), and its
+step three times in one process, of which the best counts (`warm`). Sections: table, cores,
+incremental, adversarial, large.
 """
 
 from __future__ import annotations
