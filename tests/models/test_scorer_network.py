@@ -13,6 +13,7 @@ from databuild.errors import ServiceError
 from databuild.models.scorer import Reading, Reward
 from databuild.models.scorer_network import Network, UnfitError
 from databuild.models.scorer_process import RewardModel
+from databuild.models.vllm_arguments import choose_dtype, find_device
 from tests.train.conftest import TEMPLATE, WORDS, tiny  # noqa: F401 -- a fixture
 
 if TYPE_CHECKING:
@@ -195,7 +196,9 @@ def test_an_encoder_reads_a_pair(tmp_path: Path) -> None:
 
 def test_a_process_reads_and_says_what_does_not_fit(one: Path, tmp_path: Path) -> None:
     talks = [json.dumps(talk(answer)) for answer in ANSWERS]
-    expected = network(one).read([talk(answer) for answer in ANSWERS], Reading())
+    device = find_device()  # a process computes in what the machine multiplies fastest
+    here = Network(one, HEAD, device, choose_dtype("auto", device))
+    expected = here.read([talk(answer) for answer in ANSWERS], Reading())
     scorer = RewardModel(one, log=tmp_path / "log", where="scored")
     try:
         found = scorer.read(talks, Reading())
