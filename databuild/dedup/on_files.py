@@ -24,7 +24,7 @@ from databuild.dedup.near_pairs import Search
 from databuild.dedup.signing import sign
 from databuild.dedup.writing import Outside, Sources, write_clusters, write_rows
 from databuild.engine.checkpoints import Checkpoints
-from databuild.engine.store import write_json
+from databuild.engine.store import remove_at_once, write_json
 from databuild.errors import DatabuildError, SchemaError, StoreError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def dedup_files(asked: Asked, watcher: Watcher) -> dict[str, Any]:
     }  # fmt: skip
     told["memory_mib"] = {"expected": expected, "at_most": most, "peak": peak_mib()}
     write_json(asked.out / MANIFEST, told)
-    shutil.rmtree(work)
+    remove_at_once(work)
     return told
 
 
@@ -268,6 +268,7 @@ def _check_out(out: Path) -> None:
     if others and not unfinished:
         what = f"the folder is not empty: it has {', '.join(others[:3])}"
         if MANIFEST in others:
+            remove_at_once(out / WORK)  # where a kill left it half removed
             what = "the folder has a finished result in it"
         raise StoreError(str(out), what, fix="name a new folder, or remove this one")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from databuild.engine.store import making_room
+from databuild.engine.store import making_room, remove_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -84,7 +84,7 @@ class Checkpoints:
         place = folder / _STAMP
         with making_room(folder):
             if not place.is_file() or place.read_text("utf-8") != told:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_at_once(folder)
                 folder.mkdir(parents=True)
                 _write_text(place, told)
         for half in folder.glob(".*.half"):
@@ -133,13 +133,6 @@ class Checkpoints:
             return self._held[name]
         files = sorted((self.folder / name).glob("*.npy"))
         return {path.stem: _mapped(path) for path in files}
-
-    def drop(self, name: str) -> None:
-        """Remove a checkpoint that nothing needs any more."""
-        if not self.is_durable:
-            self._held.pop(name, None)
-            return
-        shutil.rmtree(self.folder / name, ignore_errors=True)
 
     @contextmanager
     def appending(self, name: str, at: int) -> Iterator[Appending]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from databuild.engine.store import (
     ModelTarget,
     Part,
     part_path,
+    remove_at_once,
     staged,
     write_part,
 )
@@ -123,7 +123,7 @@ def execute(task: Task, manifest: Manifest) -> Manifest:
         parts = list(_parts(task, manifest))
         _finish_table(task, manifest, parts)
         _check_failures(task, manifest)
-    shutil.rmtree(task.folder / SCRATCH, ignore_errors=True)
+    remove_at_once(task.folder / SCRATCH)
     manifest.status = "complete"
     return manifest
 

@@ -119,6 +119,8 @@ def _run_node(
     step = outputs.steps[node.use]
     if manifest is None or again:
         _forget_waiting(node, outputs)
+        with suppress(OSError):  # first: parts that a kill leaves are then of no manifest
+            (folder / "manifest.json").unlink()
         shutil.rmtree(folder, ignore_errors=True)
         manifest = _new_manifest(node, step.kind, identity, outputs)
     _forget_failures(folder, manifest)

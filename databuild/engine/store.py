@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 ROW_GROUP_ROWS = 16_384
+_GONE = ".gone"
 
 
 class Counts(BaseModel):
@@ -303,10 +304,24 @@ def write_part(folder: Path, index: int, rows: pl.DataFrame, part: Part | None =
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed attempt left half-written in a step's folder."""
+    """Remove what a killed attempt left half-written, or half removed, in a step's folder."""
     for name in (".part-*.parquet.*", ".manifest.json.*"):
         for path in folder.glob(f"**/{name}"):
             path.unlink(missing_ok=True)
+    for path in folder.glob(f".*{_GONE}"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_at_once(folder: Path) -> None:
+    """Remove a folder, if it is there: after a kill all of it is there under its name, or nothing.
+
+    What lies in a folder that was half removed would be taken for whole by the next attempt.
+    """
+    gone = folder.with_name(f".{folder.name.lstrip('.')}{_GONE}")
+    shutil.rmtree(gone, ignore_errors=True)
+    with suppress(OSError):  # it is not there, or stays as it is
+        folder.replace(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def part_path(folder: Path, index: int) -> Path:

@@ -12,8 +12,12 @@ import polars as pl
 import pytest
 
 from databuild.dedup.minhash import MinhashConfig, drop_near_duplicates
+from databuild.dedup.on_files import Asked, dedup_files
 from databuild.engine.checkpoints import Checkpoints
 from databuild.engine.parts import Parts
+from databuild.engine.resources import Silence
+from databuild.engine.store import remove_at_once, sweep
+from databuild.errors import StoreError
 from tests.dedup.corpus import rows
 
 if TYPE_CHECKING:
@@ -80,6 +84,38 @@ def test_a_kill_while_signing_and_one_between_the_bands_change_nothing(
     assert not (tmp_path / "killed" / ".unfinished").exists()
 
 
+KILLED_AT_THE_END = """
+import os, shutil, signal, sys
+from pathlib import Path
+from databuild.dedup.on_files import Asked, dedup_files
+from databuild.engine.resources import Silence
+plain = shutil.rmtree
+def rmtree(path, **options):
+    if "unfinished" in Path(path).name and Path(path).exists():
+        next(Path(path).glob("search/bands-*/fresh.npy")).unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    plain(path, **options)
+shutil.rmtree = rmtree
+dedup_files(Asked((Path(sys.argv[1]),), Path(sys.argv[2])), Silence())
+"""
+
+
+@pytest.mark.kill
+def test_a_kill_while_the_work_is_cleared_away_leaves_a_finished_result(tmp_path: Path) -> None:
+    table = rows(3000)
+    pl.concat([table] * 2).write_parquet(tmp_path / "in.parquet")
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", KILLED_AT_THE_END, str(tmp_path / "in.parquet"), str(out)]
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert killed.returncode == -9, killed.stderr[-2000:]
+    made = contents(out)
+    assert sum(len(one) for one in made[1:]) == 6000
+    with pytest.raises(StoreError, match="has a finished result in it"):
+        dedup_files(Asked((tmp_path / "in.parquet",), out), Silence())
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+    assert all(one.equals(other) for one, other in zip(contents(out), made, strict=True))
+
+
 def test_signatures_of_other_parts_are_not_taken_for_these(tmp_path: Path) -> None:
     table = rows(200)
     first = Parts.of(table.head(120), table.tail(80))
@@ -100,13 +136,31 @@ def test_a_checkpoint_of_another_stamp_is_removed(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "s" / "stamp.json").read_text()) == {"layout": "b"}
 
 
+def test_a_folder_that_was_half_removed_is_not_taken_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Checkpoints(tmp_path / ".scratch", {"layout": "a"})
+    kept.keep("bands-000", {"fresh": np.arange(3), "near": np.arange(2)})
+
+    def killed(path: Path, *, ignore_errors: bool = False) -> None:
+        if path.exists():
+            (path / "bands-000" / "fresh.npy").unlink()
+            raise KeyboardInterrupt(ignore_errors)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove_at_once(tmp_path / ".scratch")
+    assert not Checkpoints(tmp_path / ".scratch", {"layout": "a"}).has("bands-000")
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".scratch"]
+
+
 def test_what_is_not_durable_is_held_in_memory_and_read_back(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path / "s", {}, is_durable=False)
     assert kept.arrays("a", lambda: {"n": np.arange(3)})["n"].tolist() == [0, 1, 2]
     assert kept.arrays("a", lambda: {"n": np.arange(9)})["n"].tolist() == [0, 1, 2]
     assert kept.has("a")
-    kept.drop("a")
-    assert not kept.has("a")
     for at, numbers in ((0, [7, 8]), (8, [9])):
         with kept.appending("all", at) as file:
             file.write(np.array(numbers, np.uint64))
